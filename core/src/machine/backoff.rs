@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn is_uniform_below_a_doubling_ceiling() {
-        for (failures, ceiling_ms) in [(1, 500), (2, 1_000), (5, 8_000), (7, 30_000), (1_000, 30_000), (u32::MAX, 30_000)] {
+        for (failures, ceiling_ms) in
+            [(1, 500), (2, 1_000), (5, 8_000), (7, 30_000), (1_000, 30_000), (u32::MAX, 30_000)]
+        {
             let ceiling = Duration::from_millis(ceiling_ms);
             let delays = delays(failures, false);
             assert!(delays.iter().all(|d| *d <= ceiling), "failures {failures}");

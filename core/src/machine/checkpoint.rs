@@ -86,7 +86,8 @@ impl Checkpoint {
     fn spelled(&mut self, control: &BatchControl) {
         if control.last_seq.is_some() || control.domain.is_some() {
             let domain = control.domain.clone().or_else(|| self.spelling.domain.take());
-            self.spelling = BatchControl { last_seq: control.last_seq.clone(), domain, ..BatchControl::default() };
+            self.spelling =
+                BatchControl { last_seq: control.last_seq.clone(), domain, ..BatchControl::default() };
         }
     }
 

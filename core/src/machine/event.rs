@@ -213,7 +213,9 @@ impl GapReason {
     /// One sentence for a person.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::ResumedWithoutDeletes => "the server does not tell what was deleted while the connection was away",
+            Self::ResumedWithoutDeletes => {
+                "the server does not tell what was deleted while the connection was away"
+            }
             Self::NoCheckpoint => "the connection was lost before there was a position to resume from",
             Self::ChangeBeforeAck => "the server sent a change before it described the columns",
         }

@@ -1,14 +1,11 @@
 //! What the server says.
 
-use std::cell::Cell;
-
-use super::event::{GapReason, Lifecycle, LinkId, Mode, SubscriptionEvent, SubscriptionKey};
+use super::event::{GapReason, Lifecycle, LinkId, Mode, SubscriptionEvent};
 use super::link::Phase;
 use super::subscription::{Progress, Stage};
-use super::table::PlanLookup;
 use super::{Machine, Time, Timer};
 use crate::error::{Error, ErrorCode};
-use crate::protocol::{Ack, Batch, Change, RawFrame, RowPlan, ServerError, ServerFrame, decode};
+use crate::protocol::{Ack, Batch, Change, DecodeError, RawFrame, RowPlan, ServerError, ServerFrame, decode};
 
 /// How long after a reconnect a refused slot may still be held by the connection that was lost: the server notices its
 /// end after ten seconds of silence.
@@ -25,14 +22,10 @@ impl Machine {
         self.counters.frames += 1;
         self.counters.bytes += frame.len() as u64;
         self.timers.stop(Timer::Pong); // A frame is as good as a pong.
-        let plans = PlanLookup { table: &self.table, last: Cell::new(None) };
-        let decoded = decode(frame, &plans, &self.config.limits);
-        let asked_for = plans.last.get();
-        match (decoded, &self.connection.phase) {
-            (Err(error), _) => self.bad_frame(now, asked_for, error.into()),
-            (Ok(ServerFrame::Change(change)), Phase::Connected { .. }) => self.change(asked_for, change),
+        match (decode(frame, &self.table, &self.config.limits), &self.connection.phase) {
             (Ok(frame), Phase::Connected { .. }) => self.frame(now, frame),
             (Ok(frame), _) => self.greeting(now, frame),
+            (Err(error), _) => self.bad_frame(now, error),
         }
         self.flush(now);
     }
@@ -44,7 +37,9 @@ impl Machine {
             ServerFrame::AuthError { message } => self.refused(now, &message, Some(1000)),
             ServerFrame::Error(error) => self.lifecycle(Lifecycle::ServerError(error.to_error())),
             ServerFrame::Unknown { .. } => self.counters.unknown_frames += 1,
-            ServerFrame::Ack(_) | ServerFrame::Batch(_) | ServerFrame::Change(_) => self.counters.late_frames += 1,
+            ServerFrame::Ack(_) | ServerFrame::Batch(_) | ServerFrame::Change(_) => {
+                self.counters.late_frames += 1
+            }
         }
     }
 
@@ -55,7 +50,7 @@ impl Machine {
             ServerFrame::AuthError { message } => self.refused(now, &message, Some(1000)),
             ServerFrame::Ack(ack) => self.ack(now, ack),
             ServerFrame::Batch(batch) => self.batch(now, batch),
-            ServerFrame::Change(change) => self.change(self.table.key_of(&change.subscription), change),
+            ServerFrame::Change(change) => self.change(change),
             ServerFrame::Error(error) => self.server_error(now, error),
             ServerFrame::Unknown { .. } => self.counters.unknown_frames += 1,
         }
@@ -63,11 +58,12 @@ impl Machine {
 
     /// What a frame that can not be read said is lost. Its subscription is begun anew, or the connection, if it is not
     /// known whose it was.
-    fn bad_frame(&mut self, now: Time, whose: Option<SubscriptionKey>, error: Error) {
+    fn bad_frame(&mut self, now: Time, bad: DecodeError) {
         self.counters.bad_frames += 1;
-        match whose {
-            Some(key) => self.retry(now, key, error),
-            None => self.lose_by_bad_frame(now, error),
+        let Some(wire_id) = bad.subscription else { return self.lose_by_bad_frame(now, bad.error) };
+        match self.table.key_of(&wire_id) {
+            Some(key) => self.retry(now, key, bad.error),
+            None => self.counters.late_frames += 1,
         }
     }
 
@@ -89,6 +85,7 @@ impl Machine {
         };
         let schema = plan.schema().clone();
         incarnation.plan = Some(plan);
+        subscription.strikes = 0;
         subscription.checkpoint.acked(&ack.control, complete);
         let (mode, gap, snapshot) = (incarnation.mode, incarnation.gap, incarnation.snapshot);
         incarnation.rate_limited = false;
@@ -145,8 +142,9 @@ impl Machine {
         }
     }
 
-    /// The frame that comes most often. `key` is that of the frame's subscription, if it is open.
-    fn change(&mut self, key: Option<SubscriptionKey>, mut change: Change) {
+    /// The frame that comes most often.
+    fn change(&mut self, mut change: Change) {
+        let key = self.table.key_of(&change.subscription);
         let Some((key, subscription)) = key.and_then(|key| Some((key, self.table.get_mut(key)?))) else {
             self.counters.late_frames += 1;
             return;
@@ -202,7 +200,7 @@ impl Machine {
                 self.rate_limited(now);
                 self.retry(now, key, error);
             }
-            _ if resuming => {
+            _ if resuming && !error.retryable() => {
                 // The position may be what it can not accept; the rows themselves are worth more than it.
                 subscription.checkpoint.set(None);
                 self.retry(now, key, error);

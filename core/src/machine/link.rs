@@ -1,6 +1,8 @@
 //! The connection: attempts, authentication, loss and retry.
 
-use super::event::{Action, AttemptId, ConnectionState, Lifecycle, LinkEnd, LinkId, SubscriptionEvent, Token};
+use super::event::{
+    Action, AttemptId, ConnectionState, Lifecycle, LinkEnd, LinkId, SubscriptionEvent, Token,
+};
 use super::pacing::Pacer;
 use super::subscription::{Progress, Stage};
 use super::{Machine, Time, Timer};
@@ -86,7 +88,9 @@ impl Connection {
 
     pub(super) fn link(&self) -> Option<LinkId> {
         match self.phase {
-            Phase::Opening { link, .. } | Phase::Authenticating { link, .. } | Phase::Connected { link } => Some(link),
+            Phase::Opening { link, .. } | Phase::Authenticating { link, .. } | Phase::Connected { link } => {
+                Some(link)
+            }
             _ => None,
         }
     }
@@ -171,13 +175,12 @@ impl Machine {
         self.timers.stop(Timer::Open);
         self.pacer = Pacer::new(self.config.messages_per_second);
         self.timers.set(Timer::Authenticate, now + self.config.timeouts.auth);
-        if token.is_some() {
-            let greeting = if self.config.header_auth { GREETING } else { Time::ZERO };
-            self.timers.set(Timer::AuthenticateByMessage, now + greeting);
-        }
+        let has_token = token.is_some();
         self.connection.phase = Phase::Authenticating { link, token };
         if !self.config.header_auth {
-            self.handle_timeout(now);
+            self.authenticate(now);
+        } else if has_token {
+            self.timers.set(Timer::AuthenticateByMessage, now + GREETING);
         }
     }
 
@@ -202,7 +205,8 @@ impl Machine {
                     self.suspect_unacked(&reason);
                 }
                 let elsewhere = matches!(code, Some(1001 | 1012 | 1013));
-                let loss = Loss::told(closed_by_server(code, &reason)).busy(matches!(code, Some(1012 | 1013)));
+                let loss =
+                    Loss::told(closed_by_server(code, &reason)).busy(matches!(code, Some(1012 | 1013)));
                 self.lose(now, Loss { elsewhere, ..loss });
             }
             LinkEnd::Failed(error) => self.lose(now, Loss::told(error)),
@@ -291,8 +295,15 @@ impl Machine {
         };
         // A message that came too late says nothing about the token (recorded in wire/auth.jsonl).
         let too_late = had_token && message.to_ascii_lowercase().contains("timeout");
-        let advice = if had_token { "check user, password or token" } else { "it wants a user and password, or a token" };
-        let error = Error::new(ErrorCode::AuthFailed, format!("the server refused the connection ({message}): {advice}"));
+        let advice = if had_token {
+            "check user, password or token"
+        } else {
+            "it wants a user and password, or a token"
+        };
+        let error = Error::new(
+            ErrorCode::AuthFailed,
+            format!("the server refused the connection ({message}): {advice}"),
+        );
         if self.connection.is_connected() || too_late {
             self.connection.refresh = !too_late;
             self.connection.refreshed |= !too_late;

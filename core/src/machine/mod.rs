@@ -50,9 +50,9 @@ use std::collections::VecDeque;
 pub use backoff::Backoff;
 pub use config::{Config, Timeouts};
 pub use event::{
-    Action, AttemptId, ConnectionState, Counters, Event, GapReason, Lifecycle, LinkEnd, LinkId, Mode, OldValues, Restart,
-    Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey,
-    SubscriptionStage, Token,
+    Action, AttemptId, ConnectionState, Counters, Event, GapReason, Lifecycle, LinkEnd, LinkId, Mode,
+    OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent, SubscriptionInfo,
+    SubscriptionKey, SubscriptionStage, Token,
 };
 
 use self::link::{Connection, Phase};
@@ -185,7 +185,9 @@ impl Machine {
         let id = match id {
             Some(id) if id.is_empty() => return invalid("the subscription id is empty".into()),
             Some(id) if self.table.has_id(&id) => {
-                return invalid(format!("a subscription {id:?} is open: close it first or choose another id"));
+                return invalid(format!(
+                    "a subscription {id:?} is open: close it first or choose another id"
+                ));
             }
             Some(id) => id,
             None => self.table.made_up_id(),
@@ -211,6 +213,7 @@ impl Machine {
             established: false,
             stage: Stage::Offline,
             retries: Retries::default(),
+            strikes: 0,
         });
         if self.connection.is_connected() {
             self.enqueue_subscribe(key);

@@ -87,7 +87,9 @@ impl Machine {
     /// What it is about has ended or begun anew since.
     fn is_stale(&self, outgoing: &Outgoing) -> bool {
         match outgoing {
-            Outgoing::Subscribe(key) => !self.table.get(*key).is_some_and(|s| matches!(s.stage, Stage::Queued)),
+            Outgoing::Subscribe(key) => {
+                !self.table.get(*key).is_some_and(|s| matches!(s.stage, Stage::Queued))
+            }
             Outgoing::NextBatch(_, wire_id) => self.table.key_of(wire_id).is_none(),
             Outgoing::Unsubscribe(_) => false,
         }
@@ -125,8 +127,11 @@ impl Machine {
         let wire_id = self.table.next_wire_id(&id);
         let Some(subscription) = self.table.get_mut(key) else { return };
         let request = subscription.request(complete, page_rows);
-        let frame =
-            ClientFrame::Subscribe { id: &wire_id, sql: &subscription.sql, options: request.options.as_ref() };
+        let frame = ClientFrame::Subscribe {
+            id: &wire_id,
+            sql: &subscription.sql,
+            options: request.options.as_ref(),
+        };
         let text = frame.to_json();
         if text.len() as u64 > longest {
             let message = format!(
@@ -251,7 +256,8 @@ impl Machine {
         for key in self.table.keys() {
             let incarnation = self.table.get_mut(key).and_then(|s| s.incarnation_mut());
             let Some(incarnation) = incarnation else { continue };
-            let asked = matches!(incarnation.progress, Progress::Unacked | Progress::Loading { page: Some(_) });
+            let asked =
+                matches!(incarnation.progress, Progress::Unacked | Progress::Loading { page: Some(_) });
             if asked && incarnation.deadline.is_some_and(|at| at > again) {
                 incarnation.deadline = Some(again);
                 incarnation.rate_limited = true;
@@ -270,7 +276,9 @@ impl Machine {
     pub(super) fn suspect_unacked(&mut self, reason: &str) {
         for key in self.table.keys() {
             let Some(subscription) = self.table.get_mut(key) else { continue };
-            if subscription.incarnation().is_some_and(|i| i.progress == Progress::Unacked) && subscription.suspect() {
+            if subscription.incarnation().is_some_and(|i| i.progress == Progress::Unacked)
+                && subscription.suspect()
+            {
                 let message = format!("the server ends the connection over this subscription ({reason})");
                 self.fail(key, Error::new(ErrorCode::Protocol, message));
             }

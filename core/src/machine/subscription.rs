@@ -23,6 +23,8 @@ pub(super) struct Subscription {
     pub(super) established: bool,
     pub(super) stage: Stage,
     pub(super) retries: Retries,
+    /// Connections in a row that the server ended with a complaint while this waited for its ack.
+    pub(super) strikes: u32,
 }
 
 /// How far a subscription is.
@@ -51,6 +53,8 @@ pub(super) struct Incarnation {
     pub(super) snapshot: bool,
     /// When an answer must be there.
     pub(super) deadline: Option<Time>,
+    /// What was asked for last may have been refused for being one message too many.
+    pub(super) rate_limited: bool,
     /// Known from the ack on.
     pub(super) plan: Option<RowPlan>,
     pub(super) progress: Progress,
@@ -78,6 +82,8 @@ pub(super) struct Retries {
 
 /// Retries in a row before a subscription has failed.
 const MOST_RETRIES: u32 = 3;
+/// Strikes before a subscription has failed.
+const MOST_STRIKES: u32 = 3;
 /// A retry after this long a time is the first again.
 const RETRIES_FORGOTTEN: Time = Time::from_secs(60);
 
@@ -129,7 +135,11 @@ impl Subscription {
         let wants_rows = *snapshot || from.is_some();
         let misses_events = self.resume == Resume::Cursor || !wants_rows;
         Request {
-            options: wants_rows.then(|| SnapshotOptions { batch_size, last_rows: *last_rows, from: from.clone() }),
+            options: wants_rows.then(|| SnapshotOptions {
+                batch_size,
+                last_rows: *last_rows,
+                from: from.clone(),
+            }),
             mode: Mode::Fresh,
             gap: (self.established && misses_events).then_some(GapReason::NoCheckpoint),
         }
@@ -155,6 +165,13 @@ impl Subscription {
             Stage::Sent(incarnation) => incarnation.deadline,
             Stage::Offline | Stage::Queued => None,
         }
+    }
+
+    /// The server ended the connection with a complaint while this waited for its ack. Returns whether that happened too
+    /// often for chance.
+    pub(super) fn suspect(&mut self) -> bool {
+        self.strikes += 1;
+        self.strikes >= MOST_STRIKES
     }
 
     pub(super) fn stage(&self) -> SubscriptionStage {

@@ -1,6 +1,5 @@
 //! The open subscriptions, by key and by the id on the wire.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use compact_str::{CompactString, format_compact};
@@ -103,16 +102,8 @@ impl Table {
     }
 }
 
-/// The row plans, and a note of who was asked for last: a frame that can not be decoded still tells whose it was.
-pub(super) struct PlanLookup<'a> {
-    pub(super) table: &'a Table,
-    pub(super) last: Cell<Option<SubscriptionKey>>,
-}
-
-impl Plans for PlanLookup<'_> {
+impl Plans for Table {
     fn plan(&self, wire_id: &str) -> Option<&RowPlan> {
-        let key = self.table.key_of(wire_id)?;
-        self.last.set(Some(key));
-        self.table.get(key)?.incarnation()?.plan.as_ref()
+        self.get(self.key_of(wire_id)?)?.incarnation()?.plan.as_ref()
     }
 }
