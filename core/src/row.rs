@@ -1,0 +1,157 @@
+//! A row: cells behind one shared schema.
+
+use std::fmt;
+use std::ops::Index;
+use std::sync::Arc;
+
+use crate::schema::{Schema, SeqId};
+use crate::value::Value;
+
+/// An immutable row. Cloning shares it; an unchanged row is the same allocation in the next snapshot
+/// ([`Row::ptr_eq`]), so a user interface can skip it.
+///
+/// Equality is by visible content: column names are the schema's, and the [`version`](Row::version) does not count.
+///
+/// ```
+/// # use kalam_live::{Column, DataType, Row, Schema, Value};
+/// let schema = Schema::new(vec![Column::new("id", DataType::BigInt), Column::new("body", DataType::Text)]);
+/// let row = Row::new(schema, vec![Value::from(7_i64), Value::from("hello")], None);
+/// assert_eq!(row["body"].as_text(), Some("hello"));
+/// assert_eq!(row.get("nothing"), None);
+/// assert_eq!(row.iter().count(), 2);
+/// ```
+#[derive(Clone)]
+pub struct Row(Arc<Cells>);
+
+struct Cells {
+    schema: Arc<Schema>,
+    values: Box<[Value]>,
+    version: Option<SeqId>,
+}
+
+impl Row {
+    /// A row of `schema`, hidden columns included.
+    ///
+    /// # Panics
+    /// When there are not as many values as the schema has columns.
+    pub fn new(schema: Arc<Schema>, values: impl Into<Box<[Value]>>, version: Option<SeqId>) -> Self {
+        let values = values.into();
+        assert_eq!(values.len(), schema.all_columns().len(), "a row has one value a column");
+        Self(Arc::new(Cells { schema, values, version }))
+    }
+
+    /// The columns.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.0.schema
+    }
+
+    /// The write that this content came with, where the server told it. Not a column, and outside equality.
+    pub fn version(&self) -> Option<SeqId> {
+        self.0.version
+    }
+
+    /// The cell of a visible column. `None` when there is no such column; SQL NULL is `Some(Value::Null)`.
+    pub fn get(&self, column: &str) -> Option<&Value> {
+        self.0.schema.index_of(column).map(|i| &self.0.values[i])
+    }
+
+    /// The visible cells, in the order of the schema.
+    pub fn values(&self) -> &[Value] {
+        &self.0.values[..self.0.schema.columns().len()]
+    }
+
+    /// Every cell, hidden ones last, as [`Schema::all_columns`].
+    pub fn all_values(&self) -> &[Value] {
+        &self.0.values
+    }
+
+    /// Column names with their cells.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> + DoubleEndedIterator {
+        self.0.schema.columns().iter().map(|c| &*c.name).zip(self.values())
+    }
+
+    /// Whether both are the same allocation, and so surely equal.
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether every cell, hidden ones included, is equal.
+    pub(crate) fn same_content(&self, other: &Self) -> bool {
+        self.ptr_eq(other) || self.0.values == other.0.values
+    }
+}
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.ptr_eq(other)
+            || (self.values() == other.values()
+                && (Arc::ptr_eq(&self.0.schema, &other.0.schema)
+                    || self.iter().map(|(n, _)| n).eq(other.iter().map(|(n, _)| n))))
+    }
+}
+
+impl Eq for Row {}
+
+/// By column name.
+///
+/// # Panics
+/// When the row has no such visible column; [`Row::get`] does not.
+impl Index<&str> for Row {
+    type Output = Value;
+
+    fn index(&self, column: &str) -> &Value {
+        self.get(column).unwrap_or_else(|| panic!("the row has no column {column:?}"))
+    }
+}
+
+/// By position.
+///
+/// # Panics
+/// When the row has fewer visible columns.
+impl Index<usize> for Row {
+    type Output = Value;
+
+    fn index(&self, column: usize) -> &Value {
+        &self.values()[column]
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Column, DataType};
+
+    fn schema() -> Arc<Schema> {
+        Schema::with_hidden(
+            vec![Column::new("body", DataType::Text), Column::new("id", DataType::BigInt).primary_key()],
+            1,
+        )
+    }
+
+    #[test]
+    fn equality_is_visible_content() {
+        let row = |body: &str, id: i64, version: i64| {
+            Row::new(schema(), vec![Value::from(body), Value::from(id)], Some(version.into()))
+        };
+        assert_eq!(row("a", 1, 5), row("a", 2, 6));
+        assert_ne!(row("a", 1, 5), row("b", 1, 5));
+        assert!(!row("a", 1, 5).same_content(&row("a", 2, 5)));
+        let other = Schema::new(vec![Column::new("text", DataType::Text)]);
+        assert_ne!(row("a", 1, 5), Row::new(other, vec![Value::from("a")], None));
+    }
+
+    #[test]
+    fn hidden_cells_do_not_show() {
+        let row = Row::new(schema(), vec![Value::from("a"), Value::from(1_i64)], None);
+        assert_eq!(row.get("id"), None);
+        assert_eq!(row.values().len(), 1);
+        assert_eq!(row.all_values().len(), 2);
+        assert_eq!(format!("{row:?}"), r#"{"body": Text("a")}"#);
+    }
+}
