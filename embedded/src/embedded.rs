@@ -55,9 +55,8 @@ impl Embedded {
 
         let given = options.root_password.clone();
         let engine = Engine::open(EngineOptions {
-            data: options.data.clone(),
             root_password: given.clone(),
-            ..EngineOptions::default()
+            ..EngineOptions::new(options.data.clone())
         })
         .map_err(StartError::Data)?;
         let root_password = given.or_else(|| engine.generated_root_password().map(str::to_owned));

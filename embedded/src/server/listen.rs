@@ -1,6 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 on them, with bounds on their number and on slow headers.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower_service::Service;
 
 /// The client's address, an extension of each request.
@@ -32,12 +32,12 @@ pub(crate) async fn serve(
     most_connections: usize,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(most_connections.min(Semaphore::MAX_PERMITS)));
-    let graceful = GracefulShutdown::new();
+    let most_connections = u32::try_from(most_connections).unwrap_or(u32::MAX).max(1);
+    let places = Arc::new(Semaphore::new(most_connections as usize));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -51,25 +51,21 @@ pub(crate) async fn serve(
             tracing::warn!(most_connections, "too many connections, one was closed");
             continue;
         };
-        let connection = graceful.watch(http(stream, peer, router.clone()));
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
-            }
-            drop(place);
-        });
+        tokio::spawn(connection(stream, peer, router.clone(), stop.clone(), place));
     }
     drop(listener);
-    graceful.shutdown().await;
+    // All places are free when the last connection is done. The semaphore is never closed.
+    let _ = places.acquire_many(most_connections).await;
 }
 
-type Connection<S> = http1::UpgradeableConnection<TokioIo<TcpStream>, S>;
-
-fn http(
+/// Serves one connection until the client or the server has enough of it.
+async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-) -> Connection<impl hyper::service::HttpService<Incoming, ResBody = Body>> {
+    mut stop: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
     // Frames are small and waited for: Nagle's delay helps nobody here.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
@@ -79,9 +75,26 @@ fn http(
         request.extensions_mut().insert(Peer(peer));
         router.clone().call(request)
     });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// Waits for the wish to stop. The handle being gone is one too.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
