@@ -3,11 +3,13 @@
 //! Layers, each importing only those above it:
 //!
 //! - [`value`], [`schema`], [`row`]: data, no protocol
+//! - [`live`]: rows materialised from changes
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod error;
+pub mod live;
 pub mod row;
 pub mod schema;
 pub mod time;
