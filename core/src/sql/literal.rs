@@ -74,12 +74,25 @@ pub fn write_identifier(sql: &mut String, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Words that may be names without quotes, but that some parsers take for a function or a type of literal.
+const AMBIGUOUS: [&str; 8] = [
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "interval",
+    "session_user",
+    "table",
+    "user",
+];
+
 /// Whether `name` means the same without quotes: lower case, and no word that the grammar uses.
 fn is_plain(name: &str) -> bool {
     let bytes = name.as_bytes();
     (bytes[0].is_ascii_lowercase() || bytes[0] == b'_')
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_')
-        && !super::parse::RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name))
+        && !AMBIGUOUS.contains(&name)
+        && !super::parse::KEYWORDS.iter().any(|word| word.eq_ignore_ascii_case(name))
 }
 
 fn write_text(sql: &mut String, text: &str) -> Result<()> {
