@@ -1,0 +1,67 @@
+//! What an engine is opened with.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+/// Where the data lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// In this process only; gone with the engine.
+    Memory,
+    /// In this directory, created when missing (mode 700, files 600).
+    Directory(PathBuf),
+}
+
+/// Options of [`Engine::open`](super::Engine::open).
+#[derive(Clone)]
+pub struct EngineOptions {
+    pub data: Data,
+    /// Password of `root`. When absent and the data is new, one is generated
+    /// ([`Engine::generated_root_password`](super::Engine::generated_root_password)). When given and the data
+    /// has another one, it is replaced: whoever starts the server owns the directory.
+    pub root_password: Option<String>,
+    pub limits: EngineLimits,
+}
+
+impl EngineOptions {
+    #[must_use]
+    pub fn new(data: Data) -> Self {
+        Self { data, root_password: None, limits: EngineLimits::default() }
+    }
+}
+
+impl fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineOptions")
+            .field("data", &self.data)
+            .field("root_password", &self.root_password.as_ref().map(|_| "<hidden>"))
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+/// Bounds on what one request may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Wall clock for one statement.
+    pub statement_time: Duration,
+    /// Rows of one result, and rows that one statement may change.
+    pub result_rows: usize,
+    /// Bytes of one result, as held in memory.
+    pub result_bytes: usize,
+    /// Length of one request's SQL, in bytes.
+    pub sql_bytes: usize,
+    /// Statements in one request.
+    pub statements: usize,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self {
+            statement_time: Duration::from_secs(30),
+            result_rows: 1_000_000,
+            result_bytes: 256 << 20,
+            sql_bytes: 1 << 20,
+            statements: 1_000,
+        }
+    }
+}
