@@ -27,7 +27,7 @@ impl AsUser {
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<QueryResult> {
         let statement = Statement::read(sql, params);
         // Bound here: no recording shows that the server binds parameters inside EXECUTE AS.
-        let bound = crate::sql::bind(sql, params)?;
+        let bound = crate::sql::bind::bind(sql, params)?;
         let bound = bound.trim_end_matches([';', ' ']);
         let user = literal(&Value::from(self.user.as_str()))?;
         self.client.run(&format!("EXECUTE AS USER {user} ({bound})"), &[], &statement).await

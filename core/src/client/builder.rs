@@ -219,7 +219,7 @@ impl KalamClientBuilder {
         };
         let http = Arc::new(Http::new(network)?);
         let auth = Arc::new(Auth::new(credentials, http.clone()));
-        Ok(KalamClient::new(http, auth, self.namespace, self.reconnect, self.handlers, self.runtime))
+        KalamClient::new(http, auth, self.namespace, self.reconnect, self.handlers, self.runtime)
     }
 
     fn credentials(&self) -> Result<Credentials> {
@@ -234,8 +234,12 @@ impl KalamClientBuilder {
                 return Ok(Credentials::Login { user: user.clone(), password: password.clone() });
             }
             (Some(_), Some(_)) => return Err(config("option `user` is empty")),
-            (Some(_), None) => return Err(config("option `password` is missing: `user` is given without it")),
-            (None, Some(_)) => return Err(config("option `user` is missing: `password` is given without it")),
+            (Some(_), None) => {
+                return Err(config("option `password` is missing: `user` is given without it"));
+            }
+            (None, Some(_)) => {
+                return Err(config("option `user` is missing: `password` is given without it"));
+            }
             (None, None) => {}
         }
         if let Some(token) = &self.token {

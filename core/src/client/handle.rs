@@ -4,12 +4,26 @@ use std::sync::Arc;
 
 use crate::machine::SubscriptionKey;
 use crate::runtime::command::{Command, Commands};
+use crate::runtime::event_queue::EventQueue;
+use crate::runtime::live_state::LiveState;
 use crate::runtime::mailbox::{Content, Mailbox};
 
 /// Content that can be told that it is over.
 pub(crate) trait Closable: Content {
     /// Nothing more will come.
     fn close(&mut self);
+}
+
+impl Closable for LiveState {
+    fn close(&mut self) {
+        Self::close(self);
+    }
+}
+
+impl Closable for EventQueue {
+    fn close(&mut self) {
+        self.end();
+    }
 }
 
 /// A reader's side of one subscription. Dropping it ends the subscription.
@@ -22,7 +36,12 @@ pub(crate) struct Handle<T: Closable> {
 }
 
 impl<T: Closable> Handle<T> {
-    pub(super) fn new(id: Arc<str>, key: SubscriptionKey, mailbox: Arc<Mailbox<T>>, commands: Commands) -> Self {
+    pub(super) fn new(
+        id: Arc<str>,
+        key: SubscriptionKey,
+        mailbox: Arc<Mailbox<T>>,
+        commands: Commands,
+    ) -> Self {
         Self { id, key, mailbox, commands }
     }
 

@@ -105,7 +105,7 @@ impl LiveRows {
     ///
     /// # Errors
     /// As [`next`](Self::next), and the server's.
-    pub async fn rows(&mut self) -> Option<Result<Rows>> {
+    pub async fn next_rows(&mut self) -> Option<Result<Rows>> {
         loop {
             if let Some(rows) = self.take_rows() {
                 return Some(rows);

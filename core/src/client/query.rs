@@ -7,7 +7,9 @@ use super::as_user::AsUser;
 use super::query_result::QueryResult;
 use super::statement::Statement;
 use crate::error::{Error, ErrorCode, Result};
-use crate::protocol::{Health, SqlRequest, StatementResult, decode_health, decode_sql_response, encode_sql_request};
+use crate::protocol::{
+    Health, SqlRequest, StatementResult, decode_health, decode_sql_response, encode_sql_request,
+};
 use crate::row::Row;
 use crate::runtime::http::{Reply, Request, SendError};
 use crate::value::Value;
@@ -90,14 +92,18 @@ impl KalamClient {
     ///
     /// # Errors
     /// As [`query`](Self::query); `invalid_sql` for an element that is not one statement.
-    pub async fn batch<S: Into<BatchStatement>>(&self, statements: impl IntoIterator<Item = S>) -> Result<u64> {
+    pub async fn batch<S: Into<BatchStatement>>(
+        &self,
+        statements: impl IntoIterator<Item = S>,
+    ) -> Result<u64> {
         let mut sql = String::from("BEGIN; ");
         let mut any = false;
         for statement in statements {
             let BatchStatement { sql: text, params } = statement.into();
-            let bound = crate::sql::bind(&text, &params)?;
+            let bound = crate::sql::bind::bind(&text, &params)?;
             let bound = bound.trim_end_matches([';', ' ']);
-            if bound.is_empty() || crate::sql::tokenize(bound)?.iter().any(|t| t.is_symbol(bound, ";")) {
+            if bound.is_empty() || crate::sql::token::tokenize(bound)?.iter().any(|t| t.is_symbol(bound, ";"))
+            {
                 return Err(Error::new(
                     ErrorCode::InvalidSql,
                     "each element of a batch is exactly one statement; BEGIN and COMMIT are added by the client",
@@ -137,7 +143,12 @@ impl KalamClient {
         decode_health(reply.status, &reply.body)
     }
 
-    pub(super) async fn run(&self, sql: &str, params: &[Value], statement: &Statement) -> Result<QueryResult> {
+    pub(super) async fn run(
+        &self,
+        sql: &str,
+        params: &[Value],
+        statement: &Statement,
+    ) -> Result<QueryResult> {
         let mut results = self.send_sql(sql, params, statement.read_only).await?;
         if let (Some(order_by), Some(last)) = (statement.order_to_restore(), results.last_mut()) {
             // Where a sort column was not selected the server's order is all there is.
@@ -164,7 +175,8 @@ impl KalamClient {
                 Ok(reply) => match decode_sql_response(reply.status, &reply.body, &request) {
                     Ok(results) => return Ok(results),
                     Err(error) => {
-                        let unclear = matches!(error.code(), ErrorCode::Unavailable | ErrorCode::Disconnected);
+                        let unclear =
+                            matches!(error.code(), ErrorCode::Unavailable | ErrorCode::Disconnected);
                         (error, unclear && read_only)
                     }
                 },
@@ -179,7 +191,9 @@ impl KalamClient {
             };
             match waits.next() {
                 Some(wait) if again => tokio::time::sleep(*wait).await,
-                _ if error.code() == ErrorCode::Unavailable => return Err(unless_read_only(error, read_only)),
+                _ if error.code() == ErrorCode::Unavailable => {
+                    return Err(unless_read_only(error, read_only));
+                }
                 _ => return Err(error),
             }
         }
@@ -215,7 +229,8 @@ fn unless_read_only(error: Error, read_only: bool) -> Error {
     if read_only {
         return error;
     }
-    let message = format!("{}; the statement may have been applied: look before sending it again", error.message());
+    let message =
+        format!("{}; the statement may have been applied: look before sending it again", error.message());
     let again = Error::new(error.code(), message).with_retryable(false);
     match error.server_code() {
         Some(code) => again.with_server_code(code),

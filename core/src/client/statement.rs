@@ -1,7 +1,7 @@
 //! What a statement is, as far as the client has to know: may it be sent twice, and is its answer complete and sorted?
 
 use crate::live::OrderBy;
-use crate::sql::{Token, TokenKind, tokenize};
+use crate::sql::token::{Token, TokenKind, tokenize};
 use crate::value::Value;
 
 /// What the text of a request tells.
@@ -59,7 +59,9 @@ impl Statement {
                 depth = depth.saturating_sub(1);
             } else if depth > 0 {
                 continue;
-            } else if token.is_keyword(sql, "ORDER") && tokens.get(i + 1).is_some_and(|t| t.is_keyword(sql, "BY")) {
+            } else if token.is_keyword(sql, "ORDER")
+                && tokens.get(i + 1).is_some_and(|t| t.is_keyword(sql, "BY"))
+            {
                 order = Some((tokens[i + 1].span.end, sql.len()));
             } else if ["LIMIT", "OFFSET", "FETCH"].iter().any(|word| token.is_keyword(sql, word)) {
                 if let Some((start, end)) = order {
@@ -70,7 +72,8 @@ impl Statement {
                 }
             }
         }
-        let order = order.and_then(|(start, end)| sql[start..end].trim_end().trim_end_matches(';').parse().ok());
+        let order =
+            order.and_then(|(start, end)| sql[start..end].trim_end().trim_end_matches(';').parse().ok());
         (limit, order)
     }
 
@@ -115,7 +118,9 @@ mod tests {
 
     #[test]
     fn knows_what_may_be_sent_twice() {
-        for sql in ["SELECT 1", "select 'INSERT';", "-- x\nSELECT 1 /* ; */ ;;", "SHOW TABLES", "DESCRIBE TABLE a.b"] {
+        for sql in
+            ["SELECT 1", "select 'INSERT';", "-- x\nSELECT 1 /* ; */ ;;", "SHOW TABLES", "DESCRIBE TABLE a.b"]
+        {
             assert!(read(sql).read_only, "{sql}");
         }
         for sql in [
@@ -133,7 +138,8 @@ mod tests {
 
     #[test]
     fn finds_limit_and_order() {
-        let statement = read("SELECT a, (SELECT b FROM t ORDER BY c LIMIT 3) FROM t ORDER BY a DESC, b LIMIT 20;");
+        let statement =
+            read("SELECT a, (SELECT b FROM t ORDER BY c LIMIT 3) FROM t ORDER BY a DESC, b LIMIT 20;");
         assert_eq!(statement.limit, Limit::Rows(20));
         assert_eq!(statement.order_to_restore().unwrap().columns().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(read("SELECT a FROM t LIMIT $1").limit, Limit::Rows(7));

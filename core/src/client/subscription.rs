@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::machine::SubscriptionStage;
+use crate::machine::{self, SubscriptionStage};
 use crate::protocol::Cursor;
 use crate::schema::SeqId;
 use crate::value::Value;
@@ -103,7 +103,9 @@ impl SubscriptionOptions {
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |message: &str| Err(Error::new(ErrorCode::InvalidArgument, message));
         if self.last_rows == Some(0) {
-            return wrong("`last_rows` is 0: leave it out for all rows, or use `without_initial_data` for events");
+            return wrong(
+                "`last_rows` is 0: leave it out for all rows, or use `without_initial_data` for events",
+            );
         }
         if self.batch_size == Some(0) {
             return wrong("`batch_size` is 0: a page holds at least one row");
@@ -168,4 +170,16 @@ pub struct SubscriptionInfo {
     pub last_seq_id: Option<SeqId>,
     /// How long it has been open.
     pub age: Duration,
+}
+
+impl SubscriptionInfo {
+    pub(super) fn new(info: machine::SubscriptionInfo, age: Duration) -> Self {
+        Self {
+            id: (&*info.id).into(),
+            query: info.sql,
+            stage: info.stage,
+            last_seq_id: info.checkpoint.map(|cursor| cursor.seq()),
+            age,
+        }
+    }
 }

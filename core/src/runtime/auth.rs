@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::http::{Http, Request};
 use super::secret::Secret;
 use crate::error::{Error, ErrorCode, Result};
-use crate::protocol::http::{decode_login_response, encode_login_request};
+use crate::protocol::{decode_login, encode_login};
 
 /// The future of a [`TokenProvider`].
 pub type TokenFuture = Pin<Box<dyn Future<Output = Result<String, TokenError>> + Send>>;
@@ -100,6 +100,11 @@ impl Auth {
         Self { credentials, http, current: Mutex::default(), fetches: AtomicU64::new(0) }
     }
 
+    /// Which kind of credentials there are.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     /// Whether asking again can give another token.
     pub(crate) fn can_refresh(&self) -> bool {
         matches!(self.credentials, Credentials::Login { .. } | Credentials::Provider(_))
@@ -178,16 +183,19 @@ impl Auth {
         if let Some(refresh) = current.refresh.take() {
             let request = Request::post("v1/api/auth/refresh", "{}".into(), wait).authorized(Some(&refresh));
             if let Ok(reply) = self.http.send(request).await
-                && let Ok(login) = decode_login_response(reply.status, &reply.body)
+                && let Ok(login) = decode_login(reply.status, &reply.body)
             {
                 current.refresh = login.refresh_token.map(Secret::from);
                 return Ok(Secret::from(login.access_token));
             }
         }
-        let body = encode_login_request(user, password.reveal());
-        let reply =
-            self.http.send(Request::post("v1/api/auth/login", body, wait)).await.map_err(|e| e.into_error())?;
-        let login = decode_login_response(reply.status, &reply.body)?;
+        let body = encode_login(user, password.reveal());
+        let reply = self
+            .http
+            .send(Request::post("v1/api/auth/login", body, wait))
+            .await
+            .map_err(|e| e.into_error())?;
+        let login = decode_login(reply.status, &reply.body)?;
         current.refresh = login.refresh_token.map(Secret::from);
         Ok(Secret::from(login.access_token))
     }

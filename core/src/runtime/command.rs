@@ -1,26 +1,47 @@
 //! What the client asks of the owner task.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::subscriber::Sink;
 use crate::error::{Error, ErrorCode, Result};
-use crate::machine::{Restart, SubscribeRequest, SubscriptionInfo, SubscriptionKey};
+use crate::machine::{SubscribeRequest, SubscriptionInfo, SubscriptionKey};
 use crate::schema::SeqId;
 
 /// One request to the owner task. Those without a reply can be sent from a destructor.
 pub(crate) enum Command {
-    Connect { reply: oneshot::Sender<Result<()>> },
-    Disconnect { reply: oneshot::Sender<()> },
-    Close { reply: oneshot::Sender<()> },
+    Connect {
+        reply: oneshot::Sender<Result<()>>,
+    },
+    Disconnect {
+        reply: oneshot::Sender<()>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
     NetworkChanged,
-    Subscribe { request: SubscribeRequest, sink: Sink, reply: oneshot::Sender<Result<SubscriptionKey>> },
-    Unsubscribe { key: SubscriptionKey },
+    Subscribe {
+        request: SubscribeRequest,
+        sink: Sink,
+        reply: oneshot::Sender<Result<SubscriptionKey>>,
+    },
+    Unsubscribe {
+        key: SubscriptionKey,
+    },
     /// From the version, or from the beginning.
-    Restart { key: SubscriptionKey, from: Option<SeqId> },
-    Cancel { id: Arc<str>, reply: oneshot::Sender<bool> },
-    Subscriptions { reply: oneshot::Sender<Vec<SubscriptionInfo>> },
+    Restart {
+        key: SubscriptionKey,
+        from: Option<SeqId>,
+    },
+    Cancel {
+        id: Arc<str>,
+        reply: oneshot::Sender<bool>,
+    },
+    Subscriptions {
+        reply: oneshot::Sender<Vec<(SubscriptionInfo, Duration)>>,
+    },
 }
 
 /// The way to the owner task. When the last one is gone, the owner closes the connection and ends.

@@ -24,7 +24,9 @@ impl Endpoint {
             config(format!("option `url`{shown}: {e}; write for example http://localhost:2900"))
         })?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(config("option `url`: take the user and password out of it and use the options `user` and `password`"));
+            return Err(config(
+                "option `url`: take the user and password out of it and use the options `user` and `password`",
+            ));
         }
         let scheme = match url.scheme() {
             "http" | "ws" => "http",
@@ -100,7 +102,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_server() {
-        for bad in ["", "localhost:2900", "localhost", "ftp://h", "http://", "http://h?x=1", "http://h#x", "http://h:99999"] {
+        for bad in [
+            "",
+            "localhost:2900",
+            "localhost",
+            "ftp://h",
+            "http://",
+            "http://h?x=1",
+            "http://h#x",
+            "http://h:99999",
+        ] {
             let error = Endpoint::parse(bad).expect_err(bad);
             assert_eq!(error.code(), ErrorCode::Config, "{bad}");
             assert!(error.message().contains("`url`"), "{error}");

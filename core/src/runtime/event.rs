@@ -106,7 +106,9 @@ impl ChangeEvent {
     /// The rows of a batch, an insert or an update, and the deleted rows of a delete.
     pub fn rows(&self) -> &[Row] {
         match self {
-            Self::InitialDataBatch { rows, .. } | Self::Insert { rows, .. } | Self::Update { rows, .. } => rows,
+            Self::InitialDataBatch { rows, .. } | Self::Insert { rows, .. } | Self::Update { rows, .. } => {
+                rows
+            }
             Self::Delete { old_rows, .. } => old_rows,
             _ => &[],
         }

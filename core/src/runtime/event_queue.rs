@@ -63,6 +63,9 @@ impl EventQueue {
 
     /// Puts one event in. Returns whether this one was too much.
     pub(crate) fn push(&mut self, event: ChangeEvent) -> bool {
+        if self.ended {
+            return false;
+        }
         if let Some(dropped) = &mut self.lagged {
             *dropped += 1;
             return false;
@@ -87,7 +90,7 @@ impl EventQueue {
         self.failure.get_or_insert(error);
     }
 
-    /// Nothing more will come.
+    /// Nothing more will come. What is there can still be taken.
     pub(crate) fn end(&mut self) {
         self.ended = true;
     }
@@ -228,7 +231,8 @@ mod tests {
         queue.end();
         assert!(!queue.is_over());
         assert_eq!(queue.pop().0, Some(Ok(insert(1))));
-        let Some(Ok(ChangeEvent::Error { code: ErrorCode::NotFound, server_code: Some(code), .. })) = queue.pop().0
+        let Some(Ok(ChangeEvent::Error { code: ErrorCode::NotFound, server_code: Some(code), .. })) =
+            queue.pop().0
         else {
             panic!()
         };

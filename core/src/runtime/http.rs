@@ -51,8 +51,6 @@ impl<'a> Request<'a> {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
-    /// The `Server` header.
-    pub(crate) server: Option<String>,
 }
 
 /// Why there is no answer.
@@ -143,7 +141,9 @@ impl Http {
             let target = response.headers().get(LOCATION).and_then(|l| l.to_str().ok()).unwrap_or("nowhere");
             return Err(SendError::NotSent(Error::new(
                 ErrorCode::Config,
-                format!("option `url`: {endpoint} redirects to {target}; use the address of the server itself"),
+                format!(
+                    "option `url`: {endpoint} redirects to {target}; use the address of the server itself"
+                ),
             )));
         }
         self.read(index, request, response).await.map_err(SendError::NoAnswer)
@@ -160,20 +160,25 @@ impl Http {
         Ok(builder)
     }
 
-    async fn read(&self, index: usize, request: &Request<'_>, mut response: reqwest::Response) -> Result<Reply> {
+    async fn read(
+        &self,
+        index: usize,
+        request: &Request<'_>,
+        mut response: reqwest::Response,
+    ) -> Result<Reply> {
         let limit = self.network.max_bytes;
         let too_large = || {
             Error::new(
                 ErrorCode::Protocol,
-                format!("the answer is larger than {limit} bytes: ask for fewer rows, or raise `max_message_bytes`"),
+                format!(
+                    "the answer is larger than {limit} bytes: ask for fewer rows, or raise `max_message_bytes`"
+                ),
             )
         };
         if response.content_length().is_some_and(|n| n > limit as u64) {
             return Err(too_large());
         }
         let status = response.status().as_u16();
-        let server =
-            response.headers().get(reqwest::header::SERVER).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.no_answer(index, request, &e))? {
             if body.len() + chunk.len() > limit {
@@ -181,7 +186,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, body, server })
+        Ok(Reply { status, body })
     }
 
     fn no_answer(&self, index: usize, request: &Request<'_>, error: &reqwest::Error) -> Error {
@@ -192,7 +197,10 @@ impl Http {
         } else {
             Error::new(
                 ErrorCode::Disconnected,
-                format!("the connection to {endpoint} was lost before its answer was complete: {}", root_cause(error)),
+                format!(
+                    "the connection to {endpoint} was lost before its answer was complete: {}",
+                    root_cause(error)
+                ),
             )
         }
     }

@@ -40,11 +40,7 @@ impl From<Error> for DialError {
 }
 
 /// Opens a WebSocket within `timeouts.connect`.
-pub(crate) async fn dial(
-    network: Network,
-    url: String,
-    token: Option<Secret>,
-) -> Result<Socket, DialError> {
+pub(crate) async fn dial(network: Network, url: String, token: Option<Secret>) -> Result<Socket, DialError> {
     let wait = network.timeouts.connect;
     tokio::time::timeout(wait, open(&network, &url, token.as_ref())).await.unwrap_or_else(|_| {
         Err(Error::new(
@@ -55,11 +51,7 @@ pub(crate) async fn dial(
     })
 }
 
-async fn open(
-    network: &Network,
-    url: &str,
-    token: Option<&Secret>,
-) -> Result<Socket, DialError> {
+async fn open(network: &Network, url: &str, token: Option<&Secret>) -> Result<Socket, DialError> {
     let parsed = Url::parse(url).map_err(|e| Error::new(ErrorCode::Config, format!("option `url`: {e}")))?;
     let transport = connect(network, &parsed).await?;
 
@@ -99,8 +91,9 @@ async fn connect(network: &Network, url: &Url) -> Result<Box<dyn Transport>> {
     if url.scheme() != "wss" {
         return Ok(Box::new(tcp));
     }
-    let name = ServerName::try_from(target.0.clone())
-        .map_err(|_| Error::new(ErrorCode::Config, format!("option `url`: {:?} is no host name", target.0)))?;
+    let name = ServerName::try_from(target.0.clone()).map_err(|_| {
+        Error::new(ErrorCode::Config, format!("option `url`: {:?} is no host name", target.0))
+    })?;
     let mut tls = (*network.tls).clone();
     // A WebSocket starts as HTTP/1.1.
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -124,13 +117,18 @@ fn refused(url: &str, response: &tungstenite::http::Response<Option<Vec<u8>>>) -
     let url = shown(url);
     let (code, what) = match status {
         401 | 403 => (ErrorCode::AuthFailed, "the server refuses the credentials"),
-        404 | 405 | 426 => (ErrorCode::Config, "there is no KalamDB WebSocket at this address; check the option `url`"),
+        404 | 405 | 426 => {
+            (ErrorCode::Config, "there is no KalamDB WebSocket at this address; check the option `url`")
+        }
         429 => (ErrorCode::RateLimited, "the server refuses more connections for now"),
         502..=504 => (ErrorCode::Unavailable, "the server can not take connections now"),
         300..=399 => (ErrorCode::Config, "the address redirects; use the address of the server itself"),
         _ => (ErrorCode::Protocol, "the server does not open a WebSocket"),
     };
-    DialError { error: Error::new(code, format!("{url}: {what} (HTTP status {status})")), status: Some(status) }
+    DialError {
+        error: Error::new(code, format!("{url}: {what} (HTTP status {status})")),
+        status: Some(status),
+    }
 }
 
 /// The address without the path that the client added.

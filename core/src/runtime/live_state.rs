@@ -1,57 +1,63 @@
 //! The rows of one `live` handle, and whether more can come.
 
-use std::sync::Arc;
-
 use super::mailbox::Content;
 use super::subscriber::Applied;
-use crate::error::Result;
-use crate::live::{LiveView, Rows};
+use crate::error::{ErrorCode, Result};
+use crate::live::{Begin, LiveView, Rows};
 use crate::machine::{Mode, SubscriptionEvent};
 use crate::protocol::{Change, ChangeKind};
 
 /// A view that the owner task feeds and a handle reads.
 pub(crate) struct LiveState {
-    id: Arc<str>,
     view: LiveView,
-    over: bool,
 }
 
 impl LiveState {
-    pub(crate) fn new(id: Arc<str>, view: LiveView) -> Self {
-        Self { id, view, over: false }
-    }
-
-    pub(crate) fn id(&self) -> &Arc<str> {
-        &self.id
+    pub(crate) fn new(view: LiveView) -> Self {
+        Self { view }
     }
 
     pub(crate) fn apply(&mut self, event: SubscriptionEvent) -> Applied {
-        match event {
-            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => self.view.begin(schema, false),
-            SubscriptionEvent::Acked { schema, mode: Mode::Resumed } => self.view.begin(schema, true),
+        let resumed = matches!(event, SubscriptionEvent::Acked { mode: Mode::Resumed, .. });
+        let result = match event {
+            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => self.view.begin(schema, Begin::Fresh),
+            SubscriptionEvent::Acked { schema, mode: Mode::Resumed } => {
+                self.view.begin(schema, Begin::Resumed)
+            }
             SubscriptionEvent::Batch { rows, .. } => self.view.batch(rows),
             SubscriptionEvent::Ready => self.view.ready(),
-            SubscriptionEvent::Change(Change { kind, rows, .. }) => {
-                for row in rows {
-                    match kind {
-                        ChangeKind::Insert => self.view.insert(row),
-                        ChangeKind::Update => self.view.update(row),
-                        ChangeKind::Delete => self.view.delete(row),
-                    }
-                }
+            SubscriptionEvent::Change(change) => self.change(change),
+            // Live rows take a fresh snapshot where something may be missing.
+            SubscriptionEvent::GapPossible { .. } => Ok(()),
+            SubscriptionEvent::Interrupted => {
+                self.view.interrupted();
+                Ok(())
             }
-            SubscriptionEvent::Interrupted => self.view.interrupted(),
-            SubscriptionEvent::GapPossible { .. } => {}
             SubscriptionEvent::Failed(error) => {
                 self.view.fail(error);
-                self.over = true;
+                return Applied::Over;
             }
             SubscriptionEvent::Ended => {
                 self.view.closed();
-                self.over = true;
+                return Applied::Over;
+            }
+        };
+        match result {
+            Ok(()) => Applied::Fine,
+            Err(error) if resumed && error.code() == ErrorCode::Protocol => Applied::StartAnew,
+            Err(error) => {
+                self.view.fail(error);
+                Applied::Refused
             }
         }
-        Applied { over: self.over, lagged: false }
+    }
+
+    fn change(&mut self, change: Change) -> Result<()> {
+        change.rows.into_iter().try_for_each(|row| match change.kind {
+            ChangeKind::Insert => self.view.insert(row),
+            ChangeKind::Update => self.view.update(row),
+            ChangeKind::Delete => self.view.delete(row),
+        })
     }
 
     /// What is new, if anything is.
@@ -59,14 +65,19 @@ impl LiveState {
         self.view.take()
     }
 
+    /// The reader wants no more.
+    pub(crate) fn close(&mut self) {
+        self.view.closed();
+    }
+
     /// Whether everything was taken and nothing more will come.
     pub(crate) fn is_over(&self) -> bool {
-        self.over && !self.view.is_ready()
+        self.view.is_ended()
     }
 }
 
 impl Content for LiveState {
     fn is_ready(&self) -> bool {
-        self.over || self.view.is_ready()
+        self.view.is_ready()
     }
 }

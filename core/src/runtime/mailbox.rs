@@ -209,7 +209,8 @@ mod tests {
                         // Every few rounds the wait is begun and given up before the one that counts.
                         if (round + reader).is_multiple_of(5) {
                             let mut given_up = mailbox.ready();
-                            let _ = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut given_up).poll(cx))).await;
+                            let _ = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut given_up).poll(cx)))
+                                .await;
                         }
                         mailbox.ready().await;
                     }

@@ -39,13 +39,16 @@ impl Headers {
     pub(crate) fn insert(&mut self, name: &str, value: &str) -> Result<()> {
         let config = |what: &str| Error::new(ErrorCode::Config, format!("option `header` {name:?}: {what}"));
         let name = HeaderName::try_from(name).map_err(|_| config("not a header name"))?;
-        if let "authorization" | "host" | "connection" | "upgrade" | "content-length" | "content-type" = name.as_str() {
+        if let "authorization" | "host" | "connection" | "upgrade" | "content-length" | "content-type" =
+            name.as_str()
+        {
             return Err(config("the client sets this header itself"));
         }
         if name.as_str().starts_with("sec-websocket-") {
             return Err(config("the client sets this header itself"));
         }
-        let value = HeaderValue::try_from(value).map_err(|_| config("the value holds a character that is not allowed"))?;
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| config("the value holds a character that is not allowed"))?;
         self.0.insert(name, value);
         Ok(())
     }
@@ -87,7 +90,10 @@ pub(crate) fn root_cause<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn St
     let mut root = error;
     loop {
         // An I/O error made from another error shows it as itself, not as its source.
-        let inner = root.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref()).map(|e| e as &(dyn StdError + 'static));
+        let inner = root
+            .downcast_ref::<std::io::Error>()
+            .and_then(|e| e.get_ref())
+            .map(|e| e as &(dyn StdError + 'static));
         match inner.or_else(|| root.source()) {
             Some(next) => root = next,
             None => return root,
@@ -104,7 +110,9 @@ mod tests {
         let mut headers = Headers::default();
         headers.insert("X-Api-Key", "hunter2").unwrap();
         assert!(!format!("{headers:?}").contains("hunter2"));
-        for (name, value) in [("", "x"), ("a b", "x"), ("x", "a\nb"), ("Authorization", "x"), ("sec-websocket-key", "x")] {
+        for (name, value) in
+            [("", "x"), ("a b", "x"), ("x", "a\nb"), ("Authorization", "x"), ("sec-websocket-key", "x")]
+        {
             assert_eq!(headers.insert(name, value).unwrap_err().code(), ErrorCode::Config, "{name:?}");
         }
     }

@@ -22,12 +22,13 @@ use super::network::Network;
 use super::secret::Secret;
 use super::socket::OpenSocket;
 use super::status::{ConnectionState as State, Counters, Status};
-use super::subscriber::Sink;
+use super::subscriber::{Applied, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
-    Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart, SubscriptionKey, Token,
+    Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
+    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
 };
-use crate::protocol::{Cursor, RawFrame};
+use crate::protocol::RawFrame;
 
 /// Frames read before readers are woken and other tasks get their turn. A batch of this size is handled in about a
 /// tenth of a millisecond.
@@ -62,6 +63,7 @@ pub(crate) struct Owner {
 
 struct Subscriber {
     sink: Sink,
+    since: Instant,
     touched: bool,
 }
 
@@ -130,13 +132,10 @@ impl Owner {
     fn command(&mut self, command: Command) {
         let now = self.now();
         match command {
-            Command::Connect { reply } => match self.machine.state() {
-                ConnectionState::Connected => drop(reply.send(Ok(()))),
-                _ if self.closed => drop(reply.send(Err(closed()))),
-                _ => {
-                    self.connect_replies.push(reply);
-                    self.machine.connect(now);
-                }
+            Command::Connect { reply } => match self.machine.connect(now) {
+                Err(error) => drop(reply.send(Err(error))),
+                Ok(()) if self.machine.state() == ConnectionState::Connected => drop(reply.send(Ok(()))),
+                Ok(()) => self.connect_replies.push(reply),
             },
             Command::Disconnect { reply } => {
                 self.machine.disconnect(now);
@@ -149,17 +148,7 @@ impl Owner {
             }
             Command::NetworkChanged => self.machine.network_changed(now),
             Command::Subscribe { request, sink, reply } => {
-                let result = self.machine.subscribe(now, request);
-                if let Ok(key) = result {
-                    self.subscribers.insert(key, Subscriber { sink, touched: false });
-                    // Lazy connect, also after the client had given up.
-                    if matches!(
-                        self.machine.state(),
-                        ConnectionState::Idle | ConnectionState::Closed { error: Some(_) }
-                    ) {
-                        self.machine.connect(now);
-                    }
-                }
+                let result = self.subscribe(now, request, sink);
                 // The caller has given up waiting: nobody will ever close it.
                 if let Err(Ok(key)) = reply.send(result) {
                     self.machine.unsubscribe(now, key);
@@ -167,11 +156,8 @@ impl Owner {
             }
             Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
             Command::Restart { key, from } => {
-                let restart = match from {
-                    Some(version) => Restart::From(Cursor::from(version)),
-                    None => Restart::Fresh,
-                };
-                self.machine.restart(now, key, restart);
+                let cursor = from.and_then(|version| self.machine.cursor_at(key, version));
+                self.machine.restart(now, key, cursor.map_or(Restart::Fresh, Restart::From));
             }
             Command::Cancel { id, reply } => {
                 let found = self.machine.subscriptions().find(|s| *s.id == *id).map(|s| s.key);
@@ -181,9 +167,40 @@ impl Owner {
                 let _ = reply.send(found.is_some());
             }
             Command::Subscriptions { reply } => {
-                let _ = reply.send(self.machine.subscriptions().collect());
+                let age = |info: &SubscriptionInfo| {
+                    self.subscribers.get(&info.key).map_or(Duration::ZERO, |s| s.since.elapsed())
+                };
+                let _ = reply.send(
+                    self.machine
+                        .subscriptions()
+                        .map(|info| {
+                            let age = age(&info);
+                            (info, age)
+                        })
+                        .collect(),
+                );
             }
         }
+    }
+
+    fn subscribe(&mut self, now: Duration, request: SubscribeRequest, sink: Sink) -> Result<SubscriptionKey> {
+        // Lazy connect, also after the client had given up.
+        let idle = matches!(
+            self.machine.state(),
+            ConnectionState::Idle | ConnectionState::Closed { error: Some(_) }
+        );
+        if idle {
+            self.machine.connect(now)?;
+        }
+        let result = self.machine.subscribe(now, request);
+        match &result {
+            Ok(key) => drop(
+                self.subscribers.insert(*key, Subscriber { sink, since: Instant::now(), touched: false }),
+            ),
+            Err(_) if idle => self.machine.disconnect(now),
+            Err(_) => {}
+        }
+        result
     }
 
     fn close(&mut self) -> bool {
@@ -191,8 +208,7 @@ impl Owner {
             return false;
         }
         self.closed = true;
-        let now = self.now();
-        self.machine.close(now);
+        self.machine.close();
         self.fail_connects(&closed());
         true
     }
@@ -278,7 +294,7 @@ impl Owner {
                 Poll::Ready(Ok(message)) => match &message {
                     Message::Text(text) => self.machine.handle_frame(now, id, RawFrame::Text(text)),
                     Message::Binary(bytes) => self.machine.handle_frame(now, id, RawFrame::Binary(bytes)),
-                    Message::Pong(_) => self.machine.handle_pong(now, id),
+                    Message::Pong(_) => self.machine.handle_pong(id),
                     Message::Ping(_) | Message::Close(_) | Message::Frame(_) => {}
                 },
             }
@@ -301,18 +317,29 @@ impl Owner {
                         subscriber.touched = true;
                         self.touched.push(key);
                     }
-                    if applied.lagged {
-                        self.lagged += 1;
-                        tracing::warn!(?key, "an event reader is too slow: events were dropped");
-                    }
-                    if applied.over
-                        && let Some(subscriber) = self.subscribers.remove(&key)
-                    {
-                        subscriber.sink.wake();
-                    }
+                    self.after(key, applied);
                 }
                 Event::Lifecycle(event) => self.lifecycle(event),
             }
+        }
+    }
+
+    fn after(&mut self, key: SubscriptionKey, applied: Applied) {
+        let now = self.now();
+        match applied {
+            Applied::Fine => {}
+            Applied::Lagged => {
+                self.lagged += 1;
+                tracing::warn!(?key, "an event reader is too slow: events were dropped");
+            }
+            Applied::StartAnew => self.machine.restart(now, key, Restart::Fresh),
+            Applied::Refused => self.machine.unsubscribe(now, key),
+            Applied::Over => {}
+        }
+        if matches!(applied, Applied::Over | Applied::Refused)
+            && let Some(subscriber) = self.subscribers.remove(&key)
+        {
+            subscriber.sink.wake();
         }
     }
 
@@ -342,7 +369,7 @@ impl Owner {
             Lifecycle::Closed => tracing::debug!("closed"),
         }
         // The state first: who is told of the event may look at it.
-        self.status.set_state(State::from(self.machine.state().clone()));
+        self.status.set_state(State::from(self.machine.state()));
         self.status.tell(&event);
     }
 
@@ -442,8 +469,8 @@ impl Owner {
     }
 
     fn publish(&self) {
-        self.status.set_state(State::from(self.machine.state().clone()));
-        self.status.set_counters(Counters { connection: *self.machine.counters(), lagged: self.lagged });
+        self.status.set_state(State::from(self.machine.state()));
+        self.status.set_counters(Counters { connection: self.machine.counters(), lagged: self.lagged });
     }
 }
 

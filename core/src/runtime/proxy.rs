@@ -24,7 +24,8 @@ impl Proxy {
     /// `config`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config = |what: String| Error::new(ErrorCode::Config, format!("option `proxy`: {what}"));
-        let mut url = Url::parse(text).map_err(|e| config(format!("{e}; write for example http://proxy:3128")))?;
+        let mut url =
+            Url::parse(text).map_err(|e| config(format!("{e}; write for example http://proxy:3128")))?;
         if url.scheme() != "http" {
             return Err(config(format!("a proxy is reached by http, not by {:?}", url.scheme())));
         }
@@ -56,7 +57,11 @@ impl Proxy {
     ///
     /// # Errors
     /// `disconnected` with the proxy's status line when it refuses.
-    pub(crate) async fn tunnel<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut S, target: &str) -> Result<()> {
+    pub(crate) async fn tunnel<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: &mut S,
+        target: &str,
+    ) -> Result<()> {
         let failed = |what: String| Error::new(ErrorCode::Disconnected, format!("the proxy {self}: {what}"));
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
         if let Some((user, password)) = &self.user {
@@ -117,7 +122,9 @@ mod tests {
     #[tokio::test]
     async fn asks_for_a_tunnel() {
         let proxy = Proxy::parse("http://user:pw@proxy:3128").unwrap();
-        for (answer, good) in [("HTTP/1.1 200 OK\r\nX: y\r\n\r\nrest", true), ("HTTP/1.1 407 Who\r\n\r\n", false), ("", false)] {
+        for (answer, good) in
+            [("HTTP/1.1 200 OK\r\nX: y\r\n\r\nrest", true), ("HTTP/1.1 407 Who\r\n\r\n", false), ("", false)]
+        {
             let (mut near, mut far) = tokio::io::duplex(4096);
             let far_side = async {
                 let mut request = vec![0; 1024];

@@ -69,7 +69,9 @@ mod tests {
     fn starts_once_and_again_after_a_stop() {
         let ask = || {
             let (send, receive) = std::sync::mpsc::channel();
-            shared().unwrap().spawn(async move { send.send(std::thread::current().name().map(str::to_owned)) });
+            shared()
+                .unwrap()
+                .spawn(async move { send.send(std::thread::current().name().map(str::to_owned)) });
             receive.recv().unwrap()
         };
         assert_eq!(ask().as_deref(), Some("kalam-live"));

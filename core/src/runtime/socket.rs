@@ -111,11 +111,12 @@ fn link_end(error: &WsError) -> LinkEnd {
     LinkEnd::Failed(match error {
         WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => Error::new(
             ErrorCode::Protocol,
-            format!("the server sent a frame of {size} bytes, more than the {max_size} of `max_message_bytes`"),
+            format!(
+                "the server sent a frame of {size} bytes, more than the {max_size} of `max_message_bytes`"
+            ),
         ),
-        WsError::Utf8(_) => {
-            Error::new(ErrorCode::Protocol, "the server sent a text frame that is no UTF-8").with_retryable(true)
-        }
+        WsError::Utf8(_) => Error::new(ErrorCode::Protocol, "the server sent a text frame that is no UTF-8")
+            .with_retryable(true),
         _ => Error::new(ErrorCode::Disconnected, format!("the connection was lost: {}", root_cause(error))),
     })
 }

@@ -131,7 +131,7 @@ impl Status {
     }
 
     /// Nothing more will come.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         let listeners = {
             let mut inner = self.lock();
             inner.over = true;

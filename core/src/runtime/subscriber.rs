@@ -20,12 +20,18 @@ pub(crate) enum Sink {
 }
 
 /// What came of an event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Applied {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It is there for the reader.
+    Fine,
     /// Nothing more will come.
-    pub(crate) over: bool,
+    Over,
     /// The reader was too slow: events were dropped.
-    pub(crate) lagged: bool,
+    Lagged,
+    /// Only a fresh snapshot helps.
+    StartAnew,
+    /// The subscription can not be used, as the reader will see: it is to be ended.
+    Refused,
 }
 
 impl Sink {
@@ -56,7 +62,9 @@ impl Sink {
 fn push(queue: &mut EventQueue, event: SubscriptionEvent) -> Applied {
     let subscription_id = queue.id().clone();
     let event = match event {
-        SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => ChangeEvent::Ack { subscription_id, schema },
+        SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
+            ChangeEvent::Ack { subscription_id, schema }
+        }
         SubscriptionEvent::Acked { mode: Mode::Resumed, .. } => ChangeEvent::Resumed { subscription_id },
         SubscriptionEvent::Batch { rows, has_more } => {
             ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
@@ -71,14 +79,14 @@ fn push(queue: &mut EventQueue, event: SubscriptionEvent) -> Applied {
         }
         SubscriptionEvent::Failed(error) => {
             queue.fail(error);
-            return Applied { over: true, lagged: false };
+            return Applied::Over;
         }
         SubscriptionEvent::Ended => {
             queue.end();
-            return Applied { over: true, lagged: false };
+            return Applied::Over;
         }
         // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption.
-        SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return Applied::default(),
+        SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return Applied::Fine,
     };
-    Applied { over: false, lagged: queue.push(event) }
+    if queue.push(event) { Applied::Lagged } else { Applied::Fine }
 }

@@ -41,7 +41,11 @@ impl TlsOptions {
 
     /// Presents a client certificate: the chain and its private key, both PEM.
     #[must_use]
-    pub fn with_client_certificate(mut self, chain_pem: impl Into<Vec<u8>>, key_pem: impl Into<String>) -> Self {
+    pub fn with_client_certificate(
+        mut self,
+        chain_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<String>,
+    ) -> Self {
         self.identity = Some((chain_pem.into(), Secret::from(key_pem.into())));
         self
     }
@@ -52,11 +56,10 @@ impl TlsOptions {
     /// `config` when a certificate or key can not be read, or nothing is trusted.
     pub(crate) fn build(&self) -> Result<ClientConfig> {
         let roots = self.roots()?;
-        let builder =
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|e| bad("tls", &e))?
-                .with_root_certificates(roots);
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| bad("tls", &e))?
+            .with_root_certificates(roots);
         let Some((chain, key)) = &self.identity else {
             return Ok(builder.with_no_client_auth());
         };
