@@ -140,10 +140,9 @@ fn malformed(subscription: Option<CompactString>, what: impl fmt::Display) -> De
 /// Parsers quote what they found; a person needs its beginning.
 pub(super) fn shortened(what: impl fmt::Display) -> String {
     const MOST: usize = 200;
-    let mut text = what.to_string();
-    if text.len() > MOST {
-        text.truncate(text.floor_char_boundary(MOST));
-        text.push_str("...");
+    let text = what.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
     }
-    text
 }
