@@ -307,7 +307,9 @@ fn alter_user(parser: &mut Parser<'_>) -> SqlResult<Statement> {
         "EMAIL" if parser.parse_keyword(Keyword::NULL) => UserChange::Email(None),
         "EMAIL" => UserChange::Email(Some(string(parser, "an e-mail address")?)),
         _ => {
-            return Err(SqlError::invalid("ALTER USER ... SET takes PASSWORD '...', ROLE ... or EMAIL '...'"));
+            return Err(SqlError::invalid(
+                "ALTER USER ... SET takes PASSWORD '...', ROLE ... or EMAIL '...'",
+            ));
         }
     };
     Ok(Statement::AlterUser { user, change })
