@@ -105,10 +105,6 @@ impl Subscriptions {
     ) -> Result<Started, Refusal> {
         let limits = &self.app.options.limits;
         let start = start_of(options)?;
-        if sql.len() > limits.sql_bytes {
-            let message = format!("Invalid SQL: the text is longer than {} bytes", limits.sql_bytes);
-            return Err(Refusal { code: "INVALID_SQL", message });
-        }
         self.by_id.retain(|_, entry| !entry.subscription.has_ended());
         let slot = match self.by_id.len() < limits.subscriptions_per_connection {
             true => self.app.connections.slot(&self.identity.user),

@@ -218,6 +218,11 @@ async fn a_dropped_or_altered_table_ends_its_subscriptions() {
     ws.snapshot("s", "SELECT * FROM app.t", json!({})).await;
     server.sql(&insert(1..2, "x")).await;
     assert_eq!(ws.change().await["rows"][0]["id"], 1);
+
+    server.sql("ALTER TABLE app.t ADD COLUMN more TEXT").await;
+    assert!(is_error(&ws.frame().await, "s", "SUBSCRIPTION_FAILED"));
+    let rows = ws.snapshot("s", "SELECT * FROM app.t", json!({})).await;
+    assert_eq!(rows[0]["more"], Value::Null);
 }
 
 #[tokio::test]
