@@ -118,7 +118,7 @@ impl Subscriptions {
         let (app, caller) = (self.app.clone(), self.identity.caller());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
-            let interest = Interest::new(query.clone(), &sql, &caller.user);
+            let interest = Interest::new(query.clone(), &sql, &caller);
             let place = interest.place();
             let register = || {
                 app.hub.subscribe(interest, subscription.clone());
