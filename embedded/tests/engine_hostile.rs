@@ -167,19 +167,21 @@ fn monstrous_sql_is_answered() {
 
 #[test]
 fn long_statements_are_stopped() {
-    let limits = EngineLimits { statement_time: Duration::from_millis(30), ..EngineLimits::default() };
-    let engine = Engine::open(EngineOptions {
-        root_password: Some("x".into()),
-        limits,
-        ..EngineOptions::new(Data::Memory)
-    })
-    .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let open = |limits| {
+        let data = Data::Directory(directory.path().into());
+        Engine::open(EngineOptions { root_password: Some("x".into()), limits, ..EngineOptions::new(data) })
+            .unwrap()
+    };
+    let engine = open(EngineLimits::default());
     run(&engine, "CREATE NAMESPACE n; CREATE TABLE n.t (id INT PRIMARY KEY, v TEXT)");
     for part in 0..40 {
         let values: Vec<String> =
             (0..250).map(|i| format!("({}, '{}')", part * 250 + i, "ab".repeat(50))).collect();
         run(&engine, &format!("INSERT INTO n.t VALUES {}", values.join(",")));
     }
+    drop(engine);
+    let engine = open(EngineLimits { statement_time: Duration::from_millis(5), ..EngineLimits::default() });
     let slow = format!("v LIKE '{}'", "%a%b".repeat(40) + "x");
     for sql in [
         format!("SELECT count(*) AS n FROM n.t WHERE {}", vec![slow.as_str(); 20].join(" OR ")),
@@ -188,6 +190,8 @@ fn long_statements_are_stopped() {
         let message = error(&engine, &sql).message;
         assert!(message.contains("time limit"), "{message}");
     }
+    drop(engine);
+    let engine = open(EngineLimits::default());
     assert_eq!(rows(&engine, "SELECT count(*) AS n FROM n.t"), json!([["10000"]]));
 }
 

@@ -350,7 +350,7 @@ fn all_types_are_stored_and_shown() {
         })
         .unwrap()
     );
-    let params = vec![json!([1, 2, 255]), json!([0.5, 1]), json!({"a": 1})];
+    let params = [json!([1, 2, 255]), json!([0.5, 1]), json!({"a": 1})];
     run_as(&engine, &root(), "UPDATE n.a SET by = $1, e = $2", params[..2].to_vec()).unwrap();
     assert_eq!(rows(&engine, "SELECT by, e FROM n.a"), json!([[[1, 2, 255], [0.5, 1.0]]]));
     assert_eq!(
