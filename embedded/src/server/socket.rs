@@ -25,7 +25,7 @@ use super::token::TokenKind;
 use super::{server_frame, writer};
 
 /// How long the other side may take to answer a close frame.
-const CLOSE_ANSWER: Duration = Duration::from_secs(1);
+const CLOSE_ANSWER: Duration = Duration::from_millis(500);
 
 /// Most connections are idle, so their buffers are small.
 const READ_BUFFER: usize = 16 << 10;
