@@ -35,6 +35,14 @@ pub(crate) fn table<'py>(
     Ok(out)
 }
 
+/// Text as it is.
+pub(crate) fn preformatted(text: &str) -> String {
+    let mut out = String::from("<pre>");
+    escape(&mut out, text);
+    out.push_str("</pre>");
+    out
+}
+
 fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {

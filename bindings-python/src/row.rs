@@ -24,6 +24,28 @@ impl PyRow {
         Self { row, names }
     }
 
+    pub(crate) fn names<'py>(&self, py: Python<'py>) -> &Bound<'py, PyTuple> {
+        self.names.keys(py)
+    }
+
+    /// A row as a dict, without its object; `names` holds the names from one row to the next.
+    pub(crate) fn dict<'py>(
+        py: Python<'py>,
+        row: &Row,
+        names: &mut Option<Arc<Names>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let known = match names.take() {
+            Some(known) if known.are_of(row.schema()) => known,
+            _ => Names::new(py, row.schema())?,
+        };
+        let dict = PyDict::new(py);
+        for (name, value) in known.keys(py).iter().zip(row.values()) {
+            dict.set_item(name, to_python(py, value)?)?;
+        }
+        *names = Some(known);
+        Ok(dict)
+    }
+
     fn cell<'py>(&self, py: Python<'py>, position: usize) -> PyResult<Bound<'py, PyAny>> {
         to_python(py, &self.row.values()[position])
     }
@@ -160,12 +182,7 @@ impl PyRow {
 
     /// The row as a new dict.
     fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for cell in self.cells(py) {
-            let (name, value) = cell?;
-            dict.set_item(name, value)?;
-        }
-        Ok(dict)
+        Self::dict(py, &self.row, &mut Some(self.names.clone()))
     }
 
     /// The write that this content came with, where the server told it; grows with every write. Not part of equality.

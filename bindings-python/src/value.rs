@@ -9,8 +9,6 @@ macro_rules! library {
     }};
 }
 
-use library;
-
 mod from_python;
 mod to_python;
 

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
-use super::{PyFileRef, library};
+use super::PyFileRef;
 
 /// The parameters of a statement: a list or a tuple of values, or nothing.
 ///

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
 
-use super::{PyFileRef, library};
+use super::PyFileRef;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// `date(1970, 1, 1).toordinal()`.
