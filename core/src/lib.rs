@@ -3,13 +3,19 @@
 //! Layers, each importing only those above it:
 //!
 //! - [`value`], [`schema`], [`row`]: data, no protocol
+//! - [`sql`]: the SQL of live queries
+//! - [`protocol`]: the wire, without state
+//! - [`machine`]: connection and subscriptions as a state machine without I/O
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod error;
+pub mod machine;
+pub mod protocol;
 pub mod row;
 pub mod schema;
+pub mod sql;
 pub mod time;
 pub mod value;
 

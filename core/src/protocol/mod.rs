@@ -1,0 +1,31 @@
+//! The wire: frames and HTTP bodies in and out. No state, no sockets.
+//!
+//! The recorded exchanges in `tests/data/wire/` say what a server sends; where a comment names `wire/NAME.jsonl`, that
+//! is where a fact comes from.
+
+mod cell;
+mod client_frame;
+mod cursor;
+mod decode;
+mod envelope;
+mod frame;
+mod http;
+mod json_text;
+mod limits;
+mod plan;
+mod row_reader;
+mod server_code;
+
+pub use client_frame::{ClientFrame, SnapshotOptions};
+pub use cursor::{Cursor, CursorKind, VersionDomain};
+pub use decode::{DecodeError, decode};
+pub use frame::{
+    Ack, AnnouncedLimits, Announcement, AuthSuccess, Batch, BatchControl, BatchStatus, Change, ChangeKind,
+    Compression, PartialRow, RawFrame, Serialization, ServerError, ServerFrame, WireProtocol,
+};
+pub use http::{
+    Health, Login, SqlRequest, StatementResult, decode_error, decode_health, decode_login,
+    decode_sql_response, encode_login, encode_sql_request,
+};
+pub use limits::Limits;
+pub use plan::{OldValues, Plans, RowPlan};

@@ -1,0 +1,279 @@
+//! The rows of a frame, read straight into typed cells. This is where a client spends its time: no map a row, no text a
+//! column name.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::cell::CellSeed;
+use super::frame::PartialRow;
+use super::plan::{RowPlan, Target};
+use crate::row::Row;
+use crate::schema::SeqId;
+use crate::value::Value;
+
+/// What rows are read into.
+pub(super) trait RowSink: Sized {
+    type Item;
+
+    fn start(plan: &RowPlan) -> Self;
+    fn put(&mut self, at: u32, value: Value);
+    fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> Self::Item;
+}
+
+/// Every cell, NULL where the row has none.
+pub(super) struct WholeRow(Vec<Value>);
+
+impl RowSink for WholeRow {
+    type Item = Row;
+
+    fn start(plan: &RowPlan) -> Self {
+        Self(vec![Value::Null; plan.schema().all_columns().len()])
+    }
+
+    fn put(&mut self, at: u32, value: Value) {
+        self.0[at as usize] = value;
+    }
+
+    fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> Row {
+        Row::new(plan.schema().clone(), self.0, version)
+    }
+}
+
+/// Only the cells that the row has.
+pub(super) struct NamedCells(Vec<(u32, Value)>);
+
+impl RowSink for NamedCells {
+    type Item = PartialRow;
+
+    fn start(_: &RowPlan) -> Self {
+        Self(Vec::new())
+    }
+
+    fn put(&mut self, at: u32, value: Value) {
+        self.0.push((at, value));
+    }
+
+    fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> PartialRow {
+        PartialRow::new(plan.schema().clone(), self.0, version)
+    }
+}
+
+/// What a look at the rows' columns told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fit {
+    /// A column is not in the plan.
+    pub(super) unknown: bool,
+    /// A row lacks a column of the plan.
+    pub(super) lacking: bool,
+}
+
+/// Reads an array of rows, or `null`.
+pub(super) struct RowsSeed<'a, S> {
+    plan: &'a RowPlan,
+    depth: usize,
+    fit: &'a mut Fit,
+    sink: std::marker::PhantomData<S>,
+}
+
+impl<'a, S> RowsSeed<'a, S> {
+    pub(super) fn new(plan: &'a RowPlan, depth: usize, fit: &'a mut Fit) -> Self {
+        Self { plan, depth, fit, sink: std::marker::PhantomData }
+    }
+}
+
+impl<'de, S: RowSink> DeserializeSeed<'de> for RowsSeed<'_, S> {
+    type Value = Vec<S::Item>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, S: RowSink> Visitor<'de> for RowsSeed<'_, S> {
+    type Value = Vec<S::Item>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of rows")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = seq.next_element_seed(RowSeed::<S> {
+            plan: self.plan,
+            depth: self.depth,
+            fit: &mut *self.fit,
+            sink: std::marker::PhantomData,
+        })? {
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+struct RowSeed<'a, S> {
+    plan: &'a RowPlan,
+    depth: usize,
+    fit: &'a mut Fit,
+    sink: std::marker::PhantomData<S>,
+}
+
+impl<'de, S: RowSink> DeserializeSeed<'de> for RowSeed<'_, S> {
+    type Value = S::Item;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Item, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, S: RowSink> Visitor<'de> for RowSeed<'_, S> {
+    type Value = S::Item;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row: an object of columns")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Item, A::Error> {
+        let mut sink = S::start(self.plan);
+        let mut version = None;
+        let mut seen = Seen::default();
+        let mut cells = 0;
+        let mut expected = 0;
+        while let Some(field) = map.next_key_seed(FieldSeed { plan: self.plan, expected })? {
+            let Some((number, target)) = field else {
+                self.fit.unknown = true;
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if !seen.insert(number) {
+                return Err(de::Error::custom(format_args!(
+                    "the column {:?} is there twice",
+                    self.plan.name(number)
+                )));
+            }
+            expected = number + 1;
+            match target {
+                Target::Cell { at, cell } => {
+                    let value = map
+                        .next_value_seed(CellSeed { cell: *cell, depth: self.depth })
+                        .map_err(|e| in_column(self.plan, number, &e))?;
+                    sink.put(*at, value);
+                    cells += 1;
+                }
+                Target::Version { at } => {
+                    let number_of =
+                        map.next_value_seed(VersionSeed).map_err(|e| in_column(self.plan, number, &e))?;
+                    version = number_of.or(version);
+                    if let Some(at) = at {
+                        sink.put(*at, number_of.map_or(Value::Null, |seq| Value::Int(seq.get())));
+                        cells += 1;
+                    }
+                }
+                Target::Ignored => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        self.fit.lacking |= cells < self.plan.schema().all_columns().len();
+        Ok(sink.finish(self.plan, version))
+    }
+}
+
+#[cold]
+fn in_column<E: de::Error>(plan: &RowPlan, number: usize, error: &E) -> E {
+    E::custom(format_args!("column {:?}: {error}", plan.name(number)))
+}
+
+/// Which fields of a row have come.
+#[derive(Default)]
+struct Seen {
+    first: u64,
+    others: Vec<u64>,
+}
+
+impl Seen {
+    /// Whether `number` is new.
+    fn insert(&mut self, number: usize) -> bool {
+        let word = match number / 64 {
+            0 => &mut self.first,
+            word => {
+                if self.others.len() < word {
+                    self.others.resize(word, 0);
+                }
+                &mut self.others[word - 1]
+            }
+        };
+        let bit = 1 << (number % 64);
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+}
+
+/// Reads a column name into the field that it means. `None`: the plan has none of that name.
+struct FieldSeed<'a> {
+    plan: &'a RowPlan,
+    expected: usize,
+}
+
+impl<'de, 'a> DeserializeSeed<'de> for FieldSeed<'a> {
+    type Value = Option<(usize, &'a Target)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'_> for FieldSeed<'a> {
+    type Value = Option<(usize, &'a Target)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a column name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.plan.field(name, self.expected))
+    }
+}
+
+/// Reads a version: a string of digits on the wire, or an integer, or `null`.
+struct VersionSeed;
+
+impl<'de> DeserializeSeed<'de> for VersionSeed {
+    type Value = Option<SeqId>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for VersionSeed {
+    type Value = Option<SeqId>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a version: an integer or a string of digits")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Self::Value, E> {
+        Ok(Some(n.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Self::Value, E> {
+        i64::try_from(n)
+            .map(|n| Some(n.into()))
+            .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let n: i64 = text.parse().map_err(|_| E::invalid_type(de::Unexpected::Other("a text"), &self))?;
+        Ok(Some(n.into()))
+    }
+}

@@ -1,0 +1,196 @@
+//! A running server: how it is started and stopped.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+use crate::engine::{Engine, EngineError, EngineOptions};
+use crate::options::Options;
+use crate::server;
+
+/// A server that runs in this process, on a thread and a runtime of its own.
+///
+/// Its own runtime, so that it can be started from anywhere (a test, a Python module, inside or outside of an
+/// async runtime) and neither starves nor is starved by the caller's tasks.
+///
+/// Dropping the handle stops the server like [`Embedded::shutdown`] and waits for it.
+///
+/// ```
+/// use kalam_embedded::{Embedded, Options};
+///
+/// let server = Embedded::start(Options::default())?;
+/// assert!(server.url().starts_with("http://127.0.0.1:"));
+/// # Ok::<(), kalam_embedded::StartError>(())
+/// ```
+pub struct Embedded {
+    address: SocketAddr,
+    root_password: Option<String>,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+    thread: Option<JoinHandle<()>>,
+    process: u32,
+}
+
+impl Embedded {
+    /// Opens the data and serves it. Returns when connections are accepted.
+    ///
+    /// Blocks while the data is opened and, the first time, while the root password is hashed (tens of
+    /// milliseconds).
+    ///
+    /// # Errors
+    /// The address is not a loopback address (and [`Options::allow_remote`] is not set) or is taken; the data
+    /// can not be opened or another server has it open.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        if !options.host.is_loopback() && !options.allow_remote {
+            return Err(StartError::Remote(options.host));
+        }
+        let wished = SocketAddr::new(options.host, options.port);
+        let bind_error = |source| StartError::Bind { address: wished, source };
+        let listener = std::net::TcpListener::bind(wished).map_err(bind_error)?;
+        listener.set_nonblocking(true).map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
+
+        let given = options.root_password.clone();
+        let engine = Engine::open(EngineOptions {
+            root_password: given.clone(),
+            ..EngineOptions::new(options.data.clone())
+        })
+        .map_err(StartError::Data)?;
+        let root_password = given.or_else(|| engine.generated_root_password().map(str::to_owned));
+
+        let (stop, stop_wished) = watch::channel(false);
+        let (has_stopped, stopped) = watch::channel(false);
+        let (started, wait_for_start) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("kalam-embedded".to_owned())
+            .spawn(move || {
+                server::run(engine, listener, options, stop_wished, started);
+                has_stopped.send_replace(true);
+            })
+            .map_err(StartError::Runtime)?;
+        let mut server =
+            Self { address, root_password, stop, stopped, thread: Some(thread), process: std::process::id() };
+        match wait_for_start.recv() {
+            Ok(Ok(())) => Ok(server),
+            Ok(Err(error)) => {
+                server.join();
+                Err(StartError::Runtime(error))
+            }
+            Err(mpsc::RecvError) => {
+                server.join();
+                Err(StartError::Runtime(std::io::Error::other("the server's thread ended")))
+            }
+        }
+    }
+
+    /// Where clients connect, such as `http://127.0.0.1:2900`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The port that the server listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The password of `root`, if this start knows it: the one in [`Options::root_password`], or the one that
+    /// was generated just now since the data is new. `None` for data that was created by an earlier start.
+    #[must_use]
+    pub fn root_password(&self) -> Option<&str> {
+        self.root_password.as_deref()
+    }
+
+    /// Stops: WebSockets are closed with 1001, requests finish, within [`Options::shutdown_deadline`].
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        // An error means that the thread is gone, which is as good.
+        let _ = self.stopped.wait_for(|stopped| *stopped).await;
+        self.join();
+    }
+
+    fn join(&mut self) {
+        self.stop.send_replace(true);
+        let Some(thread) = self.thread.take() else { return };
+        // The child of a fork has this handle but not the thread, and would wait for ever.
+        if std::process::id() == self.process && thread.join().is_err() {
+            tracing::error!("the server's thread panicked");
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+// By hand, so that the root password can not reach a log.
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded").field("url", &self.url()).finish_non_exhaustive()
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The host can be reached by other machines, and that was not allowed.
+    Remote(IpAddr),
+    /// The address can not be listened on.
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The data can not be opened.
+    Data(EngineError),
+    /// The thread or the runtime can not be started.
+    Runtime(std::io::Error),
+}
+
+impl StartError {
+    /// A stable code: `config`, `address_unavailable`, `data_unavailable` or `internal`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Remote(_) => "config",
+            Self::Bind { .. } => "address_unavailable",
+            Self::Data(_) => "data_unavailable",
+            Self::Runtime(_) => "internal",
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote(host) => write!(
+                f,
+                "{host} can be reached from other machines, and this server has no TLS: use a loopback address \
+                 such as 127.0.0.1, or allow it explicitly (`allow_remote`, `--allow-remote`)"
+            ),
+            Self::Bind { address, source } => {
+                write!(f, "can not listen on {address}: {source}; choose another port, or 0 for a free one")
+            }
+            Self::Data(error) => write!(f, "can not open the data: {error}"),
+            Self::Runtime(error) => write!(f, "can not start the server's thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Remote(_) => None,
+            Self::Bind { source, .. } | Self::Runtime(source) => Some(source),
+            Self::Data(error) => Some(error),
+        }
+    }
+}

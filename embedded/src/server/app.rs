@@ -1,0 +1,170 @@
+//! What all requests share.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use axum::http::HeaderMap;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::attempts::Attempts;
+use super::connections::Connections;
+use super::hub::Hub;
+use super::identity::{Identity, Unauthorized};
+use super::rate::Buckets;
+use super::token::{TokenKey, TokenKind};
+use crate::engine::{Engine, UserInfo};
+use crate::options::Options;
+
+/// Passwords that are verified at the same time: each takes a core and megabytes of memory for a while.
+const VERIFY_AT_ONCE: usize = 2;
+
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) hub: Hub,
+    pub(crate) options: Options,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) attempts: Mutex<Attempts>,
+    pub(crate) requests: Mutex<Buckets<Arc<str>>>,
+    /// Work on the engine.
+    pub(crate) statements: Lane,
+    pub(crate) logins: Lane,
+    pub(crate) started: Instant,
+    key: TokenKey,
+}
+
+impl App {
+    pub(crate) fn new(engine: Engine, hub: Hub, options: Options) -> Self {
+        let limits = &options.limits;
+        Self {
+            hub,
+            connections: Arc::new(Connections::new(limits)),
+            attempts: Mutex::new(Attempts::new(limits)),
+            requests: Mutex::new(Buckets::new(limits.requests_per_second)),
+            statements: Lane::new(limits.concurrent_requests, limits.waiting_requests),
+            logins: Lane::new(VERIFY_AT_ONCE, limits.waiting_logins),
+            started: Instant::now(),
+            key: TokenKey::new(engine.secret()),
+            engine,
+            options,
+        }
+    }
+
+    pub(crate) fn identity(&self, headers: &HeaderMap) -> Result<Identity, Unauthorized> {
+        Identity::of_request(&self.engine, &self.key, headers)
+    }
+
+    pub(crate) fn identity_of(&self, token: &str, kind: TokenKind) -> Result<Identity, Unauthorized> {
+        Identity::of_token(&self.engine, &self.key, token, kind)
+    }
+
+    /// A new token for this user and when it expires.
+    pub(crate) fn issue(&self, user: &UserInfo, kind: TokenKind, now: SystemTime) -> (String, SystemTime) {
+        let lifetime = match kind {
+            TokenKind::Access => self.options.access_token_lifetime,
+            TokenKind::Refresh => self.options.refresh_token_lifetime,
+        };
+        self.key.issue(&user.id, user.generation, kind, lifetime, now)
+    }
+
+    /// Closes the WebSockets of users who no longer are who they were.
+    pub(crate) fn close_revoked(&self) {
+        self.connections.close_revoked(|identity| identity.is_valid(&self.engine));
+    }
+}
+
+/// So many pieces of blocking work at a time, and so many that wait.
+pub(crate) struct Lane {
+    running: Arc<Semaphore>,
+    admitted: Arc<Semaphore>,
+}
+
+/// The work did not run to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotDone {
+    /// Too many are waiting already; it did not begin.
+    Busy,
+    /// It panicked, which was logged.
+    Broken,
+}
+
+impl Lane {
+    pub(crate) fn new(at_once: usize, waiting: usize) -> Self {
+        let semaphore = |places: usize| Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { running: semaphore(at_once), admitted: semaphore(at_once.saturating_add(waiting)) }
+    }
+
+    /// Runs `work` on a thread that may block, as soon as there is room.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| NotDone::Busy)?;
+        self.run_when_free(Some(admitted), work).await
+    }
+
+    /// The same for callers who are few by themselves: these wait instead of being refused.
+    pub(crate) fn run_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, NotDone>> {
+        self.run_when_free(None, work)
+    }
+
+    async fn run_when_free<T: Send + 'static>(
+        &self,
+        admitted: Option<OwnedSemaphorePermit>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let running = self.running.clone().acquire_owned().await.map_err(|_| NotDone::Broken)?;
+        // The permits go along: a caller who is gone does not make room while the work goes on.
+        let done = tokio::task::spawn_blocking(move || {
+            let _held = (admitted, running);
+            work()
+        });
+        done.await.map_err(|error| {
+            tracing::error!(%error, "a request failed inside the server");
+            NotDone::Broken
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lane_runs_some_lets_some_wait_and_refuses_the_rest() {
+        let lane = Arc::new(Lane::new(1, 1));
+        let (go, wait) = mpsc::channel::<()>();
+        let (began, has_begun) = tokio::sync::oneshot::channel();
+        let first = tokio::spawn({
+            let lane = lane.clone();
+            async move {
+                lane.run(move || {
+                    began.send(()).unwrap();
+                    wait.recv().unwrap();
+                    1
+                })
+                .await
+            }
+        });
+        has_begun.await.unwrap();
+        let mut second = Box::pin(lane.run(|| 2));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert_eq!(lane.run(|| 3).await, Err(NotDone::Busy));
+        go.send(()).unwrap();
+        assert_eq!(first.await.unwrap(), Ok(1));
+        assert_eq!(second.await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_an_error() {
+        let lane = Lane::new(1, 0);
+        assert_eq!(lane.run(|| panic!("on purpose")).await, Err::<(), _>(NotDone::Broken));
+        assert_eq!(lane.run(|| 1).await, Ok(1));
+    }
+}

@@ -1,0 +1,132 @@
+//! The frames that clients send (`wire/live_basic.jsonl`, `wire/live_errors.jsonl`).
+
+use serde::Deserialize;
+
+/// One message of a client. What does not parse closes the socket with 1011 and serde's message, as recorded.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ClientFrame {
+    Authenticate {
+        #[serde(default)]
+        method: Option<String>,
+        #[serde(default)]
+        token: Option<String>,
+        #[serde(default)]
+        protocol: Option<WishedProtocol>,
+    },
+    Subscribe {
+        subscription: SubscribeRequest,
+    },
+    NextBatch {
+        subscription_id: String,
+        /// The cursor of the batch before. Not needed here, since the snapshot is kept while it is fetched; its
+        /// type is still checked.
+        #[serde(default, rename = "last_seq_id")]
+        _last_seq_id: Option<i64>,
+    },
+    Unsubscribe {
+        subscription_id: String,
+    },
+    Ping,
+}
+
+/// What the client would like to receive.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct WishedProtocol {
+    #[serde(default)]
+    compression: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct SubscribeRequest {
+    pub(crate) id: String,
+    pub(crate) sql: String,
+    /// Absent or null: no snapshot (recorded).
+    #[serde(default)]
+    pub(crate) options: Option<SubscribeOptions>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct SubscribeOptions {
+    #[serde(default)]
+    pub(crate) batch_size: Option<u32>,
+    #[serde(default)]
+    pub(crate) last_rows: Option<u32>,
+    #[serde(default, alias = "from_seq_id")]
+    pub(crate) from: Option<i64>,
+}
+
+impl WishedProtocol {
+    /// Whether frames may be compressed: gzip is the default, and what is not known is left alone.
+    pub(crate) fn gzip(&self) -> bool {
+        self.compression.as_deref().is_none_or(|compression| compression == "gzip")
+    }
+}
+
+/// The same wish as query parameters of the upgrade: `compress=false` or `compression=none`.
+pub(crate) fn gzip_wished(query: Option<&str>) -> bool {
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.fold(true, |gzip, (name, value)| match name {
+        "compress" => gzip && !matches!(value, "false" | "0"),
+        "compression" => gzip && value == "gzip",
+        _ => gzip,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        serde_json::from_str::<ClientFrame>(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_read_as_recorded() {
+        assert_eq!(error("{nope"), "key must be a string at line 1 column 2");
+        let bogus = "unknown variant `bogus`, expected one of `authenticate`, `subscribe`, `next_batch`, \
+                     `unsubscribe`, `ping` at line 1 column 15";
+        assert_eq!(error(r#"{"type":"bogus"}"#), bogus);
+        let text = r#"{"type":"subscribe","subscription":{"id":"a","sql":"b","options":{"from":"3837"}}}"#;
+        assert_eq!(error(text), "invalid type: string \"3837\", expected i64");
+    }
+
+    #[test]
+    fn options_may_be_absent_null_or_empty() {
+        for (text, there) in [("", false), (r#","options":null"#, false), (r#","options":{}"#, true)] {
+            let text = format!(r#"{{"type":"subscribe","subscription":{{"id":"a","sql":"b"{text}}}}}"#);
+            let ClientFrame::Subscribe { subscription } = serde_json::from_str(&text).unwrap() else {
+                panic!("not a subscribe: {text}");
+            };
+            assert_eq!(subscription.options.is_some(), there, "{text}");
+        }
+    }
+
+    #[test]
+    fn compression_is_a_wish() {
+        for (text, gzip) in [
+            (r#"{}"#, true),
+            (r#"{"serialization":"json","compression":"gzip"}"#, true),
+            (r#"{"compression":"none"}"#, false),
+            (r#"{"compression":"zstd"}"#, false),
+        ] {
+            assert_eq!(serde_json::from_str::<WishedProtocol>(text).unwrap().gzip(), gzip, "{text}");
+        }
+        for (query, gzip) in [
+            (None, true),
+            (Some(""), true),
+            (Some("serialization=json"), true),
+            (Some("compress=false"), false),
+            (Some("x=y&compression=none"), false),
+            (Some("compression=gzip"), true),
+        ] {
+            assert_eq!(gzip_wished(query), gzip, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_not_an_overflow() {
+        let text = format!(r#"{{"type":"ping","x":{}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
+        assert!(error(&text).contains("recursion limit"), "{}", error(&text));
+    }
+}

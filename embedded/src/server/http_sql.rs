@@ -1,0 +1,169 @@
+//! `POST /v1/api/sql` (`wire/sql_surface.jsonl`, `wire/auth.jsonl`).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use super::app::{App, NotDone};
+use super::http::{json, read};
+use super::server_frame;
+use crate::engine::{Cell, Column, Role, SqlError, SqlRequest, StatementResult};
+
+#[derive(Deserialize)]
+struct Request {
+    sql: String,
+    #[serde(default)]
+    params: Option<Vec<serde_json::Value>>,
+    #[serde(default)]
+    namespace_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    status: &'static str,
+    results: Vec<StatementAnswer<'a>>,
+    /// Milliseconds.
+    took: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+struct StatementAnswer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<&'a [Column]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<&'a [Vec<Cell>]>,
+    row_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    as_user: &'a str,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a str>,
+}
+
+pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
+    let began = Instant::now();
+    let refuse =
+        |status, code, message: &str| failed(began, status, Failure { code, message, details: None });
+
+    let identity = match app.identity(&headers) {
+        Ok(identity) => identity,
+        Err(error) => return refuse(StatusCode::UNAUTHORIZED, error.code(), error.message()),
+    };
+    if !app.requests.lock().take(identity.user.clone(), Instant::now()) {
+        let message = "Too many requests: try again in a second";
+        return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", message);
+    }
+    if is_multipart(&headers) {
+        let message = "not supported by the embedded server: file uploads (multipart requests)";
+        return refuse(StatusCode::BAD_REQUEST, "INVALID_INPUT", message);
+    }
+    let limits = &app.options.limits;
+    let bytes = match read(body, limits.request_bytes).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return refuse(error.status(), "INVALID_INPUT", &error.message(limits.request_bytes));
+        }
+    };
+    let request = match serde_json::from_slice::<Request>(&bytes) {
+        Ok(request) => request,
+        Err(error) => {
+            let message = format!(
+                r#"The body must be JSON, {{"sql": "...", "params": [...], "namespace_id": "..."}}: {error}"#
+            );
+            return refuse(StatusCode::BAD_REQUEST, "INVALID_INPUT", &message);
+        }
+    };
+    drop(bytes);
+    if request.sql.len() > limits.sql_bytes {
+        let message = format!("The SQL text is longer than {} bytes", limits.sql_bytes);
+        return refuse(StatusCode::BAD_REQUEST, "INVALID_SQL", &message);
+    }
+
+    let may_change_users = identity.role >= Role::Dba && names_users(&request.sql);
+    let request = SqlRequest {
+        sql: request.sql,
+        params: request.params.unwrap_or_default(),
+        namespace: request.namespace_id,
+    };
+    app.hub.caught_up().await;
+    let execute = {
+        let app = app.clone();
+        move || {
+            let executed = app.engine.execute(&identity.caller(), &request);
+            if may_change_users {
+                app.close_revoked();
+            }
+            // Encoding a large result takes time too, so it is done here.
+            match executed {
+                Ok(results) => succeeded(began, &results),
+                Err(error) => engine_failed(began, &error),
+            }
+        }
+    };
+    match app.statements.run(execute).await {
+        Ok(response) => response,
+        Err(NotDone::Busy) => {
+            let message = "Too many requests are waiting: try again in a second";
+            refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", message)
+        }
+        Err(NotDone::Broken) => {
+            let message = "The server failed, its log says more";
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message)
+        }
+    }
+}
+
+fn is_multipart(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("multipart/"))
+}
+
+/// Every statement that changes a user has this word; a statement that has it otherwise costs a look at the
+/// open connections.
+fn names_users(sql: &str) -> bool {
+    sql.as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"user"))
+}
+
+fn succeeded(began: Instant, results: &[StatementResult]) -> Response {
+    let results = results
+        .iter()
+        .map(|result| StatementAnswer {
+            schema: result.columns.as_deref(),
+            rows: result.columns.as_ref().map(|_| result.rows.as_slice()),
+            row_count: result.row_count,
+            message: result.message.as_deref(),
+            as_user: &result.as_user,
+        })
+        .collect();
+    let answer = Answer { status: "success", results, took: took(began), error: None };
+    json(StatusCode::OK, server_frame::encode(&answer))
+}
+
+fn engine_failed(began: Instant, error: &SqlError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let details = error.details.as_deref();
+    failed(began, status, Failure { code: error.code, message: &error.message, details })
+}
+
+fn failed(began: Instant, status: StatusCode, error: Failure<'_>) -> Response {
+    let answer = Answer { status: "error", results: Vec::new(), took: took(began), error: Some(error) };
+    json(status, server_frame::encode(&answer))
+}
+
+fn took(began: Instant) -> f64 {
+    began.elapsed().as_micros() as f64 / 1000.0
+}

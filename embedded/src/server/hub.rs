@@ -1,0 +1,215 @@
+//! From commits to subscriptions: one thread that evaluates each change once for each distinct live query.
+//!
+//! What the engine commits and what subscribes goes through one channel, filled under the engine's commit lock.
+//! So a subscription sees exactly the commits after the point at which its snapshot was read.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use tokio::sync::Notify;
+
+use super::server_frame;
+use super::subscription::Subscription;
+use crate::engine::{CommitObserver, LiveQuery, RowChange, TableId};
+
+/// Changes that may wait for the hub before new statements have to wait for it.
+const MOST_BACKLOG: usize = 65_536;
+
+/// The way to the hub's thread. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    messages: mpsc::Sender<Message>,
+    backlog: Arc<Backlog>,
+}
+
+#[derive(Default)]
+struct Backlog {
+    changes: AtomicUsize,
+    shrunk: Notify,
+}
+
+enum Message {
+    Committed(Vec<RowChange>),
+    TableChanged { table: TableId, dropped: bool },
+    Subscribed(Interest, Arc<Subscription>),
+    Left(Place, Arc<Subscription>),
+    Stop,
+}
+
+/// Where a query's changes come from: a table, and an owner's rows in it.
+pub(crate) type Place = (TableId, Option<Arc<str>>);
+
+/// What a subscription wants to hear of.
+pub(crate) struct Interest {
+    query: Arc<LiveQuery>,
+    /// Queries at one place with the same text are one query.
+    text: String,
+}
+
+impl Interest {
+    /// `user` is who asks for `sql`, which was prepared as `query`.
+    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, user: &str) -> Self {
+        let mut text = sql.trim().trim_end_matches(';').trim_end().to_owned();
+        // The same text means another filter to each user then.
+        if text.to_ascii_lowercase().contains("current_user") {
+            text.push_str(" -- ");
+            text.push_str(user);
+        }
+        Self { query, text }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        (self.query.table(), self.query.user().map(Arc::from))
+    }
+}
+
+impl Hub {
+    /// Starts the thread, which ends with [`Hub::stop`].
+    pub(crate) fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (messages, received) = mpsc::channel();
+        let backlog = Arc::new(Backlog::default());
+        let hub = Self { messages, backlog: backlog.clone() };
+        let thread = std::thread::Builder::new()
+            .name("kalam-live".to_owned())
+            .spawn(move || run(&received, &backlog))?;
+        Ok((hub, thread))
+    }
+
+    /// From here on the subscription hears of commits. Called under the commit lock.
+    pub(crate) fn subscribe(&self, interest: Interest, subscription: Arc<Subscription>) {
+        self.send(Message::Subscribed(interest, subscription));
+    }
+
+    pub(crate) fn leave(&self, place: Place, subscription: Arc<Subscription>) {
+        self.send(Message::Left(place, subscription));
+    }
+
+    /// Ends the thread, after what was sent to it before.
+    pub(crate) fn stop(&self) {
+        self.send(Message::Stop);
+    }
+
+    /// Waits while the hub is far behind, so that writers can not fill the memory with what nobody saw yet.
+    pub(crate) async fn caught_up(&self) {
+        loop {
+            let mut shrunk = std::pin::pin!(self.backlog.shrunk.notified());
+            shrunk.as_mut().enable();
+            if self.backlog.changes.load(Ordering::Acquire) < MOST_BACKLOG {
+                return;
+            }
+            shrunk.await;
+        }
+    }
+
+    fn send(&self, message: Message) {
+        // Without the thread (the server is stopping) there is nobody to tell.
+        let _ = self.messages.send(message);
+    }
+}
+
+impl CommitObserver for Hub {
+    fn committed(&self, changes: &[RowChange]) {
+        self.backlog.changes.fetch_add(changes.len(), Ordering::AcqRel);
+        if self.messages.send(Message::Committed(changes.to_vec())).is_err() {
+            self.backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
+        }
+    }
+
+    fn table_changed(&self, table: TableId, dropped: bool) {
+        self.send(Message::TableChanged { table, dropped });
+    }
+}
+
+/// Subscriptions of one query.
+struct Group {
+    interest: Interest,
+    subscriptions: Vec<Arc<Subscription>>,
+}
+
+type Groups = HashMap<Place, Vec<Group>>;
+
+fn run(received: &mpsc::Receiver<Message>, backlog: &Backlog) {
+    let mut groups = Groups::new();
+    while let Ok(message) = received.recv() {
+        match message {
+            Message::Committed(changes) => {
+                for change in &changes {
+                    publish(&mut groups, change);
+                }
+                let before = backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
+                if before >= MOST_BACKLOG {
+                    backlog.shrunk.notify_waiters();
+                }
+            }
+            Message::TableChanged { table, dropped } => end_table(&mut groups, table, dropped),
+            Message::Subscribed(interest, subscription) => add(&mut groups, interest, subscription),
+            Message::Left(place, subscription) => remove(&mut groups, &place, &subscription),
+            Message::Stop => break,
+        }
+    }
+    // Commits that come later are counted by nobody: let no statement wait for them.
+    backlog.changes.store(0, Ordering::Release);
+    backlog.shrunk.notify_waiters();
+}
+
+fn publish(groups: &mut Groups, change: &RowChange) {
+    let place = (change.table(), change.user.clone());
+    let Some(here) = groups.get_mut(&place) else { return };
+    here.retain(|group| match group.interest.query.evaluate(change) {
+        Ok(None) => true,
+        Ok(Some(change)) => {
+            let tail = server_frame::change_tail(&change);
+            for subscription in &group.subscriptions {
+                subscription.deliver(&tail);
+            }
+            true
+        }
+        // A filter that fails on this row (a division by zero, say): the rows are unknown from here on.
+        Err(error) => {
+            for subscription in &group.subscriptions {
+                subscription.fail("SUBSCRIPTION_FAILED", &error.message);
+            }
+            false
+        }
+    });
+    if here.is_empty() {
+        groups.remove(&place);
+    }
+}
+
+fn end_table(groups: &mut Groups, table: TableId, dropped: bool) {
+    let (code, message) = match dropped {
+        true => ("NOT_FOUND", "Not found: the table was dropped"),
+        false => ("SUBSCRIPTION_FAILED", "The table was altered: subscribe again"),
+    };
+    groups.retain(|place, here| {
+        let ends = place.0 == table;
+        if ends {
+            for subscription in here.iter().flat_map(|group| &group.subscriptions) {
+                subscription.fail(code, message);
+            }
+        }
+        !ends
+    });
+}
+
+fn add(groups: &mut Groups, interest: Interest, subscription: Arc<Subscription>) {
+    let here = groups.entry(interest.place()).or_default();
+    match here.iter_mut().find(|group| group.interest.text == interest.text) {
+        Some(group) => group.subscriptions.push(subscription),
+        None => here.push(Group { interest, subscriptions: vec![subscription] }),
+    }
+}
+
+fn remove(groups: &mut Groups, place: &Place, subscription: &Arc<Subscription>) {
+    let Some(here) = groups.get_mut(place) else { return };
+    for group in here.iter_mut() {
+        group.subscriptions.retain(|other| !Arc::ptr_eq(other, subscription));
+    }
+    here.retain(|group| !group.subscriptions.is_empty());
+    if here.is_empty() {
+        groups.remove(place);
+    }
+}

@@ -1,0 +1,193 @@
+//! The frames that the server sends, encoded (`wire/live_basic.jsonl`, `wire/types.jsonl`).
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::engine::{ChangeKind, Column, LiveChange, LiveFields, Role};
+use crate::options::Limits;
+
+/// Frames of at least so many bytes are compressed, if the client can read that (recorded).
+pub(crate) const COMPRESS_FROM: usize = 512;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BatchStatus {
+    /// The first batch, more follow.
+    Loading,
+    /// A later batch, more follow.
+    LoadingBatch,
+    /// The last batch.
+    Ready,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct BatchControl {
+    pub(crate) batch_num: u32,
+    pub(crate) has_more: bool,
+    pub(crate) status: BatchStatus,
+    pub(crate) last_seq_id: Option<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ServerFrame<'a> {
+    AuthSuccess {
+        user: &'a str,
+        role: Role,
+        protocol: Protocol,
+        server: Announcement,
+    },
+    AuthError {
+        message: &'a str,
+    },
+    SubscriptionAck {
+        subscription_id: &'a str,
+        /// Always 0, as recorded.
+        total_rows: u32,
+        batch_control: BatchControl,
+        schema: &'a [Column],
+    },
+    Error {
+        subscription_id: &'a str,
+        code: &'a str,
+        message: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct Protocol {
+    serialization: &'static str,
+    compression: &'static str,
+}
+
+/// What this server promises and allows; other clients ignore it.
+#[derive(Serialize)]
+struct Announcement {
+    name: &'static str,
+    version: &'static str,
+    /// Live queries miss nothing here: what a client needs no second look for.
+    complete: bool,
+    limits: AnnouncedLimits,
+}
+
+#[derive(Serialize)]
+struct AnnouncedLimits {
+    messages_per_second: u32,
+    message_bytes: usize,
+    batch_rows: u32,
+    subscriptions_per_connection: usize,
+    subscriptions_per_user: usize,
+}
+
+pub(crate) fn auth_success(user: &str, role: Role, gzip: bool, limits: &Limits) -> String {
+    encode(&ServerFrame::AuthSuccess {
+        user,
+        role,
+        protocol: Protocol { serialization: "json", compression: if gzip { "gzip" } else { "none" } },
+        server: Announcement {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            complete: true,
+            limits: AnnouncedLimits {
+                messages_per_second: limits.messages_per_second,
+                message_bytes: limits.message_bytes,
+                batch_rows: limits.batch_rows,
+                subscriptions_per_connection: limits.subscriptions_per_connection,
+                subscriptions_per_user: limits.subscriptions_per_user,
+            },
+        },
+    })
+}
+
+pub(crate) fn auth_error(message: &str) -> String {
+    encode(&ServerFrame::AuthError { message })
+}
+
+pub(crate) fn subscription_ack(id: &str, schema: &[Column], batch_control: BatchControl) -> String {
+    encode(&ServerFrame::SubscriptionAck { subscription_id: id, total_rows: 0, batch_control, schema })
+}
+
+/// An error of one subscription, or of the connection under one of the ids that KalamDB uses for it
+/// (`protocol`, `rate_limit`, `subscribe`, `invalid_subscription`).
+pub(crate) fn error(id: &str, code: &str, message: impl Display) -> String {
+    encode(&ServerFrame::Error { subscription_id: id, code, message: &message.to_string() })
+}
+
+/// A batch; `rows` are encoded and joined already.
+pub(crate) fn initial_data_batch(id: &str, rows: &str, control: BatchControl) -> String {
+    let (id, control) = (encode(&id), encode(&control));
+    format!(
+        r#"{{"type":"initial_data_batch","subscription_id":{id},"rows":[{rows}],"batch_control":{control}}}"#
+    )
+}
+
+/// The beginning of a change frame, the same for all changes of a subscription.
+pub(crate) fn change_head(id: &str) -> Arc<str> {
+    format!(r#"{{"type":"change","subscription_id":{},"#, encode(&id)).into()
+}
+
+/// The rest of a change frame, the same for all subscriptions of a query.
+pub(crate) fn change_tail(change: &LiveChange) -> Arc<str> {
+    #[derive(Serialize)]
+    struct Tail<'a> {
+        change_type: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rows: Option<[&'a LiveFields; 1]>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        old_values: Option<[&'a LiveFields; 1]>,
+    }
+    let tail = Tail {
+        change_type: match change.kind {
+            ChangeKind::Insert => "insert",
+            ChangeKind::Update => "update",
+            ChangeKind::Delete => "delete",
+        },
+        rows: change.row.as_ref().map(|row| [row]),
+        old_values: change.old_values.as_ref().map(|row| [row]),
+    };
+    encode(&tail)[1..].into()
+}
+
+pub(crate) fn encode(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("frames hold nothing that JSON can not")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Cell;
+
+    #[test]
+    fn the_announcement_is_as_agreed() {
+        assert_eq!(
+            auth_success("root", Role::System, true, &Limits::default()),
+            concat!(
+                r#"{"type":"auth_success","user":"root","role":"system","#,
+                r#""protocol":{"serialization":"json","compression":"gzip"},"#,
+                r#""server":{"name":"kalam-embedded","version":"0.1.0","complete":true,"limits":{"#,
+                r#""messages_per_second":1000,"message_bytes":1048576,"batch_rows":5000,"#,
+                r#""subscriptions_per_connection":1000,"subscriptions_per_user":10000}}}"#,
+            )
+        );
+    }
+
+    #[test]
+    fn head_and_tail_make_one_frame() {
+        let field = |name: &str, cell| (Arc::from(name), cell);
+        let change = LiveChange {
+            kind: ChangeKind::Update,
+            seq: 9,
+            row: Some(LiveFields(vec![field("n", Cell::Int(1)), field("_seq", Cell::BigInt(9))])),
+            old_values: Some(LiveFields(vec![field("_seq", Cell::BigInt(8))])),
+        };
+        let frame = format!("{}{}", change_head("a\"b"), change_tail(&change));
+        let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
+        let expected = serde_json::json!({
+            "type": "change", "subscription_id": "a\"b", "change_type": "update",
+            "rows": [{"n": 1, "_seq": "9"}], "old_values": [{"_seq": "8"}],
+        });
+        assert_eq!(frame, expected);
+    }
+}

@@ -1,0 +1,228 @@
+//! The subscriptions of one WebSocket: how they start, load and end (`wire/live_basic.jsonl`,
+//! `wire/live_errors.jsonl`, `wire/resume.jsonl`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::app::{App, NotDone};
+use super::client_frame::{SubscribeOptions, SubscribeRequest};
+use super::hub::{Interest, Place};
+use super::identity::Identity;
+use super::outbox::{Frame, Outbox};
+use super::server_frame;
+use super::snapshot::{Batch, Snapshot};
+use super::subscription::Subscription;
+use crate::engine::{Column, LiveStart, SqlError, Start};
+use crate::options::Limits;
+
+/// Rows of a batch, if the client does not say (recorded).
+const DEFAULT_BATCH_ROWS: u32 = 1000;
+
+/// Longer ids would only make every frame longer.
+const MOST_ID_BYTES: usize = 256;
+
+pub(crate) struct Subscriptions {
+    app: Arc<App>,
+    outbox: Arc<Outbox>,
+    identity: Identity,
+    by_id: HashMap<String, Entry>,
+}
+
+/// One subscription, from the side of its connection. Leaves the hub when dropped.
+struct Entry {
+    app: Arc<App>,
+    subscription: Arc<Subscription>,
+    place: Place,
+    /// What the client has not fetched yet.
+    snapshot: Option<Snapshot>,
+}
+
+/// What a client is told when a subscription does not start.
+struct Refusal {
+    code: &'static str,
+    message: String,
+}
+
+/// A subscription that has started: registered with the hub, which holds its changes back.
+struct Started {
+    entry: Entry,
+    schema: Arc<[Column]>,
+    start: LiveStart,
+}
+
+impl Subscriptions {
+    pub(crate) fn new(app: Arc<App>, outbox: Arc<Outbox>, identity: Identity) -> Self {
+        Self { app, outbox, identity, by_id: HashMap::new() }
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Starts one and sends its acknowledgement and first batch, or an error. One with the same id ends first.
+    pub(crate) async fn subscribe(&mut self, request: SubscribeRequest) {
+        if let Err(refusal) = check_id(&request.id) {
+            return self.refuse("invalid_subscription", &refusal);
+        }
+        self.by_id.remove(&request.id);
+        let SubscribeRequest { id, sql, options } = request;
+        match self.start(&id, sql, options.as_ref()).await {
+            Ok(started) => self.load(id, started, options.as_ref()).await,
+            Err(refusal) => self.refuse(&id, &refusal),
+        }
+    }
+
+    /// Sends the next batch of a snapshot.
+    pub(crate) fn next_batch(&mut self, id: &str) {
+        let Some(entry) = self.by_id.get_mut(id).filter(|entry| !entry.subscription.has_ended()) else {
+            let message = format!("Not found: Subscription not found: {id}");
+            return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message });
+        };
+        let Some(snapshot) = &mut entry.snapshot else {
+            let message = format!("The snapshot of subscription {id} is complete: there is no next batch");
+            return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message });
+        };
+        let Batch { rows, control } = snapshot.next();
+        self.outbox.offer(Frame::Whole(server_frame::initial_data_batch(id, &rows, control)));
+        if !control.has_more {
+            entry.snapshot = None;
+            entry.subscription.go_live();
+        }
+    }
+
+    /// Not answered, whether there was one or not (recorded).
+    pub(crate) fn unsubscribe(&mut self, id: &str) {
+        self.by_id.remove(id);
+    }
+
+    /// Takes a place, reads what the subscription starts with and registers it, both at one point of the
+    /// commit order.
+    async fn start(
+        &mut self,
+        id: &str,
+        sql: String,
+        options: Option<&SubscribeOptions>,
+    ) -> Result<Started, Refusal> {
+        let limits = &self.app.options.limits;
+        let start = start_of(options)?;
+        if sql.len() > limits.sql_bytes {
+            let message = format!("Invalid SQL: the text is longer than {} bytes", limits.sql_bytes);
+            return Err(Refusal { code: "INVALID_SQL", message });
+        }
+        self.by_id.retain(|_, entry| !entry.subscription.has_ended());
+        let slot = match self.by_id.len() < limits.subscriptions_per_connection {
+            true => self.app.connections.slot(&self.identity.user),
+            false => None,
+        };
+        let slot = slot.ok_or_else(|| Refusal {
+            code: "SUBSCRIPTION_LIMIT_EXCEEDED",
+            message: "Maximum subscriptions reached".to_owned(),
+        })?;
+        let subscription = Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot));
+        let (app, caller) = (self.app.clone(), self.identity.caller());
+        let work = move || {
+            let query = app.engine.prepare_live(&caller, &sql)?;
+            let interest = Interest::new(query.clone(), &sql, &caller.user);
+            let place = interest.place();
+            let register = || {
+                app.hub.subscribe(interest, subscription.clone());
+                // From here on there is something to undo.
+                Entry { app: app.clone(), subscription: subscription.clone(), place, snapshot: None }
+            };
+            let (start, entry) = app.engine.start_live(&query, start, register)?;
+            Ok::<_, SqlError>(Started { entry, schema: query.schema().clone(), start })
+        };
+        match self.app.statements.run_in_turn(work).await {
+            Ok(started) => Ok(started?),
+            Err(NotDone::Busy | NotDone::Broken) => Err(Refusal {
+                code: "SUBSCRIPTION_FAILED",
+                message: "The server failed, its log says more".to_owned(),
+            }),
+        }
+    }
+
+    /// Sends what the subscription starts with, as far as the client need not ask for it.
+    async fn load(&mut self, id: String, started: Started, options: Option<&SubscribeOptions>) {
+        let Started { mut entry, schema, start: LiveStart { rows, replay, last_seq } } = started;
+        let limits = &self.app.options.limits;
+        let unfetched =
+            self.by_id.values().flat_map(|entry| &entry.snapshot).map(Snapshot::left).sum::<usize>();
+        let batch_rows = batch_rows(options, limits);
+        if rows.len() > batch_rows && unfetched.saturating_add(rows.len()) > limits.unfetched_rows {
+            let message = format!(
+                "The snapshot has {} rows, and this connection may leave {} unfetched in all: fetch what is \
+                 open, narrow the filter or use last_rows",
+                rows.len(),
+                limits.unfetched_rows
+            );
+            return self.refuse(&id, &Refusal { code: "SUBSCRIPTION_FAILED", message });
+        }
+        let mut snapshot = Snapshot::new(rows, batch_rows, last_seq);
+        let Batch { rows, control } = snapshot.next();
+        self.outbox.offer(Frame::Whole(server_frame::subscription_ack(&id, &schema, control)));
+        if options.is_some() {
+            self.outbox.offer(Frame::Whole(server_frame::initial_data_batch(&id, &rows, control)));
+        }
+        for change in &replay {
+            // A long replay must not be the overflow that ends its own connection.
+            if !self.outbox.room().await {
+                return;
+            }
+            self.outbox.offer(entry.subscription.frame(server_frame::change_tail(change)));
+        }
+        if control.has_more {
+            entry.snapshot = Some(snapshot);
+        } else {
+            entry.subscription.go_live();
+        }
+        self.by_id.insert(id, entry);
+    }
+
+    fn refuse(&self, id: &str, refusal: &Refusal) {
+        self.outbox.offer(Frame::Whole(server_frame::error(id, refusal.code, &refusal.message)));
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.subscription.end();
+        self.app.hub.leave(self.place.clone(), self.subscription.clone());
+    }
+}
+
+impl From<SqlError> for Refusal {
+    fn from(error: SqlError) -> Self {
+        Self { code: error.code, message: error.message }
+    }
+}
+
+fn check_id(id: &str) -> Result<(), Refusal> {
+    let message = match id.len() {
+        0 => "Subscription ID cannot be empty".to_owned(),
+        1..=MOST_ID_BYTES => return Ok(()),
+        _ => format!("Subscription ID cannot be longer than {MOST_ID_BYTES} bytes"),
+    };
+    Err(Refusal { code: "INVALID_SUBSCRIPTION_ID", message })
+}
+
+fn start_of(options: Option<&SubscribeOptions>) -> Result<Start, Refusal> {
+    let Some(&SubscribeOptions { batch_size, last_rows, from }) = options else { return Ok(Start::Nothing) };
+    if batch_size == Some(0) {
+        return Err(Refusal { code: "UNSUPPORTED", message: "batch_size must be at least 1".to_owned() });
+    }
+    match (last_rows, batch_size) {
+        (Some(last_rows), Some(batch_size)) if last_rows > batch_size => Err(Refusal {
+            code: "UNSUPPORTED",
+            message: format!(
+                "last_rows ({last_rows}) cannot exceed batch_size ({batch_size}); paginated last_rows replay \
+                 is not supported"
+            ),
+        }),
+        _ => Ok(from.map_or(Start::Snapshot { last_rows }, Start::From)),
+    }
+}
+
+fn batch_rows(options: Option<&SubscribeOptions>, limits: &Limits) -> usize {
+    let wished = options.and_then(|options| options.batch_size).unwrap_or(DEFAULT_BATCH_ROWS);
+    wished.min(limits.batch_rows).max(1) as usize
+}

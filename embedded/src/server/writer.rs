@@ -1,0 +1,118 @@
+//! The task that writes one WebSocket: takes what is queued, compresses it, sends it, and says goodbye.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::SinkExt;
+use futures_util::stream::SplitSink;
+use tokio::time::timeout;
+
+use super::outbox::{Closing, Frame, Next, Outbox};
+use super::server_frame::COMPRESS_FROM;
+
+/// A client that takes nothing for so long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client that fell behind gets so long to take the close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// From here on compressing takes long enough to be in the way of other connections.
+const COMPRESS_ASIDE_FROM: usize = 64 << 10;
+
+/// Bytes of a close reason that fit into a control frame.
+const CLOSE_REASON_BYTES: usize = 123;
+
+/// Writes until the connection is closed or broken.
+pub(crate) async fn run(mut sink: SplitSink<WebSocket, Message>, outbox: Arc<Outbox>, gzip: Arc<AtomicBool>) {
+    loop {
+        match outbox.next().await {
+            Next::Frames(frames) => {
+                let written = tokio::select! {
+                    biased;
+                    () = outbox.overflow() => continue,
+                    written = timeout(WRITE_TIMEOUT, write(&mut sink, &frames, &gzip)) => written,
+                };
+                outbox.release(&frames);
+                if !matches!(written, Ok(Ok(()))) {
+                    // No close frame would get through.
+                    outbox.close(1006, "Connection lost");
+                    return;
+                }
+            }
+            Next::Close(Closing { code, reason }) => {
+                let reason = Utf8Bytes::from(shortened(reason));
+                let close = sink.send(Message::Close(Some(CloseFrame { code, reason })));
+                if !matches!(timeout(CLOSE_TIMEOUT, close).await, Ok(Ok(()))) {
+                    tracing::debug!(code, "the close frame was not taken");
+                }
+                return;
+            }
+        }
+    }
+}
+
+async fn write(
+    sink: &mut SplitSink<WebSocket, Message>,
+    frames: &[Frame],
+    gzip: &AtomicBool,
+) -> Result<(), axum::Error> {
+    for frame in frames {
+        let text = match frame {
+            Frame::Whole(text) => text.clone(),
+            Frame::Change { head, tail } => [&**head, &**tail].concat(),
+        };
+        let message = if text.len() < COMPRESS_FROM || !gzip.load(Ordering::Relaxed) {
+            Message::Text(text.into())
+        } else if text.len() < COMPRESS_ASIDE_FROM {
+            Message::Binary(compressed(&text).into())
+        } else {
+            let aside = tokio::task::spawn_blocking(move || compressed(&text));
+            Message::Binary(aside.await.map_err(axum::Error::new)?.into())
+        };
+        sink.feed(message).await?;
+    }
+    sink.flush().await
+}
+
+fn compressed(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::fast());
+    let written = encoder.write_all(text.as_bytes());
+    written.and_then(|()| encoder.finish()).expect("a vector takes all that is written")
+}
+
+fn shortened(mut reason: String) -> String {
+    if reason.len() > CLOSE_REASON_BYTES {
+        let end = (0..=CLOSE_REASON_BYTES).rev().find(|&end| reason.is_char_boundary(end));
+        reason.truncate(end.unwrap_or(0));
+    }
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_compressed_frame_is_one_gzip_member() {
+        let text = "departures ".repeat(100);
+        let compressed = compressed(&text);
+        assert!(compressed.len() < text.len() / 4);
+        let mut back = String::new();
+        flate2::read::GzDecoder::new(&compressed[..]).read_to_string(&mut back).unwrap();
+        assert_eq!(back, text);
+    }
+
+    #[test]
+    fn a_close_reason_fits_and_stays_text() {
+        assert_eq!(shortened("short".into()), "short");
+        assert_eq!(shortened("x".repeat(200)).len(), CLOSE_REASON_BYTES);
+        assert_eq!(shortened("é".repeat(100)), "é".repeat(61));
+    }
+}
