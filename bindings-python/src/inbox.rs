@@ -24,7 +24,7 @@ pub(crate) enum Tidings {
     /// The connection stands.
     Connected,
     /// The connection is gone.
-    Disconnected(Option<Error>),
+    Disconnected(Error),
     /// Something failed that no call waits for.
     Error(Error),
 }
@@ -82,15 +82,13 @@ impl Source for Inbox {
         }
         let list = PyList::empty(py);
         for item in tidings {
-            let none = || py.None().into_bound(py);
             list.append(match item {
                 Tidings::Token(answer) => {
                     let request = TokenRequest(Mutex::new(Some(answer)));
                     ("token", Bound::new(py, request)?.into_any())
                 }
-                Tidings::Connected => ("connect", none()),
-                Tidings::Disconnected(None) => ("disconnect", none()),
-                Tidings::Disconnected(Some(error)) => ("disconnect", exception(py, &error)?),
+                Tidings::Connected => ("connect", py.None().into_bound(py)),
+                Tidings::Disconnected(error) => ("disconnect", exception(py, &error)?),
                 Tidings::Error(error) => ("error", exception(py, &error)?),
             })?;
         }

@@ -1,7 +1,7 @@
 //! Sequences of rows: the snapshots of a live query and the results of a query.
 
 use kalam_live::Row;
-use kalam_live::live::{Change, Changes, Phase, Rows};
+use kalam_live::live::{Change, Changes, Rows};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
@@ -18,6 +18,7 @@ use crate::row::PyRow;
 const SHOWN_ROWS: usize = 20;
 
 /// Where the rows are.
+#[derive(Clone)]
 pub(crate) enum Data {
     /// In a snapshot that shares its structure with the next one.
     Snapshot(Rows),
@@ -62,6 +63,11 @@ pub(crate) struct PyRowList {
 impl PyRowList {
     pub(crate) fn new(data: Data, cache: Py<RowCache>, epoch: u64) -> Self {
         Self { data, cache, epoch, all: PyOnceLock::new() }
+    }
+
+    /// The same rows, as what `model` makes of each.
+    pub(crate) fn with_model(&self, py: Python<'_>, model: Py<PyAny>) -> PyResult<Self> {
+        Ok(Self::new(self.data.clone(), RowCache::new(py, Some(model))?, 0))
     }
 
     fn all<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyTuple>> {
@@ -208,7 +214,7 @@ impl PyRows {
     pub(crate) fn make(py: Python<'_>, snapshot: Rows, cache: &Py<RowCache>) -> PyResult<Py<PyAny>> {
         let (epoch, retired) = match snapshot.changes() {
             Changes::Reset => (cache.get().reset(py, snapshot.iter().cloned()), Vec::new()),
-            Changes::Changes(changes) => cache.get().advance(py, changes.iter().map(left)),
+            Changes::List(changes) => cache.get().advance(py, changes.iter().map(left)),
         };
         let list = PyRowList::new(Data::Snapshot(snapshot.clone()), cache.clone_ref(py), epoch);
         let rows = Self { snapshot, retired, changes: PyOnceLock::new() };
@@ -242,7 +248,7 @@ impl PyRows {
         let make = || {
             let changes = match this.snapshot.changes() {
                 Changes::Reset => vec![Bound::new(py, PyReset {})?.into_any()],
-                Changes::Changes(changes) => changes
+                Changes::List(changes) => changes
                     .iter()
                     .enumerate()
                     .map(|(i, change)| {
@@ -275,13 +281,7 @@ impl PyRows {
     /// `loading`, `live`, `reconnecting`, `unverified` or `partial`.
     #[getter]
     fn phase(&self) -> &'static str {
-        match self.snapshot.phase() {
-            Phase::Loading { .. } => "loading",
-            Phase::Live => "live",
-            Phase::Reconnecting => "reconnecting",
-            Phase::Unverified => "unverified",
-            Phase::Partial => "partial",
-        }
+        self.snapshot.phase().as_str()
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kalam_live import _callbacks, _loop
+from kalam_live._errors import ClosedError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
     from kalam_live._native import Event, Handle, Rows
 
 T = TypeVar("T")
-I = TypeVar("I")  # noqa: E741
 
 
-class _Subscription(Generic[T, I]):
-    """What both kinds have in common. ``T`` is what the handle gives, ``I`` what the loop sees."""
+class _Subscription(Generic[T]):
+    """What both kinds have in common. ``T`` is what their handle gives."""
 
     def __init__(self, handle: Handle[T], on_checkpoint: Callable[[str], object] | None) -> None:
         self._handle = handle
@@ -67,4 +67,81 @@ class _Subscription(Generic[T, I]):
     async def _handed_out(self, seq_id: int | None) -> None:
         if self._on_checkpoint is not None and seq_id is not None and seq_id != self._checkpoint:
             self._checkpoint = seq_id
-            await _callbacks.report(lambda: callback(str(seq_id)) if (callback := self._on_checkpoint) else None)
+            await _callbacks.report(self._on_checkpoint, str(seq_id))
+
+
+class LiveRows(_Subscription["Rows[T]"], Generic[T]):
+    """The rows of a live query: ``async for rows in client.live(sql)``.
+
+    Each step of the loop gets the newest complete :class:`Rows`; a slow loop skips the states between. Leaving the
+    loop and dropping this object ends the subscription, and so does ``async with``. ``await`` it to wait until the
+    first rows are there: they are then in :attr:`rows`, and the first that a loop sees.
+    """
+
+    def __init__(self, handle: Handle[Rows[T]], on_checkpoint: Callable[[str], object] | None) -> None:
+        super().__init__(handle, on_checkpoint)
+        self._first: Rows[T] | None = None
+        self._newest: Rows[T] | None = None
+
+    @property
+    def rows(self) -> Rows[T] | None:
+        """The newest rows there are, without waiting; ``None`` when the first are still to come.
+
+        A loop does not see them again, so its next ``changes`` begin here.
+        """
+        if self._first is not None:
+            return self._first
+        try:
+            self._newest = self._handle.take() or self._newest
+        except StopIteration:
+            pass
+        return self._newest
+
+    async def __anext__(self) -> Rows[T]:
+        if self._first is not None:
+            rows, self._first = self._first, None
+        else:
+            rows = await self._take()
+        self._newest = rows
+        await self._handed_out(rows.last_seq_id)
+        return rows
+
+    def __await__(self) -> Generator[object, None, Self]:
+        return self._loaded().__await__()
+
+    async def _loaded(self) -> Self:
+        if self._newest is None and self._first is None:
+            try:
+                self._first = await self._take()
+            except StopAsyncIteration:
+                raise ClosedError("the live query was closed before its rows were there") from None
+        return self
+
+
+class LiveEvents(_Subscription["list[Event]"]):
+    """The events of a live query: ``async for event in client.live_events(sql)``."""
+
+    def __init__(self, handle: Handle[list[Event]], on_checkpoint: Callable[[str], object] | None) -> None:
+        super().__init__(handle, on_checkpoint)
+        self._events: deque[Event] = deque()
+
+    async def __anext__(self) -> Event:
+        if not self._events:
+            self._events.extend(await self._take())
+        event = self._events.popleft()
+        if self._on_checkpoint is not None:
+            await self._handed_out(event.last_seq_id)
+        return event
+
+    async def take(self) -> list[Event]:
+        """All events that are there, at least one; an empty list when there will be no more. Cheaper than a loop."""
+        events = list(self._events)
+        self._events.clear()
+        if not events:
+            try:
+                events = await self._take()
+            except StopAsyncIteration:
+                return []
+        for event in events if self._on_checkpoint is not None else ():
+            await self._handed_out(event.last_seq_id)
+        return events
