@@ -6,11 +6,13 @@
 //! - [`sql`]: the SQL of live queries
 //! - [`protocol`]: the wire, without state
 //! - [`machine`]: connection and subscriptions as a state machine without I/O
+//! - [`live`]: rows materialised from changes
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod error;
+pub mod live;
 pub mod machine;
 pub mod protocol;
 pub mod row;

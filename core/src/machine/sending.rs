@@ -39,6 +39,17 @@ impl Outbox {
         *self = Self::default();
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// How many unsubscribes are kept for being sent again.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.unsubscribed.len()
+    }
+
     pub(super) fn next_batch(&mut self, key: SubscriptionKey, wire_id: CompactString) {
         self.waiting.push_back(Outgoing::NextBatch(key, wire_id));
     }

@@ -1,0 +1,392 @@
+//! The view: frames in, rows out.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::live::layout::{Layout, protocol};
+use crate::live::loading::{Loading, Stage, Target};
+use crate::live::options::LiveOptions;
+use crate::live::pending::Pending;
+use crate::live::row_set::RowSet;
+use crate::live::rows::{Phase, Rows};
+use crate::live::version::Source;
+use crate::row::Row;
+use crate::schema::{Schema, SeqId};
+
+/// The rows of one live query, for one reader.
+///
+/// Fed in the order of a subscription: [`begin`](Self::begin) when it was acknowledged, [`batch`](Self::batch) for each
+/// page of the snapshot and [`ready`](Self::ready) after the last, [`insert`](Self::insert), [`update`](Self::update) and
+/// [`delete`](Self::delete) from `begin` on, [`interrupted`](Self::interrupted) when the connection is lost; then `begin`
+/// again. [`fail`](Self::fail) or [`closed`](Self::closed) end it; what comes later is ignored.
+///
+/// A frame that does not fit gets a `protocol` error and changes nothing (of a batch, the rows before the bad one are
+/// kept). The view stays usable: the caller decides whether to `begin` again or to `fail`. Nothing panics.
+///
+/// Read with [`is_ready`](Self::is_ready) and [`take`](Self::take). A reader that comes late gets the newest rows with
+/// all changes since its last take, one for each row at most; see [`Rows`] for an example.
+#[derive(Debug)]
+pub struct LiveView {
+    options: LiveOptions,
+    state: State,
+    rows: Option<RowSet>,
+    pending: Pending,
+    last_seq_id: Option<SeqId>,
+    /// Whether `rows` were complete once.
+    complete: bool,
+    /// Whether `rows` started from a cursor instead of a snapshot.
+    partial: bool,
+    unverified: bool,
+    taken: Option<Phase>,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Loading(Loading),
+    Live,
+    /// With the snapshot that was still arriving.
+    Interrupted(Option<Loading>),
+    /// With the phase that the last rows have, and the error that the reader did not take yet.
+    Ended(Phase, Option<Error>),
+}
+
+/// How the server continues a subscription that it acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// With a snapshot. Rows that are held are replaced by it in one step, at [`LiveView::ready`].
+    Fresh,
+    /// From a cursor: the rows that are held stay, and what was written since follows.
+    Resumed,
+}
+
+impl LiveView {
+    /// A view that waits for its subscription.
+    ///
+    /// # Errors
+    /// `invalid_argument` when the limit is 0.
+    pub fn new(options: LiveOptions) -> Result<Self> {
+        if options.limit == Some(0) {
+            return Err(Error::new(crate::ErrorCode::InvalidArgument, "limit must be at least 1"));
+        }
+        Ok(Self {
+            options,
+            state: State::Idle,
+            rows: None,
+            pending: Pending::default(),
+            last_seq_id: None,
+            complete: false,
+            partial: false,
+            unverified: false,
+            taken: None,
+        })
+    }
+
+    /// The subscription was acknowledged with these columns.
+    ///
+    /// # Errors
+    /// `invalid_argument` when there is no key or a column that the options name is missing; `protocol` when a resumed
+    /// subscription has other columns than the rows that are held: only a fresh snapshot helps then.
+    pub fn begin(&mut self, schema: Arc<Schema>, mode: Begin) -> Result<()> {
+        if self.is_over() {
+            return Ok(());
+        }
+        let layout = Layout::new(schema, &self.options)?;
+        match mode {
+            Begin::Fresh => self.begin_fresh(layout),
+            Begin::Resumed => self.begin_resumed(layout)?,
+        }
+        Ok(())
+    }
+
+    fn begin_fresh(&mut self, layout: Layout) {
+        let reconnecting = matches!(self.state, State::Interrupted(_));
+        let target = match &self.rows {
+            None if self.options.partial => {
+                self.rows = Some(RowSet::new(layout, self.options.limit));
+                Target::InPlace
+            }
+            held => Target::Aside(Stage::new(layout, held.as_ref().map_or(0, RowSet::next_arrival))),
+        };
+        self.state = State::Loading(Loading::new(target, reconnecting));
+    }
+
+    fn begin_resumed(&mut self, layout: Layout) -> Result<()> {
+        let interrupted = matches!(self.state, State::Interrupted(_));
+        let loading = match &mut self.state {
+            State::Loading(loading) | State::Interrupted(Some(loading)) => Some(loading),
+            _ => None,
+        };
+        // The rows that the cursor speaks of: of the snapshot that was arriving, if there was one.
+        let held = match loading {
+            Some(Loading { target: Target::Aside(stage), .. }) => Some(&mut stage.layout),
+            _ => self.rows.as_mut().map(|rows| &mut rows.layout),
+        };
+        match held {
+            Some(held) if held.schema != layout.schema => {
+                return Err(protocol(
+                    "the columns changed while the connection was lost; load the rows anew",
+                ));
+            }
+            Some(held) => *held = layout,
+            None => {
+                self.rows = Some(RowSet::new(layout, self.options.limit));
+                self.partial = true;
+            }
+        }
+        let loading = match std::mem::replace(&mut self.state, State::Live) {
+            State::Loading(loading) | State::Interrupted(Some(loading)) => loading,
+            _ => Loading::new(Target::InPlace, interrupted),
+        };
+        self.state = State::Loading(loading);
+        Ok(())
+    }
+
+    /// A page of the snapshot. It never replaces what a newer change brought.
+    ///
+    /// # Errors
+    /// `protocol` before `begin` and after `ready`, and for a row with other columns or with NULL as its key.
+    pub fn batch(&mut self, rows: Vec<Row>) -> Result<()> {
+        match &mut self.state {
+            State::Ended(..) => return Ok(()),
+            State::Loading(loading) => loading.pages += 1,
+            _ => return Err(protocol("a page of a snapshot came while none was loading")),
+        }
+        rows.into_iter().try_for_each(|row| self.upsert(row, Source::Page))
+    }
+
+    /// The snapshot is complete, or the server has resumed.
+    ///
+    /// # Errors
+    /// `protocol` when nothing was loading.
+    pub fn ready(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.state, State::Live) {
+            State::Loading(loading) => {
+                match loading.target {
+                    Target::Aside(stage) => {
+                        self.install(stage);
+                        self.unverified = loading.removed.overflowed;
+                    }
+                    Target::InPlace => self.unverified |= loading.removed.overflowed,
+                }
+                self.complete = true;
+                Ok(())
+            }
+            state @ State::Ended(..) => {
+                self.state = state;
+                Ok(())
+            }
+            state => {
+                self.state = state;
+                Err(protocol("the end of a snapshot came while none was loading"))
+            }
+        }
+    }
+
+    /// A row was inserted. A key that is held already is updated.
+    ///
+    /// # Errors
+    /// `protocol` as [`update`](Self::update).
+    pub fn insert(&mut self, row: Row) -> Result<()> {
+        self.change(row)
+    }
+
+    /// A row has new content, all of it. It keeps its place; a key that is not held is a row that just matched.
+    ///
+    /// # Errors
+    /// `protocol` before `begin` and while the connection is lost, and for a row with other columns or with NULL as its
+    /// key.
+    pub fn update(&mut self, row: Row) -> Result<()> {
+        self.change(row)
+    }
+
+    /// The row with the key of `row` is gone, at the version of `row`. A key that is not held is nothing.
+    ///
+    /// # Errors
+    /// `protocol` as [`update`](Self::update).
+    pub fn delete(&mut self, row: Row) -> Result<()> {
+        match &mut self.state {
+            State::Live => {
+                let Some(rows) = &mut self.rows else { return Err(no_subscription()) };
+                rows.layout.check(&row)?;
+                self.last_seq_id = self.last_seq_id.max(row.version());
+                rows.remove(&row, Source::Change, &mut self.pending);
+            }
+            State::Loading(Loading { target: Target::Aside(stage), removed, .. }) => {
+                stage.layout.check(&row)?;
+                stage.last_seq_id = stage.last_seq_id.max(row.version());
+                stage.remove(&row, Source::EarlyChange);
+                removed.remember(&stage.layout.keys, &row, stage.index.len());
+            }
+            State::Loading(Loading { target: Target::InPlace, removed, .. }) => {
+                let Some(rows) = &mut self.rows else { return Err(no_subscription()) };
+                rows.layout.check(&row)?;
+                self.last_seq_id = self.last_seq_id.max(row.version());
+                rows.remove(&row, Source::EarlyChange, &mut self.pending);
+                removed.remember(&rows.layout.keys, &row, rows.len());
+            }
+            State::Ended(..) => return Ok(()),
+            State::Idle | State::Interrupted(_) => return Err(no_subscription()),
+        }
+        self.bound();
+        Ok(())
+    }
+
+    /// The connection is lost. The rows stay; the next `begin` tells how they are brought up to date.
+    pub fn interrupted(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Loading(mut loading) => {
+                loading.reconnecting = true;
+                State::Interrupted(Some(loading))
+            }
+            State::Live => State::Interrupted(None),
+            state => state,
+        };
+    }
+
+    /// The subscription failed for good. The reader gets the last rows if it does not have them, then the error.
+    pub fn fail(&mut self, error: Error) {
+        self.end(Some(error));
+    }
+
+    /// The subscription ended as it was asked to.
+    pub fn closed(&mut self) {
+        self.end(None);
+    }
+
+    fn end(&mut self, error: Option<Error>) {
+        if !self.is_over() {
+            self.state = State::Ended(self.phase(), error);
+        }
+    }
+
+    /// Whether [`take`](Self::take) would give something, or the view [is over](Self::is_ended).
+    pub fn is_ready(&self) -> bool {
+        self.is_over() || self.has_news()
+    }
+
+    /// Whether everything was taken and nothing will come any more.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_, None)) && !self.has_news()
+    }
+
+    /// The rows, if something is new since the last take: a first complete snapshot, a change, another phase. In the end
+    /// the error, once. `None` while nothing is new, and after the end.
+    pub fn take(&mut self) -> Option<Result<Rows>> {
+        if self.has_news()
+            && let Some(rows) = &self.rows
+        {
+            let phase = self.phase();
+            self.taken = Some(phase);
+            return Some(Ok(Rows {
+                changes: self.pending.take(rows.shown(), &rows.layout.sort),
+                shown: rows.shown().clone(),
+                schema: rows.layout.schema.clone(),
+                last_seq_id: self.last_seq_id,
+                phase,
+            }));
+        }
+        match &mut self.state {
+            State::Ended(_, error) => error.take().map(Err),
+            _ => None,
+        }
+    }
+
+    /// How far the rows can be believed now.
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Ended(phase, _) => *phase,
+            State::Idle => Phase::Loading { rows: 0, pages: 0 },
+            State::Loading(loading) if !self.complete => {
+                let rows = match (&loading.target, &self.rows) {
+                    (Target::Aside(stage), _) => stage.index.len(),
+                    (Target::InPlace, rows) => rows.as_ref().map_or(0, RowSet::len),
+                };
+                Phase::Loading { rows, pages: loading.pages }
+            }
+            State::Loading(Loading { reconnecting: true, .. }) | State::Interrupted(_) => Phase::Reconnecting,
+            // Nobody asks for rows anew on a sound connection unless the ones that are held are in doubt.
+            State::Loading(_) => Phase::Unverified,
+            State::Live if self.unverified => Phase::Unverified,
+            State::Live if self.partial => Phase::Partial,
+            State::Live => Phase::Live,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended(..))
+    }
+
+    fn has_news(&self) -> bool {
+        let visible = self.complete || (self.options.partial && self.rows.is_some());
+        visible && (!self.pending.is_empty() || self.taken != Some(self.phase()))
+    }
+
+    fn change(&mut self, row: Row) -> Result<()> {
+        match &self.state {
+            State::Live => self.upsert(row, Source::Change),
+            State::Loading(_) => self.upsert(row, Source::EarlyChange),
+            State::Ended(..) => Ok(()),
+            State::Idle | State::Interrupted(_) => Err(no_subscription()),
+        }
+    }
+
+    fn upsert(&mut self, row: Row, source: Source) -> Result<()> {
+        let removed = match &mut self.state {
+            State::Loading(Loading { target: Target::Aside(stage), removed, .. }) => {
+                stage.layout.check(&row)?;
+                stage.last_seq_id = stage.last_seq_id.max(row.version());
+                if !removed.blocks(&stage.layout.keys, &row, source) {
+                    stage.upsert(row, source);
+                }
+                return Ok(());
+            }
+            State::Loading(Loading { target: Target::InPlace, removed, .. }) => Some(removed),
+            _ => None,
+        };
+        let Some(rows) = &mut self.rows else { return Err(no_subscription()) };
+        rows.layout.check(&row)?;
+        self.last_seq_id = self.last_seq_id.max(row.version());
+        if removed.is_none_or(|removed| !removed.blocks(&rows.layout.keys, &row, source)) {
+            rows.upsert(row, source, &mut self.pending);
+            self.bound();
+        }
+        Ok(())
+    }
+
+    /// Puts a complete snapshot in the place of the rows that are held. What is the same in both keeps its allocation,
+    /// and what has the same key its place.
+    fn install(&mut self, stage: Stage) {
+        let Stage { layout, mut index, next_arrival, last_seq_id } = stage;
+        let limit = self.options.limit;
+        let before = self.rows.take().filter(|held| held.layout.schema == layout.schema);
+        if let Some(before) = &before {
+            for new in index.iter_mut() {
+                let Some(old) = before.get(&new.row) else { continue };
+                new.arrival = old.arrival;
+                if old.row.same_content(&new.row) {
+                    new.row = old.row.clone();
+                } else if let Some(original) = self.pending.original(old.arrival, &new.row) {
+                    new.row = original;
+                }
+            }
+        }
+        let after = RowSet::from_index(layout, limit, index, next_arrival);
+        match before {
+            Some(before) => self.pending.record_difference(before.shown(), after.shown()),
+            None => self.pending.reset(),
+        }
+        self.rows = Some(after);
+        self.last_seq_id = last_seq_id;
+        self.partial = false;
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        self.pending.bound(self.rows.as_ref().map_or(0, |rows| rows.shown().len()));
+    }
+}
+
+fn no_subscription() -> Error {
+    protocol("a change came while no subscription was open")
+}

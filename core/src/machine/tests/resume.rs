@@ -1,0 +1,189 @@
+//! What happens to subscriptions after a reconnect.
+
+use super::*;
+
+fn reconnect(rig: &mut Rig, server: Option<Json>) -> Vec<String> {
+    rig.cut();
+    rig.pass_until_attempt();
+    rig.open(server);
+    let mut log = rig.log();
+    log.retain(|l| l.starts_with("> subscribe"));
+    log
+}
+
+#[test]
+fn a_complete_server_resumes_both_kinds() {
+    for resume in [Resume::Live, Resume::Cursor] {
+        let mut rig = Rig::online(|_| {}, complete());
+        let key = rig.ready(resume);
+        rig.insert("live1_1", &[(2, 20)]);
+        rig.log();
+        rig.cut();
+        rig.expect(&["1: interrupted", "= lost disconnected"]);
+        rig.pass_until_attempt();
+        rig.open(complete());
+        rig.expect(&[
+            r#"> subscribe live1_2 {"batch_size":5000,"from":20}"#,
+            "= connected ws://a root again",
+        ]);
+        rig.ack("live1_2", Some(40));
+        rig.batch_ending("live1_2", &[], false, Some(40));
+        // Where the server stands counts only when the changes up to it have come.
+        assert_eq!(rig.machine.checkpoint(key).map(|c| c.seq().get()), Some(20));
+        rig.insert("live1_2", &[(2, 20)]);
+        rig.delete("live1_2", (1, 30));
+        rig.delete("live1_2", (1, 30));
+        rig.insert("live1_2", &[(3, 40)]);
+        rig.expect(&["1: acked Resumed id,v", "1: batch", "1: ready", "1: delete 1@30", "1: insert 3@40"]);
+        assert_eq!(rig.machine.counters().replayed_rows, 2);
+        // Cut in the middle of the next replay: it goes on from what was handed out.
+        assert_eq!(reconnect(&mut rig, complete()), [r#"> subscribe live1_3 {"batch_size":5000,"from":40}"#]);
+        rig.ack("live1_3", Some(60));
+        rig.insert("live1_3", &[(4, 50)]); // Even before the batch that says "ready".
+        assert_eq!(reconnect(&mut rig, complete()), [r#"> subscribe live1_4 {"batch_size":5000,"from":50}"#]);
+    }
+}
+
+#[test]
+fn a_frame_of_several_rows_is_filtered_row_by_row() {
+    let mut rig = Rig::online(|_| {}, complete());
+    rig.ready(Resume::Cursor);
+    reconnect(&mut rig, complete());
+    rig.ack("live1_2", None);
+    rig.batch("live1_2", &[], false);
+    rig.log();
+    rig.recv(json!({"type": "change", "subscription_id": "live1_2", "change_type": "update",
+        "rows": [wire_row((1, 10)), wire_row((1, 11)), wire_row((2, 12))],
+        "old_values": [{"id": 1, "v": "a"}, {"id": 1, "v": "b"}, {"id": 2, "v": "c"}]}));
+    let Some(Event::Subscription { event: SubscriptionEvent::Change(change), .. }) = rig.machine.poll_event()
+    else {
+        panic!("no change")
+    };
+    assert_eq!(row_list(&change.rows), " 1@11 2@12");
+    let old: Vec<_> =
+        change.old.iter().map(|o| o.get("v").and_then(|v| v.as_text()).unwrap().to_owned()).collect();
+    assert_eq!(old, ["b", "c"]);
+}
+
+#[test]
+fn elsewhere_a_live_subscription_takes_a_fresh_snapshot() {
+    let mut rig = Rig::online(|_| {}, None);
+    rig.ready(Resume::Live);
+    assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_2 {"batch_size":400}"#]);
+    rig.ack("live1_2", None);
+    // Another node may number lower: nothing is dropped.
+    rig.batch("live1_2", &[(1, 5)], false);
+    rig.insert("live1_2", &[(2, 6)]);
+    rig.expect(&["1: acked Fresh id,v", "1: batch 1@5", "1: ready", "1: insert 2@6"]);
+}
+
+#[test]
+fn elsewhere_events_resume_and_say_what_is_not_known() {
+    let mut rig = Rig::online(|_| {}, None);
+    rig.ready(Resume::Cursor);
+    assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_2 {"batch_size":400,"from":10}"#]);
+    rig.ack("live1_2", None);
+    rig.batch("live1_2", &[(2, 20), (3, 12)], false);
+    rig.expect(&["1: acked Resumed id,v", "1: gap ResumedWithoutDeletes", "1: batch 2@20 3@12", "1: ready"]);
+    // Written while the batch was read: once in the batch, once as a change. And one that the batch overtook.
+    rig.insert("live1_2", &[(3, 12)]);
+    rig.delete("live1_2", (4, 15));
+    rig.insert("live1_2", &[(2, 20)]);
+    rig.insert("live1_2", &[(5, 21)]);
+    rig.expect(&["1: delete 4@15", "1: insert 5@21"]);
+}
+
+#[test]
+fn a_resume_that_is_cut_does_not_repeat_its_rows() {
+    let mut rig = Rig::online(|_| {}, None);
+    rig.ready(Resume::Cursor);
+    reconnect(&mut rig, None);
+    rig.ack("live1_2", None);
+    rig.batch("live1_2", &[(2, 20), (3, 12)], true);
+    assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_3 {"batch_size":400,"from":10}"#]);
+    rig.ack("live1_3", None);
+    rig.batch("live1_3", &[(2, 20), (3, 12), (4, 13)], false);
+    rig.expect(&["1: acked Resumed id,v", "1: gap ResumedWithoutDeletes", "1: batch 4@13", "1: ready"]);
+}
+
+#[test]
+fn a_snapshot_that_is_cut_begins_again() {
+    for (resume, server) in [(Resume::Live, complete()), (Resume::Cursor, complete()), (Resume::Cursor, None)]
+    {
+        let mut rig = Rig::online(|_| {}, server.clone());
+        rig.subscribe_with(resume, SubscribeOptions { batch_size: Some(2), ..Default::default() });
+        rig.log();
+        rig.ack("live1_1", None);
+        rig.batch("live1_1", &[(1, 50), (2, 60)], true);
+        assert_eq!(reconnect(&mut rig, server), [r#"> subscribe live1_2 {"batch_size":2}"#]);
+        rig.ack("live1_2", None);
+        rig.expect(&["1: acked Fresh id,v"]);
+    }
+}
+
+#[test]
+fn a_position_of_another_kind_of_server_is_not_trusted() {
+    let mut rig = Rig::online(|_| {}, None);
+    rig.ready(Resume::Live);
+    assert_eq!(reconnect(&mut rig, complete()), [r#"> subscribe live1_2 {"batch_size":5000}"#]);
+}
+
+#[test]
+fn an_empty_snapshot_of_a_complete_server_tells_where_it_stands() {
+    let mut rig = Rig::online(|_| {}, complete());
+    rig.subscribe(Resume::Cursor);
+    rig.log();
+    rig.ack("live1_1", Some(33));
+    rig.batch_ending("live1_1", &[], false, Some(33));
+    assert_eq!(reconnect(&mut rig, complete()), [r#"> subscribe live1_2 {"batch_size":5000,"from":33}"#]);
+}
+
+#[test]
+fn nothing_to_resume_from_is_said() {
+    let mut rig = Rig::online(|_| {}, None);
+    rig.subscribe(Resume::Cursor);
+    rig.log();
+    rig.ack("live1_1", None);
+    rig.batch("live1_1", &[], false);
+    assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_2 {"batch_size":400}"#]);
+    rig.ack("live1_2", None);
+    rig.expect(&["1: acked Fresh id,v", "1: gap NoCheckpoint"]);
+}
+
+#[test]
+fn a_position_that_the_server_does_not_accept_is_given_up() {
+    let mut rig = Rig::online(|_| {}, None);
+    rig.ready(Resume::Cursor);
+    reconnect(&mut rig, None);
+    rig.error("live1_2", "CURSOR_EXPIRED");
+    rig.expect(&["> unsubscribe live1_2", r#"> subscribe live1_3 {"batch_size":400}"#]);
+    rig.ack("live1_3", None);
+    rig.expect(&["1: acked Fresh id,v", "1: gap NoCheckpoint"]);
+}
+
+#[test]
+fn restart_begins_where_it_is_told() {
+    let mut rig = Rig::online(|_| {}, complete());
+    let key = rig.ready(Resume::Cursor);
+    rig.insert("live1_1", &[(2, 20)]);
+    rig.log();
+    rig.machine.restart(rig.now, key, Restart::From("15".parse().unwrap()));
+    rig.expect(&[
+        "> unsubscribe live1_1",
+        r#"> subscribe live1_2 {"batch_size":5000,"from":15}"#,
+        "1: interrupted",
+    ]);
+    rig.insert("live1_1", &[(9, 90)]); // Still from the old one.
+    rig.ack("live1_2", None);
+    rig.batch("live1_2", &[], false);
+    rig.insert("live1_2", &[(2, 20)]);
+    rig.expect(&["1: acked Resumed id,v", "1: batch", "1: ready", "1: insert 2@20"]);
+    rig.machine.restart(rig.now, key, Restart::Fresh);
+    rig.expect(&["> unsubscribe live1_2", r#"> subscribe live1_3 {"batch_size":5000}"#, "1: interrupted"]);
+    // Also while there is no connection.
+    rig.cut();
+    rig.machine.restart(rig.now, key, Restart::From("7".parse().unwrap()));
+    rig.pass_until_attempt();
+    rig.open(complete());
+    rig.expect(&[r#"> subscribe live1_4 {"batch_size":5000,"from":7}"#, "= connected ws://a root again"]);
+}

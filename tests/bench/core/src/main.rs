@@ -1,0 +1,60 @@
+//! Measures the core against the raw floor and against the makers' own client.
+//!
+//! ```text
+//! bench-core --server PATH --peer PATH [--only WORD] [--quick] [--output FILE]
+//! bench-core run floor TASK URL TABLE       one measurement, as one JSON line
+//! ```
+//!
+//! The first form is the driver: it starts the frame server and measures in interleaved rounds, each measurement in a
+//! process of its own. Machines drift, so ratios are taken within a round.
+
+mod children;
+mod control;
+mod floor;
+mod options;
+mod report;
+mod rounds;
+mod scenarios;
+mod statistics;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use control::{Failure, Workload};
+use options::Options;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["run", who, task, url, table] => measure(who, task, &Workload::prepare(url, table)?),
+        _ => drive(&Options::parse(&words)?),
+    }
+}
+
+fn measure(who: &str, task: &str, workload: &Workload) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = match (who, task) {
+        ("floor", "events") => runtime.block_on(floor::events(workload))?,
+        _ => return Err(format!("nothing measures {task} of {who}").into()),
+    };
+    println!("{result}");
+    Ok(())
+}
+
+fn drive(options: &Options) -> Result<(), Failure> {
+    let server = children::FrameServer::start(&options.server)?;
+    let scenarios = scenarios::all(options, &server)?;
+    let mut results = Vec::new();
+    for scenario in scenarios.into_iter().filter(|scenario| options.wants(&scenario.title)) {
+        eprintln!("{} ...", scenario.title);
+        let samples = rounds::interleaved(&scenario.contestants)?;
+        results.push((scenario, samples));
+    }
+    let table = report::render(&results);
+    print!("{table}");
+    if let Some(path) = &options.output {
+        OpenOptions::new().create(true).append(true).open(path)?.write_all(table.as_bytes())?;
+    }
+    Ok(())
+}
