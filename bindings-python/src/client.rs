@@ -2,18 +2,21 @@
 
 use std::path::PathBuf;
 
-use kalam_live::client::{BatchStatement, LiveEventsConfig, LiveRowsConfig, QueryResult, SubscriptionConfig};
-use kalam_live::{Cursor, Error, ErrorCode, KalamClient, Result, SubscriptionOptions};
+use kalam_live::{
+    BatchStatement, ConnectionState, Cursor, KalamClient, LiveRowsConfig, Result, SeqId, SubscriptionConfig,
+    SubscriptionInfo, SubscriptionOptions, SubscriptionStage,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::error::raise;
-use crate::handle::Handle;
+use crate::handle::{Handle, Source};
 use crate::inbox::Inbox;
 use crate::operation::start;
 use crate::options::Options;
 use crate::process::ProcessBound;
 use crate::result::PyQueryResult;
+use crate::rows::PyRowList;
 use crate::server::Server;
 use crate::stream;
 use crate::value::parameters;
@@ -87,11 +90,11 @@ impl Client {
         start(query, PyQueryResult::make)
     }
 
-    /// Gives a `QueryResult` with all rows, past the server's cap.
+    /// Gives a `RowList` with all rows, past the server's cap.
     #[pyo3(signature = (sql, params=None))]
     fn query_all(&self, sql: String, params: Option<&Bound<'_, PyAny>>) -> PyResult<Handle> {
         let (client, params) = (self.client()?, parameters(params)?);
-        start(async move { client.query_all(&sql, &params).await }, PyQueryResult::make)
+        start(async move { client.query_all(&sql, &params).await }, PyRowList::make)
     }
 
     /// Gives the number of rows changed.
@@ -188,7 +191,7 @@ impl Client {
     /// Disconnects; subscriptions stay and go on with the next connection. Gives nothing.
     fn disconnect(&self) -> PyResult<Handle> {
         let client = self.client()?;
-        start(async move { client.disconnect().await }, nothing)
+        start(async move { Ok(client.disconnect().await) }, nothing)
     }
 
     /// Gives a dict of what the server says about its health.
@@ -209,11 +212,11 @@ impl Client {
         let inner = self.inner()?.clone();
         inner.inbox.close();
         let close = async move {
-            let closed = inner.client.close().await;
+            inner.client.close().await;
             if let Some(server) = inner.server {
                 server.stop().await;
             }
-            closed
+            Ok(())
         };
         start(close, nothing)
     }

@@ -6,7 +6,7 @@ use pyo3::types::PyTuple;
 /// An HTML table of `rows`, which are mappings with the keys `names`, and a line that says how many more there are.
 pub(crate) fn table<'py>(
     names: &Bound<'py, PyTuple>,
-    rows: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
+    rows: &[Bound<'py, PyAny>],
     more: Option<String>,
 ) -> PyResult<String> {
     let mut out = String::from("<table><thead><tr>");
@@ -17,7 +17,6 @@ pub(crate) fn table<'py>(
     }
     out.push_str("</tr></thead><tbody>");
     for row in rows {
-        let row = row?;
         out.push_str("<tr>");
         for name in names {
             out.push_str("<td>");

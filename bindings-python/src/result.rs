@@ -35,7 +35,7 @@ impl PyQueryResult {
     /// The same rows, as what `model` makes of each.
     fn _with_model(slf: &Bound<'_, Self>, model: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let list = slf.as_super().get().with_model(py, model)?;
+        let list = slf.as_super().get()._with_model(py, model)?;
         let own = slf.get().clone();
         Ok(Py::new(py, PyClassInitializer::from(list).add_subclass(own))?.into_any())
     }

@@ -147,7 +147,7 @@ impl PyRow {
 
     fn _repr_html_(slf: &Bound<'_, Self>) -> PyResult<String> {
         let names = slf.get().names.keys(slf.py());
-        html::table(names, std::iter::once(Ok(slf.clone().into_any())), None)
+        html::table(names, &[slf.clone().into_any()], None)
     }
 
     /// The names of the columns.

@@ -1,11 +1,12 @@
 //! Sequences of rows: the snapshots of a live query and the results of a query.
 
+use std::sync::OnceLock;
+
 use kalam_live::Row;
 use kalam_live::live::{Change, Changes, Rows};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyInt, PyIterator, PyList, PySlice, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -57,30 +58,30 @@ pub(crate) struct PyRowList {
     cache: Py<RowCache>,
     epoch: u64,
     /// Every object, once somebody has read them all.
-    all: PyOnceLock<Py<PyTuple>>,
+    all: OnceLock<Py<PyTuple>>,
 }
 
 impl PyRowList {
     pub(crate) fn new(data: Data, cache: Py<RowCache>, epoch: u64) -> Self {
-        Self { data, cache, epoch, all: PyOnceLock::new() }
+        Self { data, cache, epoch, all: OnceLock::new() }
     }
 
-    /// The same rows, as what `model` makes of each.
-    pub(crate) fn with_model(&self, py: Python<'_>, model: Py<PyAny>) -> PyResult<Self> {
-        Ok(Self::new(self.data.clone(), RowCache::new(py, Some(model))?, 0))
+    /// Rows that stand for themselves.
+    pub(crate) fn make(py: Python<'_>, rows: Vec<Row>) -> PyResult<Py<PyAny>> {
+        Ok(Py::new(py, Self::new(Data::List(rows), RowCache::new(py, None)?, 0))?.into_any())
     }
 
     fn all<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyTuple>> {
         let make = || {
             let cache = self.cache.get();
             let objects = self.data.map(|row| cache.object(py, row, self.epoch))?;
-            PyResult::Ok(PyTuple::new(py, objects)?.unbind())
+            PyTuple::new(py, objects)
         };
-        Ok(self.all.get_or_try_init(py, make)?.bind(py))
+        once(py, &self.all, make)
     }
 
     fn at<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(all) = self.all.get(py) {
+        if let Some(all) = self.all.get() {
             return all.bind(py).get_item(index);
         }
         let row = self.data.get(index).ok_or_else(|| PyIndexError::new_err("row index out of range"))?;
@@ -99,6 +100,11 @@ impl PyRowList {
 
 #[pymethods]
 impl PyRowList {
+    /// The same rows, as what `model` makes of each.
+    pub(crate) fn _with_model(&self, py: Python<'_>, model: Py<PyAny>) -> PyResult<Self> {
+        Ok(Self::new(self.data.clone(), RowCache::new(py, Some(model))?, 0))
+    }
+
     fn __len__(&self) -> usize {
         self.data.len()
     }
@@ -164,7 +170,7 @@ impl PyRowList {
         match rows.first().map(|row| row.cast::<PyRow>()) {
             Some(Ok(first)) => {
                 let names = first.get().names(py).clone();
-                html::table(&names, rows.into_iter(), self.more_than_shown())
+                html::table(&names, &rows, self.more_than_shown())
             }
             _ => Ok(html::preformatted(&PyTuple::new(py, rows)?.repr()?.to_string_lossy())),
         }
@@ -196,8 +202,25 @@ impl PyRowList {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.cache)?;
-        visit.call(&self.all)
+        visit.call(self.all.get())
     }
+}
+
+/// What is in `slot`, made at the first call. Nothing is locked while it is made, since that may run the caller's code;
+/// of two threads that make it at once one wins.
+fn once<'a, 'py>(
+    py: Python<'py>,
+    slot: &'a OnceLock<Py<PyTuple>>,
+    make: impl FnOnce() -> PyResult<Bound<'py, PyTuple>>,
+) -> PyResult<&'a Bound<'py, PyTuple>> {
+    let made = match slot.get() {
+        Some(made) => made,
+        None => {
+            let made = make()?.unbind();
+            slot.get_or_init(|| made)
+        }
+    };
+    Ok(made.bind(py))
 }
 
 /// One snapshot of a live query, with what changed since the snapshot before.
@@ -206,7 +229,7 @@ pub(crate) struct PyRows {
     snapshot: Rows,
     /// The objects of rows that were replaced or removed, for those of the changes that have one.
     retired: Vec<Option<Py<PyAny>>>,
-    changes: PyOnceLock<Py<PyTuple>>,
+    changes: OnceLock<Py<PyTuple>>,
 }
 
 impl PyRows {
@@ -217,7 +240,7 @@ impl PyRows {
             Changes::List(changes) => cache.get().advance(py, changes.iter().map(left)),
         };
         let list = PyRowList::new(Data::Snapshot(snapshot.clone()), cache.clone_ref(py), epoch);
-        let rows = Self { snapshot, retired, changes: PyOnceLock::new() };
+        let rows = Self { snapshot, retired, changes: OnceLock::new() };
         Ok(Py::new(py, PyClassInitializer::from(list).add_subclass(rows))?.into_any())
     }
 }
@@ -240,7 +263,7 @@ impl PyRows {
         let py = slf.py();
         let this = slf.get();
         let list = slf.as_super().get();
-        let object = |row: &Row| Ok(list.cache.get().object(py, row, list.epoch)?.unbind());
+        let object = |row: &Row| PyResult::Ok(list.cache.get().object(py, row, list.epoch)?.unbind());
         let gone = |row: &Row, i: usize| match &this.retired[i] {
             Some(object) => PyResult::Ok(object.clone_ref(py)),
             None => Ok(list.cache.get().object(py, row, u64::MAX)?.unbind()), // of no snapshot that is kept
@@ -267,9 +290,9 @@ impl PyRows {
                     })
                     .collect::<PyResult<Vec<_>>>()?,
             };
-            PyResult::Ok(PyTuple::new(py, changes)?.unbind())
+            PyTuple::new(py, changes)
         };
-        Ok(this.changes.get_or_try_init(py, make)?.bind(py).clone())
+        Ok(once(py, &this.changes, make)?.clone())
     }
 
     /// The newest write that these rows have seen.
@@ -286,6 +309,6 @@ impl PyRows {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.retired.iter().flatten().try_for_each(|object| visit.call(object))?;
-        visit.call(&self.changes)
+        visit.call(self.changes.get())
     }
 }
