@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::value::Value;
 
 /// `sql` with its parameters as literals, without comments, and with single spaces where there was white space.
-pub(super) fn bind(sql: &str, params: &[Value]) -> Result<String> {
+pub(crate) fn bind(sql: &str, params: &[Value]) -> Result<String> {
     let mut out = String::with_capacity(sql.len());
     let mut used = vec![false; params.len()];
     let mut gap_from = 0;
