@@ -41,14 +41,18 @@ enum Target {
     Embedded(Option<PathBuf>, Option<String>),
 }
 
-/// Connects, with `options` as [`Options`] has them. Gives a [`Client`].
+/// Connects, with `options` as [`Options`] has them. Gives a [`Client`]. The second handle gives what the user's code is
+/// wanted for, lists of `(what, argument)`, from now on.
 #[pyfunction]
-pub(crate) fn connect(target: Target, options: Options) -> PyResult<Handle> {
-    start(open(target, options), |py, inner| Ok(Py::new(py, Client(ProcessBound::new(inner)))?.into_any()))
+pub(crate) fn connect(target: Target, options: Options) -> PyResult<(Handle, Handle)> {
+    let inbox = Inbox::default();
+    let client = start(open(target, options, inbox.clone()), |py, inner| {
+        Ok(Py::new(py, Client(ProcessBound::new(inner)))?.into_any())
+    })?;
+    Ok((client, Handle::new(inbox)))
 }
 
-async fn open(target: Target, mut options: Options) -> Result<Inner> {
-    let inbox = Inbox::default();
+async fn open(target: Target, mut options: Options, inbox: Inbox) -> Result<Inner> {
     let (urls, server) = match target {
         Target::Urls(urls) => (urls, None),
         Target::Embedded(directory, root_password) => {
@@ -63,6 +67,14 @@ async fn open(target: Target, mut options: Options) -> Result<Inner> {
     let client = options.build(urls, &inbox)?;
     client.connect().await?;
     Ok(Inner { client, inbox, server })
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.here() {
+            inner.inbox.close();
+        }
+    }
 }
 
 impl Client {
@@ -117,10 +129,10 @@ impl Client {
         start(async move { client.batch(statements).await }, number)
     }
 
-    /// Opens live rows: gives `Rows`. `model` is called with each row and makes what the caller sees.
+    /// Opens live rows, of a query or with `table` of the table that `sql` names: gives `Rows`. `model` is called with each row and makes what the caller sees.
     #[pyo3(signature = (
-        sql, params=None, *, model=None, id=None, last_rows=None, batch_size=None, from_=None, limit=None,
-        key_columns=None, order_by=None, partial=false,
+        sql, params=None, *, table=false, model=None, id=None, last_rows=None, batch_size=None, from_=None,
+        limit=None, key_columns=None, order_by=None, partial=false,
     ))]
     #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python's `live`")]
     fn live(
@@ -128,6 +140,7 @@ impl Client {
         py: Python<'_>,
         sql: String,
         params: Option<&Bound<'_, PyAny>>,
+        table: bool,
         model: Option<Py<PyAny>>,
         id: Option<String>,
         last_rows: Option<u32>,
@@ -139,7 +152,8 @@ impl Client {
         partial: bool,
     ) -> PyResult<Handle> {
         let client = self.client()?;
-        let config = subscription(sql, params, id, last_rows, batch_size, from_)?;
+        let config = if table { SubscriptionConfig::table(&sql).map_err(raise)? } else { query(sql, params)? };
+        let config = begin(config, id, last_rows, batch_size, from_)?;
         let rows = LiveRowsConfig { limit, key_columns, order_by, partial };
         stream::live(py, async move { client.live_with_config(config, rows).await }, model)
     }
@@ -160,7 +174,7 @@ impl Client {
         initial_data: bool,
     ) -> PyResult<Handle> {
         let client = self.client()?;
-        let mut config = subscription(sql, params, id, last_rows, batch_size, from_)?;
+        let mut config = begin(query(sql, params)?, id, last_rows, batch_size, from_)?;
         if !initial_data {
             config = config.without_initial_data();
         }
@@ -238,11 +252,6 @@ impl Client {
             _ => "closed",
         })
     }
-
-    /// What the user's code is wanted for: gives lists of `(what, argument)`.
-    fn inbox(&self) -> PyResult<Handle> {
-        Ok(Handle::new(self.inner()?.inbox.clone()))
-    }
 }
 
 fn nothing(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
@@ -276,14 +285,18 @@ enum Checkpoint {
     Text(String),
 }
 
-fn subscription(
-    sql: String,
-    params: Option<&Bound<'_, PyAny>>,
+fn query(sql: String, params: Option<&Bound<'_, PyAny>>) -> PyResult<SubscriptionConfig> {
+    Ok(SubscriptionConfig::unnamed(sql).with_params(parameters(params)?))
+}
+
+fn begin(
+    mut config: SubscriptionConfig,
     id: Option<String>,
     last_rows: Option<u32>,
     batch_size: Option<u32>,
     from: Option<Checkpoint>,
 ) -> PyResult<SubscriptionConfig> {
+    config.id = id;
     let mut options = SubscriptionOptions::new();
     if let Some(rows) = last_rows {
         options = options.with_last_rows(rows);
@@ -296,11 +309,7 @@ fn subscription(
         Some(Checkpoint::Number(seq)) => options.with_from(SeqId::from(seq)),
         Some(Checkpoint::Text(text)) => options.with_from(text.parse::<Cursor>().map_err(raise)?),
     };
-    let config = match id {
-        Some(id) => SubscriptionConfig::new(id, sql),
-        None => SubscriptionConfig::unnamed(sql),
-    };
-    Ok(config.with_params(parameters(params)?).with_options(options))
+    Ok(config.with_options(options))
 }
 
 /// An open subscription.

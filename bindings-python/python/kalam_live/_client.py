@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Generator, Iterable, Sequence
+import os
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from kalam_live import _callbacks, _loop, _models
+from kalam_live import _callbacks, _loop, _models, _native
 from kalam_live._live import LiveEvents, LiveRows
-from kalam_live._options import open_client
+from kalam_live._options import Connecting, open_client
 
 if TYPE_CHECKING:
-    from typing_extensions import ParamSpec, Self, Unpack
+    from typing_extensions import Self, Unpack
 
-    from kalam_live import _native
-    from kalam_live._callbacks import Callbacks
     from kalam_live._native import Handle, Params, QueryResult, Row, RowList, Subscription
-    from kalam_live._types import Checkpoint, EventOptions, LiveOptions, State
+    from kalam_live._types import EventOptions, LiveOptions, State
 
-    P = ParamSpec("P")
-
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
 
 
 class Queries:
@@ -61,11 +66,9 @@ class Queries:
 class Client(Queries):
     """A connection to a server: see :func:`connect`. Can be used by any number of tasks, threads and event loops."""
 
-    def __init__(self, native: _native.Client, callbacks: Callbacks) -> None:
+    def __init__(self, native: _native.Client, serving: asyncio.Task[None] | None) -> None:
         super().__init__(native)
-        self._serving: asyncio.Task[None] | None = None
-        if callbacks:
-            self._serving = asyncio.create_task(_callbacks.serve(native.inbox(), callbacks), name="kalam_live callbacks")
+        self._serving = serving
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,7 +132,7 @@ class Client(Queries):
     ) -> LiveRows[Any]:
         """All rows and columns of a table, as :meth:`live`."""
         on_checkpoint = options.pop("on_checkpoint", None)
-        handle = self._native.live_table(table, model=_models.converter(model), **options)
+        handle = self._native.live(table, table=True, model=_models.converter(model), **options)
         return LiveRows(self, handle, on_checkpoint)
 
     def live_events(self, sql: str, params: Params | None = None, **options: Unpack[EventOptions]) -> LiveEvents:
@@ -182,11 +185,87 @@ class Client(Queries):
             await asyncio.wait([self._serving])
 
 
-class Opening(Generic[T]):
-    """What is being opened: ``await`` it, or ``async with`` it."""
+class Opening(Generic[C]):
+    """What is being opened: ``await`` it once, or use it with ``async with``, which closes it at the end."""
 
-    def __init__(self, open_: Callable[[], Generator[Any, None, T]]) -> None:
-        self._open = open_
-        self._opened: T | None = None
-"""
-"""
+    def __init__(self, opened: Coroutine[Any, Any, C]) -> None:
+        self._opening = opened
+        self._opened: C | None = None
+
+    def __await__(self) -> Generator[Any, None, C]:
+        return self._opening.__await__()
+
+    async def __aenter__(self) -> C:
+        self._opened = await self._opening
+        return self._opened
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+
+async def _client(connecting: Connecting) -> Client:
+    serving: asyncio.Task[None] | None = None
+    if connecting.callbacks:
+        serving = asyncio.create_task(_callbacks.serve(connecting.inbox, connecting.callbacks))
+    try:
+        return Client(await _loop.result(connecting.client), serving)
+    except BaseException:
+        connecting.inbox.close()
+        raise
+
+
+def _opening(open_client: Callable[P, Connecting]) -> Callable[P, Opening[Client]]:
+    @functools.wraps(open_client)
+    def connect(*args: P.args, **kwargs: P.kwargs) -> Opening[Client]:
+        return Opening(_client(open_client(*args, **kwargs)))
+
+    return connect
+
+
+connect = _opening(open_client)
+connect.__name__ = connect.__qualname__ = "connect"
+
+
+class EmbeddedServer:
+    """An embedded server that other clients connect to: see :func:`start_embedded`."""
+
+    def __init__(self, native: _native.EmbeddedServer) -> None:
+        self._native = native
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, such as ``http://127.0.0.1:2900``."""
+        return self._native.url
+
+    @property
+    def root_password(self) -> str | None:
+        """The password of ``root``; ``None`` when it was set by an earlier start on the same directory."""
+        return self._native.root_password
+
+    async def close(self) -> None:
+        """Stops the server. May be called often."""
+        await _loop.result(self._native.stop())
+
+
+def start_embedded(
+    directory: str | os.PathLike[str] | None = None, *, port: int = 0, root_password: str | None = None
+) -> Opening[EmbeddedServer]:
+    """Starts an embedded server on this machine, with its data in ``directory`` or in memory.
+
+    ::
+
+        async with kalam_live.start_embedded(root_password="secret") as server:
+            async with kalam_live.connect(server.url, user="root", password="secret") as client:
+                ...
+
+    Port 0 is a free one. Without ``root_password`` one is generated when the data is created.
+    """
+    starting = _native.start_embedded(directory=directory, port=port, root_password=root_password)
+    return Opening(_server(starting))
+
+
+async def _server(starting: Handle[_native.EmbeddedServer]) -> EmbeddedServer:
+    return EmbeddedServer(await _loop.result(starting))

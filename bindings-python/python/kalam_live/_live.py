@@ -21,7 +21,8 @@ T = TypeVar("T")
 class _Subscription(Generic[T]):
     """What both kinds have in common. ``T`` is what their handle gives."""
 
-    def __init__(self, handle: Handle[T], on_checkpoint: Callable[[str], object] | None) -> None:
+    def __init__(self, client: object, handle: Handle[T], on_checkpoint: Callable[[str], object] | None) -> None:
+        self._client = client  # which would close its embedded server if nobody held it
         self._handle = handle
         self._on_checkpoint = on_checkpoint
         self._checkpoint: int | None = None
@@ -78,8 +79,8 @@ class LiveRows(_Subscription["Rows[T]"], Generic[T]):
     first rows are there: they are then in :attr:`rows`, and the first that a loop sees.
     """
 
-    def __init__(self, handle: Handle[Rows[T]], on_checkpoint: Callable[[str], object] | None) -> None:
-        super().__init__(handle, on_checkpoint)
+    def __init__(self, client: object, handle: Handle[Rows[T]], on_checkpoint: Callable[[str], object] | None) -> None:
+        super().__init__(client, handle, on_checkpoint)
         self._first: Rows[T] | None = None
         self._newest: Rows[T] | None = None
 
@@ -121,8 +122,8 @@ class LiveRows(_Subscription["Rows[T]"], Generic[T]):
 class LiveEvents(_Subscription["list[Event]"]):
     """The events of a live query: ``async for event in client.live_events(sql)``."""
 
-    def __init__(self, handle: Handle[list[Event]], on_checkpoint: Callable[[str], object] | None) -> None:
-        super().__init__(handle, on_checkpoint)
+    def __init__(self, client: object, handle: Handle[list[Event]], on_checkpoint: Callable[[str], object] | None) -> None:
+        super().__init__(client, handle, on_checkpoint)
         self._events: deque[Event] = deque()
 
     async def __anext__(self) -> Event:

@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from kalam_live import _logs
 from kalam_live._native import Handle, Wakeups
@@ -27,9 +27,16 @@ async def result(operation: Handle[T]) -> T:
     except BaseException:
         operation.close()
         raise
-    taken = operation.take()
-    assert taken is not None, "ready means that the result is there"
-    return taken
+    return taken(operation)
+
+
+def taken(operation: Handle[T]) -> T:
+    """The result of an operation that is ready."""
+    try:
+        result = operation.take()
+    except StopIteration:
+        raise RuntimeError("this has been waited for already") from None
+    return cast("T", result)  # `None` only where that is the result
 
 
 async def ready(handle: Handle[object]) -> None:

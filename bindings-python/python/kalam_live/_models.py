@@ -7,9 +7,16 @@ import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kalam_live._native import Row
+from kalam_live._native import Row, RowList
 
 T = TypeVar("T")
+L = TypeVar("L", bound="RowList[Any]")
+
+
+def apply(rows: L, model: type[Any] | None) -> L:
+    """The rows, as models where one is given."""
+    convert = converter(model)
+    return rows if convert is None else rows._with_model(convert)
 
 
 def converter(model: type[T] | None) -> Callable[[Row], T] | None:

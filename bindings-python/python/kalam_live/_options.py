@@ -6,16 +6,24 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kalam_live import _native
 from kalam_live._callbacks import Callbacks
 from kalam_live._errors import ConfigError, KalamError
 
 if TYPE_CHECKING:
-    from kalam_live._native import Client, ConnectOptions, Handle
+    from kalam_live._native import Client, ConnectOptions, Handle, Inbox
 
 EMBEDDED = "embedded:"
+
+
+class Connecting(NamedTuple):
+    """A client that is being connected."""
+
+    client: Handle[Client]
+    inbox: Inbox
+    callbacks: Callbacks
 
 
 def open_client(
@@ -42,7 +50,7 @@ def open_client(
     on_connect: Callable[[], object] | None = None,
     on_disconnect: Callable[[KalamError], object] | None = None,
     on_error: Callable[[KalamError], object] | None = None,
-) -> tuple[Handle[Client], Callbacks]:
+) -> Connecting:
     """Connects to a server: ``connect("http://localhost:2900", user="alice", password="...")``.
 
     Without ``url`` an embedded server is started in this process, in memory; ``"embedded:PATH"`` keeps its data in the
@@ -106,7 +114,8 @@ def open_client(
     if tls_client_cert is not None:
         chain, key = tls_client_cert
         options["tls_client_cert"] = (_pem("tls_client_cert", chain), _pem("tls_client_cert", key).decode())
-    return _native.connect(_target(url, urls, options), options), callbacks
+    client, inbox = _native.connect(_target(url, urls, options), options)
+    return Connecting(client, inbox, callbacks)
 
 
 def _target(
