@@ -45,6 +45,9 @@ fn shutdown(py: Python<'_>) {
 
 #[pymodule(gil_used = false)]
 mod _native {
+    use pyo3::prelude::*;
+    use pyo3::types::{PyMapping, PySequence};
+
     #[pymodule_export]
     use crate::change::{PyInsert, PyRemove, PyReset, PyUpdate};
     #[pymodule_export]
@@ -73,4 +76,11 @@ mod _native {
     use crate::value::PyFileRef;
     #[pymodule_export]
     use crate::wake::Wakeups;
+
+    /// Lets `isinstance` and `match` take rows for mappings, and lists of them for sequences.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        PyMapping::register::<PyRow>(module.py())?;
+        PySequence::register::<PyRowList>(module.py())
+    }
 }

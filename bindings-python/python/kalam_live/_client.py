@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from kalam_live._native import Handle, Params, QueryResult, Row, RowList, Subscription
-    from kalam_live._types import EventOptions, LiveOptions, State
+    from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, State
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +41,9 @@ class Queries:
     async def query(self, sql: str, params: Params | None = None, *, model: type[T]) -> QueryResult[T]: ...
     @overload
     async def query(self, sql: str, params: Params | None = None) -> QueryResult[Row]: ...
-    async def query(self, sql: str, params: Params | None = None, *, model: type[Any] | None = None) -> QueryResult[Any]:
+    async def query(
+        self, sql: str, params: Params | None = None, *, model: type[Any] | None = None
+    ) -> QueryResult[Any]:
         """The rows that ``sql`` returns, a sequence. ``params`` are the values of ``$1``, ``$2`` and so on.
 
         With a ``model`` (a dataclass, NamedTuple, TypedDict or pydantic model) each row is one of those.
@@ -82,7 +84,9 @@ class Client(Queries):
     async def query_all(self, sql: str, params: Params | None = None, *, model: type[T]) -> RowList[T]: ...
     @overload
     async def query_all(self, sql: str, params: Params | None = None) -> RowList[Row]: ...
-    async def query_all(self, sql: str, params: Params | None = None, *, model: type[Any] | None = None) -> RowList[Any]:
+    async def query_all(
+        self, sql: str, params: Params | None = None, *, model: type[Any] | None = None
+    ) -> RowList[Any]:
         """All rows of a SELECT without ORDER BY and LIMIT, fetched in pages: KalamDB returns at most 1,000 at once."""
         return _models.apply(await _loop.result(self._native.query_all(sql, params)), model)
 
@@ -99,12 +103,31 @@ class Client(Queries):
 
     @overload
     def live(
-        self, sql: str, params: Params | None = None, *, model: type[T], **options: Unpack[LiveOptions]
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        model: type[T],
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[LiveOptions],
     ) -> LiveRows[T]: ...
     @overload
-    def live(self, sql: str, params: Params | None = None, **options: Unpack[LiveOptions]) -> LiveRows[Row]: ...
     def live(
-        self, sql: str, params: Params | None = None, *, model: type[Any] | None = None, **options: Unpack[LiveOptions]
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[LiveOptions],
+    ) -> LiveRows[Row]: ...
+    def live(
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        model: type[Any] | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[LiveOptions],
     ) -> LiveRows[Any]:
         """The rows of ``SELECT columns FROM namespace.table [WHERE ...]``, again whenever they have changed.
 
@@ -117,25 +140,40 @@ class Client(Queries):
             sql: Without ORDER BY and LIMIT: see ``order_by`` and ``limit``.
             params: The values of ``$1``, ``$2`` and so on.
             model: A dataclass, NamedTuple, TypedDict or pydantic model that each row is made.
+            on_checkpoint: Called with the place to go on from, as text, when rows are handed out.
             options: See :class:`LiveOptions`.
         """
-        on_checkpoint = options.pop("on_checkpoint", None)
         handle = self._native.live(sql, params, model=_models.converter(model), **options)
         return LiveRows(self, handle, on_checkpoint)
 
     @overload
-    def live_table(self, table: str, *, model: type[T], **options: Unpack[LiveOptions]) -> LiveRows[T]: ...
-    @overload
-    def live_table(self, table: str, **options: Unpack[LiveOptions]) -> LiveRows[Row]: ...
     def live_table(
-        self, table: str, *, model: type[Any] | None = None, **options: Unpack[LiveOptions]
+        self, table: str, *, model: type[T], on_checkpoint: OnCheckpoint | None = None, **options: Unpack[LiveOptions]
+    ) -> LiveRows[T]: ...
+    @overload
+    def live_table(
+        self, table: str, *, on_checkpoint: OnCheckpoint | None = None, **options: Unpack[LiveOptions]
+    ) -> LiveRows[Row]: ...
+    def live_table(
+        self,
+        table: str,
+        *,
+        model: type[Any] | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[LiveOptions],
     ) -> LiveRows[Any]:
         """All rows and columns of a table, as :meth:`live`."""
-        on_checkpoint = options.pop("on_checkpoint", None)
         handle = self._native.live(table, table=True, model=_models.converter(model), **options)
         return LiveRows(self, handle, on_checkpoint)
 
-    def live_events(self, sql: str, params: Params | None = None, **options: Unpack[EventOptions]) -> LiveEvents:
+    def live_events(
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[EventOptions],
+    ) -> LiveEvents:
         """What the server tells about a query, event by event, for programs that keep their own state.
 
         ::
@@ -146,7 +184,6 @@ class Client(Queries):
         ``options`` are those of :class:`EventOptions`. A reader that is too slow gets one ``lagged`` event in place of
         those that were dropped; the subscription then goes on after the last one that it took.
         """
-        on_checkpoint = options.pop("on_checkpoint", None)
         return LiveEvents(self, self._native.live_events(sql, params, **options), on_checkpoint)
 
     async def subscriptions(self) -> list[Subscription]:

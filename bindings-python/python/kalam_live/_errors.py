@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from typing import ClassVar
+
+_by_code: dict[str, type[KalamError]] = {}
 
 
 class KalamError(Exception):
@@ -18,13 +19,11 @@ class KalamError(Exception):
     server_code: str | None
     """The server's own code, such as ``TABLE_NOT_FOUND``, where it gave one."""
 
-    _by_code: ClassVar[dict[str, type[KalamError]]] = {}
-
     def __init_subclass__(cls, *, code: str | None = None) -> None:
         super().__init_subclass__()
         if code is not None:
             cls.code = code
-            KalamError._by_code[code] = cls
+            _by_code[code] = cls
 
     def __init__(self, message: str, *, retryable: bool = False, server_code: str | None = None) -> None:
         super().__init__(message)
@@ -106,6 +105,6 @@ class ServerError(KalamError, code="server"):
 
 def make_error(code: str, message: str, retryable: bool, server_code: str | None) -> KalamError:
     """The exception for an error of the core."""
-    error = KalamError._by_code.get(code, KalamError)(message, retryable=retryable, server_code=server_code)
+    error = _by_code.get(code, KalamError)(message, retryable=retryable, server_code=server_code)
     error.code = code
     return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from kalam_live._native import Event, Handle, Rows
+    from kalam_live._types import OnCheckpoint
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 class _Subscription(Generic[T]):
     """What both kinds have in common. ``T`` is what their handle gives."""
 
-    def __init__(self, client: object, handle: Handle[T], on_checkpoint: Callable[[str], object] | None) -> None:
+    def __init__(self, client: object, handle: Handle[T], on_checkpoint: OnCheckpoint | None) -> None:
         self._client = client  # which would close its embedded server if nobody held it
         self._handle = handle
         self._on_checkpoint = on_checkpoint
@@ -79,7 +80,7 @@ class LiveRows(_Subscription["Rows[T]"], Generic[T]):
     first rows are there: they are then in :attr:`rows`, and the first that a loop sees.
     """
 
-    def __init__(self, client: object, handle: Handle[Rows[T]], on_checkpoint: Callable[[str], object] | None) -> None:
+    def __init__(self, client: object, handle: Handle[Rows[T]], on_checkpoint: OnCheckpoint | None) -> None:
         super().__init__(client, handle, on_checkpoint)
         self._first: Rows[T] | None = None
         self._newest: Rows[T] | None = None
@@ -122,7 +123,7 @@ class LiveRows(_Subscription["Rows[T]"], Generic[T]):
 class LiveEvents(_Subscription["list[Event]"]):
     """The events of a live query: ``async for event in client.live_events(sql)``."""
 
-    def __init__(self, client: object, handle: Handle[list[Event]], on_checkpoint: Callable[[str], object] | None) -> None:
+    def __init__(self, client: object, handle: Handle[list[Event]], on_checkpoint: OnCheckpoint | None) -> None:
         super().__init__(client, handle, on_checkpoint)
         self._events: deque[Event] = deque()
 

@@ -40,8 +40,9 @@ def converter(model: type[T] | None) -> Callable[[Row], T] | None:
         optional = {field.name for field in fields if (field.default, field.default_factory) != absent}
         return _from_fields(model, [field.name for field in fields if field.init], optional)
     names: tuple[str, ...] | None = getattr(model, "_fields", None)
-    if issubclass(model, tuple) and names is not None:
-        return _from_fields(model, list(names), set(getattr(model, "_field_defaults", ())))
+    if names is not None:
+        defaults: dict[str, object] = getattr(model, "_field_defaults", {})
+        return _from_fields(model, list(names), set(defaults))
     raise TypeError(f"model must be a dataclass, NamedTuple, TypedDict or pydantic model, not {model.__name__}")
 
 

@@ -130,7 +130,9 @@ def _target(
     if url is None or url.startswith(EMBEDDED):
         directory = None if url is None else url.removeprefix(EMBEDDED)
         if directory == "":
-            raise ConfigError(f"{url!r} names no directory: write {EMBEDDED}PATH, or leave the URL out for one in memory")
+            raise ConfigError(
+                f"{url!r} names no directory: write {EMBEDDED}PATH, or leave the URL out for one in memory"
+            )
         return directory, _root_password(options)
     return [url]
 
