@@ -12,7 +12,7 @@ use super::frame::{
     PartialRow, Serialization, ServerError, ServerFrame, WireProtocol,
 };
 use super::limits::Limits;
-use super::plan::{OldValues, Plans, RowPlan};
+use super::plan::{OldValues, Plans};
 use super::row_reader::{Fit, NamedCells, RowsSeed, WholeRow};
 use crate::row::Row;
 use crate::schema::Column;
@@ -64,6 +64,8 @@ struct Body {
     old_rows: Option<Vec<Row>>,
     old: Vec<PartialRow>,
     fit: Fit,
+    /// Whether `fit` means anything.
+    strict: bool,
 }
 
 impl<'a, P: Plans> Envelope<'a, P> {
@@ -119,14 +121,13 @@ impl<'a, P: Plans> Envelope<'a, P> {
             MessageType::Change => {
                 let subscription = subscription?;
                 let kind = change.ok_or("it has no change_type")?;
-                let strict = self.plans.plan(&subscription).is_some_and(RowPlan::is_strict);
                 let lacking = kind == ChangeKind::Insert && body.fit.lacking;
                 ServerFrame::Change(Change {
                     subscription,
                     kind,
                     rows: body.old_rows.or(body.rows).unwrap_or_default(),
                     old: body.old,
-                    unknown_columns: strict && (body.fit.unknown || lacking),
+                    unknown_columns: body.strict && (body.fit.unknown || lacking),
                 })
             }
             MessageType::Unknown(message_type) => ServerFrame::Unknown { message_type },
@@ -167,6 +168,7 @@ impl<'a, P: Plans> Envelope<'a, P> {
             return skip(map);
         };
         let Some(plan) = self.plans.plan(id) else { return skip(map) };
+        self.body.strict = plan.is_strict();
         let seed = RowsSeed::<WholeRow>::new(plan, self.limits.depth, &mut self.body.fit);
         self.body.rows = Some(map.next_value_seed(seed)?);
         Ok(())
@@ -181,6 +183,7 @@ impl<'a, P: Plans> Envelope<'a, P> {
         let depth = self.limits.depth;
         match change {
             ChangeKind::Delete => {
+                self.body.strict = plan.is_strict();
                 let seed = RowsSeed::<WholeRow>::new(plan, depth, &mut self.body.fit);
                 self.body.old_rows = Some(map.next_value_seed(seed)?);
             }

@@ -4,6 +4,7 @@
 //! So a subscription sees exactly the commits after the point at which its snapshot was read.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -22,6 +23,9 @@ const MOST_BACKLOG: usize = 65_536;
 pub(crate) struct Hub {
     messages: mpsc::Sender<Message>,
     backlog: Arc<Backlog>,
+    /// Subscriptions that joined and have not left. Joining is under the commit lock, so a commit that finds
+    /// none here concerns none.
+    subscribed: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -70,7 +74,7 @@ impl Hub {
     pub(crate) fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
         let (messages, received) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
-        let hub = Self { messages, backlog: backlog.clone() };
+        let hub = Self { messages, backlog: backlog.clone(), subscribed: Arc::default() };
         let thread = std::thread::Builder::new()
             .name("kalam-live".to_owned())
             .spawn(move || run(&received, &backlog))?;
@@ -79,10 +83,13 @@ impl Hub {
 
     /// From here on the subscription hears of commits. Called under the commit lock.
     pub(crate) fn subscribe(&self, interest: Interest, subscription: Arc<Subscription>) {
+        self.subscribed.fetch_add(1, Ordering::AcqRel);
         self.send(Message::Subscribed(interest, subscription));
     }
 
+    /// Undoes [`Self::subscribe`].
     pub(crate) fn leave(&self, place: Place, subscription: Arc<Subscription>) {
+        self.subscribed.fetch_sub(1, Ordering::AcqRel);
         self.send(Message::Left(place, subscription));
     }
 
@@ -111,6 +118,9 @@ impl Hub {
 
 impl CommitObserver for Hub {
     fn committed(&self, changes: &[RowChange]) {
+        if self.subscribed.load(Ordering::Acquire) == 0 {
+            return;
+        }
         self.backlog.changes.fetch_add(changes.len(), Ordering::AcqRel);
         if self.messages.send(Message::Committed(changes.to_vec())).is_err() {
             self.backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
@@ -135,8 +145,13 @@ fn run(received: &mpsc::Receiver<Message>, backlog: &Backlog) {
     while let Ok(message) = received.recv() {
         match message {
             Message::Committed(changes) => {
-                for change in &changes {
-                    publish(&mut groups, change);
+                let published = catch_unwind(AssertUnwindSafe(|| {
+                    changes.iter().for_each(|change| publish(&mut groups, change));
+                }));
+                if published.is_err() {
+                    // The panic was printed. Nobody may believe to be up to date after it.
+                    tracing::error!("the evaluation of live queries panicked, all subscriptions end");
+                    end(&mut groups, |_| true, "SUBSCRIPTION_FAILED", "The server failed, its log says more");
                 }
                 let before = backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
                 if before >= MOST_BACKLOG {
@@ -184,8 +199,12 @@ fn end_table(groups: &mut Groups, table: TableId, dropped: bool) {
         true => ("NOT_FOUND", "Not found: the table was dropped"),
         false => ("SUBSCRIPTION_FAILED", "The table was altered: subscribe again"),
     };
+    end(groups, |place| place.0 == table, code, message);
+}
+
+fn end(groups: &mut Groups, ends: impl Fn(&Place) -> bool, code: &str, message: &str) {
     groups.retain(|place, here| {
-        let ends = place.0 == table;
+        let ends = ends(place);
         if ends {
             for subscription in here.iter().flat_map(|group| &group.subscriptions) {
                 subscription.fail(code, message);

@@ -157,6 +157,12 @@ impl Subscriptions {
             );
             return self.refuse(&id, &Refusal { code: "SUBSCRIPTION_FAILED", message });
         }
+        // Before a replay the client has nothing new: were it told the newest cursor now and cut off on the
+        // way, it would resume behind changes that it never got.
+        let last_seq = match options.and_then(|options| options.from) {
+            Some(from) if !replay.is_empty() => Some(from),
+            _ => last_seq,
+        };
         let mut snapshot = Snapshot::new(rows, batch_rows, last_seq);
         let Batch { rows, control } = snapshot.next();
         self.outbox.offer(Frame::Whole(server_frame::subscription_ack(&id, &schema, control)));
