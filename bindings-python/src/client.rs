@@ -34,7 +34,7 @@ struct Inner {
 
 /// Where to connect to.
 #[derive(FromPyObject)]
-enum Target {
+pub(crate) enum Target {
     /// Servers.
     Urls(Vec<String>),
     /// One that is started in this process: its directory (`None`: in memory) and the password to set for `root`.

@@ -11,6 +11,7 @@
 mod cache;
 mod change;
 mod client;
+mod column;
 mod error;
 mod event;
 mod handle;
@@ -63,7 +64,9 @@ mod _native {
     #[pymodule_export]
     use crate::logs::log;
     #[pymodule_export]
-    use crate::result::{PyColumn, PyQueryResult};
+    use crate::column::PyColumn;
+    #[pymodule_export]
+    use crate::result::PyQueryResult;
     #[pymodule_export]
     use crate::row::PyRow;
     #[pymodule_export]

@@ -2,7 +2,6 @@
 
 use kalam_live::QueryResult;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
 use crate::cache::RowCache;
 use crate::rows::{Data, PyRowList};
@@ -11,7 +10,6 @@ use crate::rows::{Data, PyRowList};
 #[pyclass(frozen, extends = PyRowList, generic, name = "QueryResult", module = "kalam_live")]
 #[derive(Clone)]
 pub(crate) struct PyQueryResult {
-    columns: Vec<PyColumn>,
     row_count: u64,
     message: Option<String>,
     truncated: bool,
@@ -20,12 +18,12 @@ pub(crate) struct PyQueryResult {
 impl PyQueryResult {
     pub(crate) fn make(py: Python<'_>, result: QueryResult) -> PyResult<Py<PyAny>> {
         let own = Self {
-            columns: result.schema().columns().iter().map(PyColumn::new).collect(),
             row_count: result.row_count(),
             message: result.message().map(str::to_owned),
             truncated: result.is_truncated(),
         };
-        let list = PyRowList::new(Data::List(result.into_rows()), RowCache::new(py, None)?, 0);
+        let schema = result.schema().clone();
+        let list = PyRowList::new(Data::List(schema, result.into_rows()), RowCache::new(py, None)?, 0);
         Ok(Py::new(py, PyClassInitializer::from(list).add_subclass(own))?.into_any())
     }
 }
@@ -38,12 +36,6 @@ impl PyQueryResult {
         let list = slf.as_super().get()._with_model(py, model)?;
         let own = slf.get().clone();
         Ok(Py::new(py, PyClassInitializer::from(list).add_subclass(own))?.into_any())
-    }
-
-    /// The columns of the rows. Empty for a statement that returns none.
-    #[getter]
-    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.columns.iter().cloned())
     }
 
     /// How many rows the statement returned or changed, as the server counted.
@@ -62,34 +54,5 @@ impl PyQueryResult {
     #[getter]
     fn truncated(&self) -> bool {
         self.truncated
-    }
-}
-
-/// A column of a result.
-#[pyclass(frozen, eq, get_all, name = "Column", module = "kalam_live")]
-#[derive(Clone, PartialEq)]
-pub(crate) struct PyColumn {
-    name: String,
-    /// As SQL spells it: `BIGINT`, `DECIMAL(18,4)`.
-    r#type: String,
-    primary_key: bool,
-    not_null: bool,
-}
-
-impl PyColumn {
-    fn new(column: &kalam_live::Column) -> Self {
-        Self {
-            name: column.name.to_string(),
-            r#type: column.data_type.to_string(),
-            primary_key: column.flags.primary_key,
-            not_null: column.flags.not_null,
-        }
-    }
-}
-
-#[pymethods]
-impl PyColumn {
-    fn __repr__(&self) -> String {
-        format!("Column(name={:?}, type={:?})", self.name, self.r#type)
     }
 }

@@ -1,9 +1,9 @@
 //! Sequences of rows: the snapshots of a live query and the results of a query.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use kalam_live::Row;
 use kalam_live::live::{Change, Changes, Rows};
+use kalam_live::{Row, Schema};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::cache::RowCache;
 use crate::change::{PyInsert, PyRemove, PyReset, PyUpdate};
+use crate::column::PyColumn;
 use crate::html;
 use crate::row::PyRow;
 
@@ -24,21 +25,28 @@ pub(crate) enum Data {
     /// In a snapshot that shares its structure with the next one.
     Snapshot(Rows),
     /// In a list.
-    List(Vec<Row>),
+    List(Arc<Schema>, Vec<Row>),
 }
 
 impl Data {
     fn len(&self) -> usize {
         match self {
             Self::Snapshot(rows) => rows.len(),
-            Self::List(rows) => rows.len(),
+            Self::List(_, rows) => rows.len(),
+        }
+    }
+
+    fn schema(&self) -> &Schema {
+        match self {
+            Self::Snapshot(rows) => rows.schema(),
+            Self::List(schema, _) => schema,
         }
     }
 
     fn get(&self, index: usize) -> Option<&Row> {
         match self {
             Self::Snapshot(rows) => rows.get(index),
-            Self::List(rows) => rows.get(index),
+            Self::List(_, rows) => rows.get(index),
         }
     }
 
@@ -46,7 +54,7 @@ impl Data {
     fn map<T>(&self, f: impl FnMut(&Row) -> PyResult<T>) -> PyResult<Vec<T>> {
         match self {
             Self::Snapshot(rows) => rows.iter().map(f).collect(),
-            Self::List(rows) => rows.iter().map(f).collect(),
+            Self::List(_, rows) => rows.iter().map(f).collect(),
         }
     }
 }
@@ -68,7 +76,8 @@ impl PyRowList {
 
     /// Rows that stand for themselves.
     pub(crate) fn make(py: Python<'_>, rows: Vec<Row>) -> PyResult<Py<PyAny>> {
-        Ok(Py::new(py, Self::new(Data::List(rows), RowCache::new(py, None)?, 0))?.into_any())
+        let schema = rows.first().map_or_else(|| Schema::new(Vec::new()), |row| row.schema().clone());
+        Ok(Py::new(py, Self::new(Data::List(schema, rows), RowCache::new(py, None)?, 0))?.into_any())
     }
 
     fn all<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyTuple>> {
@@ -174,6 +183,12 @@ impl PyRowList {
             }
             _ => Ok(html::preformatted(&PyTuple::new(py, rows)?.repr()?.to_string_lossy())),
         }
+    }
+
+    /// The columns of the rows. Empty when the server did not tell them.
+    #[getter]
+    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.data.schema().columns().iter().map(PyColumn::new))
     }
 
     /// The first position of `value`; `ValueError` when it is not there.

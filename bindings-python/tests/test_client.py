@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PASSWORD, Place, run
 
 import kalam_live
+from conftest import PASSWORD, Place, run
 from kalam_live import KalamError
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import Place, run
-
 import kalam_live
+from conftest import Place, run
 
 
 def test_every_event_in_order(place: Place) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from conftest import Place, run
 
 import kalam_live
+from conftest import Place, run
 from kalam_live import Insert, Remove, Reset, Row, Rows, Update
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypedDict
 
 import pydantic
 import pytest
-from conftest import Place
 
+from conftest import Place
 from kalam_live import sync
 
 

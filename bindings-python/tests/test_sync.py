@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
-from conftest import Place
 
 import kalam_live
+from conftest import Place
 from kalam_live import sync
 
 

@@ -52,6 +52,10 @@ class RowList(Sequence[_T_co]):
     def index(self, value: Any, start: int = 0, stop: int = ...) -> int: ...
     def count(self, value: Any) -> int: ...
     def _repr_html_(self) -> str: ...
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the rows. Empty when the server did not tell them."""
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """The rows as new dicts."""
 
@@ -60,10 +64,6 @@ class RowList(Sequence[_T_co]):
 @final
 class QueryResult(RowList[_T_co]):
     """The rows of a query."""
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns of the rows. Empty for a statement that returns none."""
 
     @property
     def row_count(self) -> int:
