@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::server_frame;
 use super::subscription::Subscription;
-use crate::engine::{CommitObserver, LiveQuery, RowChange, TableId};
+use crate::engine::{Caller, CommitObserver, Engine, LiveQuery, RowChange, TableId};
 
 /// Changes that may wait for the hub before new statements have to wait for it.
 const MOST_BACKLOG: usize = 65_536;
@@ -48,36 +48,39 @@ pub(crate) type Place = (TableId, Option<Arc<str>>);
 /// What a subscription wants to hear of.
 pub(crate) struct Interest {
     query: Arc<LiveQuery>,
-    /// Queries at one place with the same text are one query.
-    text: String,
+    sql: String,
+    caller: Caller,
+    /// Whether the same text means another filter to each user.
+    personal: bool,
 }
 
 impl Interest {
-    /// `user` is who asks for `sql`, which was prepared as `query`.
-    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, user: &str) -> Self {
-        let mut text = sql.trim().trim_end_matches(';').trim_end().to_owned();
-        // The same text means another filter to each user then.
-        if text.to_ascii_lowercase().contains("current_user") {
-            text.push_str(" -- ");
-            text.push_str(user);
-        }
-        Self { query, text }
+    /// `sql`, which was prepared for `caller` as `query`.
+    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, caller: &Caller) -> Self {
+        let sql = sql.trim().trim_end_matches(';').trim_end().to_owned();
+        let personal = sql.to_ascii_lowercase().contains("current_user");
+        Self { query, sql, caller: caller.clone(), personal }
     }
 
     pub(crate) fn place(&self) -> Place {
         (self.query.table(), self.query.user().map(Arc::from))
     }
+
+    /// Whether `other`, at the same place, hears of the same.
+    fn is_same(&self, other: &Self) -> bool {
+        self.sql == other.sql && (!self.personal || self.caller.user == other.caller.user)
+    }
 }
 
 impl Hub {
     /// Starts the thread, which ends with [`Hub::stop`].
-    pub(crate) fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn start(engine: Engine) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (messages, received) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
         let hub = Self { messages, backlog: backlog.clone(), subscribed: Arc::default() };
         let thread = std::thread::Builder::new()
             .name("kalam-live".to_owned())
-            .spawn(move || run(&received, &backlog))?;
+            .spawn(move || run(&engine, &received, &backlog))?;
         Ok((hub, thread))
     }
 
@@ -140,7 +143,15 @@ struct Group {
 
 type Groups = HashMap<Place, Vec<Group>>;
 
-fn run(received: &mpsc::Receiver<Message>, backlog: &Backlog) {
+impl Group {
+    /// Tells its subscriptions that it is over. False, as "do not retain".
+    fn end(&self, code: &str, message: &str) -> bool {
+        self.subscriptions.iter().for_each(|subscription| subscription.fail(code, message));
+        false
+    }
+}
+
+fn run(engine: &Engine, received: &mpsc::Receiver<Message>, backlog: &Backlog) {
     let mut groups = Groups::new();
     while let Ok(message) = received.recv() {
         match message {
@@ -158,7 +169,11 @@ fn run(received: &mpsc::Receiver<Message>, backlog: &Backlog) {
                     backlog.shrunk.notify_waiters();
                 }
             }
-            Message::TableChanged { table, dropped } => end_table(&mut groups, table, dropped),
+            Message::TableChanged { table, dropped: true } => {
+                let dropped = |place: &Place| place.0 == table;
+                end(&mut groups, dropped, "NOT_FOUND", "Not found: the table was dropped");
+            }
+            Message::TableChanged { table, dropped: false } => renew(engine, &mut groups, table),
             Message::Subscribed(interest, subscription) => add(&mut groups, interest, subscription),
             Message::Left(place, subscription) => remove(&mut groups, &place, &subscription),
             Message::Stop => break,
@@ -182,32 +197,39 @@ fn publish(groups: &mut Groups, change: &RowChange) {
             true
         }
         // A filter that fails on this row (a division by zero, say): the rows are unknown from here on.
-        Err(error) => {
-            for subscription in &group.subscriptions {
-                subscription.fail("SUBSCRIPTION_FAILED", &error.message);
-            }
-            false
-        }
+        Err(error) => group.end("SUBSCRIPTION_FAILED", &error.message),
     });
     if here.is_empty() {
         groups.remove(&place);
     }
 }
 
-fn end_table(groups: &mut Groups, table: TableId, dropped: bool) {
-    let (code, message) = match dropped {
-        true => ("NOT_FOUND", "Not found: the table was dropped"),
-        false => ("SUBSCRIPTION_FAILED", "The table was altered: subscribe again"),
-    };
-    end(groups, |place| place.0 == table, code, message);
+/// After its table was altered a query goes on if its columns are still the same.
+fn renew(engine: &Engine, groups: &mut Groups, table: TableId) {
+    groups.retain(|place, here| {
+        if place.0 == table {
+            here.retain_mut(|group| {
+                let Interest { query, sql, caller, .. } = &mut group.interest;
+                match engine.prepare_live(caller, sql) {
+                    Ok(renewed) if renewed.table() == table && renewed.schema() == query.schema() => {
+                        *query = renewed;
+                        true
+                    }
+                    Ok(_) => group.end("SCHEMA_CHANGED", "The table was altered: subscribe again"),
+                    Err(error) => group.end(error.code, &error.message),
+                }
+            });
+        }
+        !here.is_empty()
+    });
 }
 
 fn end(groups: &mut Groups, ends: impl Fn(&Place) -> bool, code: &str, message: &str) {
     groups.retain(|place, here| {
         let ends = ends(place);
         if ends {
-            for subscription in here.iter().flat_map(|group| &group.subscriptions) {
-                subscription.fail(code, message);
+            for group in here {
+                group.end(code, message);
             }
         }
         !ends
@@ -216,7 +238,7 @@ fn end(groups: &mut Groups, ends: impl Fn(&Place) -> bool, code: &str, message: 
 
 fn add(groups: &mut Groups, interest: Interest, subscription: Arc<Subscription>) {
     let here = groups.entry(interest.place()).or_default();
-    match here.iter_mut().find(|group| group.interest.text == interest.text) {
+    match here.iter_mut().find(|group| group.interest.is_same(&interest)) {
         Some(group) => group.subscriptions.push(subscription),
         None => here.push(Group { interest, subscriptions: vec![subscription] }),
     }

@@ -105,10 +105,6 @@ impl Subscriptions {
     ) -> Result<Started, Refusal> {
         let limits = &self.app.options.limits;
         let start = start_of(options)?;
-        if sql.len() > limits.sql_bytes {
-            let message = format!("Invalid SQL: the text is longer than {} bytes", limits.sql_bytes);
-            return Err(Refusal { code: "INVALID_SQL", message });
-        }
         self.by_id.retain(|_, entry| !entry.subscription.has_ended());
         let slot = match self.by_id.len() < limits.subscriptions_per_connection {
             true => self.app.connections.slot(&self.identity.user),
@@ -122,7 +118,7 @@ impl Subscriptions {
         let (app, caller) = (self.app.clone(), self.identity.caller());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
-            let interest = Interest::new(query.clone(), &sql, &caller.user);
+            let interest = Interest::new(query.clone(), &sql, &caller);
             let place = interest.place();
             let register = || {
                 app.hub.subscribe(interest, subscription.clone());

@@ -72,3 +72,20 @@ async fn users_do_not_manage() {
     let frame = ws.frame().await;
     assert!(!is_error(&frame, "s", "") && frame["type"] == "error", "{frame}");
 }
+
+#[tokio::test]
+async fn the_same_filter_may_mean_another_user() {
+    let server = Server::start().await;
+    server.sql("CREATE NAMESPACE app").await;
+    let create =
+        "CREATE TABLE app.t (id INT PRIMARY KEY, v TEXT) WITH (TYPE='SHARED', ACCESS_LEVEL='PUBLIC')";
+    server.sql(create).await;
+    let (ann, bob) = (server.user("ann", "user").await, server.user("bob", "user").await);
+    let (mut ann_ws, mut bob_ws) = (server.ws(&ann).await, server.ws(&bob).await);
+    let sql = "SELECT * FROM app.t WHERE v = CURRENT_USER()";
+    ann_ws.snapshot("s", sql, json!({})).await;
+    bob_ws.snapshot("s", sql, json!({})).await;
+    server.sql("INSERT INTO app.t (id, v) VALUES (1, 'ann'), (2, 'bob')").await;
+    assert_eq!(ann_ws.change().await["rows"][0]["id"], 1);
+    assert_eq!(bob_ws.change().await["rows"][0]["id"], 2);
+}

@@ -218,6 +218,17 @@ async fn a_dropped_or_altered_table_ends_its_subscriptions() {
     ws.snapshot("s", "SELECT * FROM app.t", json!({})).await;
     server.sql(&insert(1..2, "x")).await;
     assert_eq!(ws.change().await["rows"][0]["id"], 1);
+
+    ws.snapshot("named", "SELECT id, v FROM app.t", json!({})).await;
+    server.sql("ALTER TABLE app.t ADD COLUMN more TEXT").await;
+    assert!(is_error(&ws.frame().await, "s", "SCHEMA_CHANGED"));
+    let rows = ws.snapshot("s", "SELECT * FROM app.t", json!({})).await;
+    assert_eq!(rows[0]["more"], Value::Null);
+    server.sql("UPDATE app.t SET more = 'x' WHERE id = 1").await;
+    let mut changes = [ws.change().await, ws.change().await];
+    changes.sort_by_key(|change| change["subscription_id"].to_string());
+    assert_eq!(changes[0]["subscription_id"], "named", "the columns of this one are as before");
+    assert_eq!(changes[1]["rows"][0]["more"], "x");
 }
 
 #[tokio::test]
