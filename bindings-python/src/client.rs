@@ -91,7 +91,12 @@ impl Client {
 impl Client {
     /// Gives a `QueryResult`; as `user`, where the rights of this client allow it.
     #[pyo3(signature = (sql, params=None, *, user=None))]
-    fn query(&self, sql: String, params: Option<&Bound<'_, PyAny>>, user: Option<String>) -> PyResult<Handle> {
+    fn query(
+        &self,
+        sql: String,
+        params: Option<&Bound<'_, PyAny>>,
+        user: Option<String>,
+    ) -> PyResult<Handle> {
         let (client, params) = (self.client()?, parameters(params)?);
         let query = async move {
             match user {
@@ -111,7 +116,12 @@ impl Client {
 
     /// Gives the number of rows changed.
     #[pyo3(signature = (sql, params=None, *, user=None))]
-    fn execute(&self, sql: String, params: Option<&Bound<'_, PyAny>>, user: Option<String>) -> PyResult<Handle> {
+    fn execute(
+        &self,
+        sql: String,
+        params: Option<&Bound<'_, PyAny>>,
+        user: Option<String>,
+    ) -> PyResult<Handle> {
         let (client, params) = (self.client()?, parameters(params)?);
         let execute = async move {
             match user {
@@ -152,7 +162,8 @@ impl Client {
         partial: bool,
     ) -> PyResult<Handle> {
         let client = self.client()?;
-        let config = if table { SubscriptionConfig::table(&sql).map_err(raise)? } else { query(sql, params)? };
+        let config =
+            if table { SubscriptionConfig::table(&sql).map_err(raise)? } else { query(sql, params)? };
         let config = begin(config, id, last_rows, batch_size, from_)?;
         let rows = LiveRowsConfig { limit, key_columns, order_by, partial };
         stream::live(py, async move { client.live_with_config(config, rows).await }, model)

@@ -62,7 +62,9 @@ impl Inbox {
     pub(crate) async fn token(&self) -> Result<String, String> {
         let (answer, token) = oneshot::channel();
         self.put(Tidings::Token(answer));
-        token.await.unwrap_or_else(|_| Err("the token provider was not called: the client is closed".to_owned()))
+        token
+            .await
+            .unwrap_or_else(|_| Err("the token provider was not called: the client is closed".to_owned()))
     }
 }
 

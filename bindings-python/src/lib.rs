@@ -54,6 +54,8 @@ mod _native {
     #[pymodule_export]
     use crate::client::{Client, PySubscription, connect};
     #[pymodule_export]
+    use crate::column::PyColumn;
+    #[pymodule_export]
     use crate::error::error_codes;
     #[pymodule_export]
     use crate::event::PyEvent;
@@ -63,8 +65,6 @@ mod _native {
     use crate::inbox::TokenRequest;
     #[pymodule_export]
     use crate::logs::log;
-    #[pymodule_export]
-    use crate::column::PyColumn;
     #[pymodule_export]
     use crate::result::PyQueryResult;
     #[pymodule_export]

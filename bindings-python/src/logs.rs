@@ -82,7 +82,8 @@ impl Subscriber for Collector {
         let mut text = Text::default();
         event.record(&mut text);
         let text = text.message + &text.fields;
-        let line = Line { level: level_of(event.metadata().level()), target: event.metadata().target(), text };
+        let line =
+            Line { level: level_of(event.metadata().level()), target: event.metadata().target(), text };
         lines().update(|queue| {
             if queue.lines.len() >= MOST_LINES {
                 queue.lines.pop_front();
@@ -145,7 +146,11 @@ impl Source for Log {
         }
         let list = PyList::empty(py);
         if dropped > 0 {
-            list.append((30, "kalam_live", format!("{dropped} lines of the log were dropped: nobody fetched them")))?;
+            list.append((
+                30,
+                "kalam_live",
+                format!("{dropped} lines of the log were dropped: nobody fetched them"),
+            ))?;
         }
         for line in taken {
             list.append((line.level, line.target.replace("::", "."), line.text))?;

@@ -74,7 +74,10 @@ impl PyRow {
         PyKeyError::new_err(format!("no column {name:?}; the row has {}", columns.join(", ")))
     }
 
-    fn cells<'py>(&self, py: Python<'py>) -> impl Iterator<Item = PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+    fn cells<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> impl Iterator<Item = PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
         let keys = self.names.keys(py).clone();
         (0..self.row.values().len()).map(move |i| Ok((keys.get_item(i)?, self.cell(py, i)?)))
     }

@@ -153,7 +153,8 @@ impl PyRowList {
     fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let rows = slf.get().all(py)?;
-        let equal = |other: &Bound<'_, PyAny>| rows.as_any().rich_compare(other, CompareOp::Eq).map(Bound::unbind);
+        let equal =
+            |other: &Bound<'_, PyAny>| rows.as_any().rich_compare(other, CompareOp::Eq).map(Bound::unbind);
         if slf.is(other) {
             Ok(PyBool::new(py, true).to_owned().into_any().unbind())
         } else if let Ok(other) = other.cast::<Self>() {
@@ -169,7 +170,8 @@ impl PyRowList {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let this = slf.get();
-        let rows = this.shown(slf.py()).map(|row| Ok(row?.repr()?.to_string())).collect::<PyResult<Vec<_>>>()?;
+        let rows =
+            this.shown(slf.py()).map(|row| Ok(row?.repr()?.to_string())).collect::<PyResult<Vec<_>>>()?;
         let more = this.more_than_shown().map(|more| format!(", {more}")).unwrap_or_default();
         Ok(format!("{}([{}{more}])", slf.get_type().name()?, rows.join(", ")))
     }
@@ -295,7 +297,8 @@ impl PyRows {
                                 Bound::new(py, PyInsert { index: *index, row: object(row)? })?.into_any()
                             }
                             Change::Update { index, old, row } => {
-                                let update = PyUpdate { index: *index, row: object(row)?, old: gone(old, i)? };
+                                let update =
+                                    PyUpdate { index: *index, row: object(row)?, old: gone(old, i)? };
                                 Bound::new(py, update)?.into_any()
                             }
                             Change::Remove { index, row } => {

@@ -31,9 +31,14 @@ static SERVERS: Mutex<Vec<Weak<Running>>> = Mutex::new(Vec::new());
 
 impl Server {
     /// Starts one, in `directory` or in memory.
-    pub(crate) async fn start(directory: Option<PathBuf>, root_password: Option<String>, port: u16) -> Result<Self> {
+    pub(crate) async fn start(
+        directory: Option<PathBuf>,
+        root_password: Option<String>,
+        port: u16,
+    ) -> Result<Self> {
         let data = directory.map_or(Data::Memory, Data::Directory);
-        let options = Options { data, root_password, port, shutdown_deadline: STOP_DEADLINE, ..Options::default() };
+        let options =
+            Options { data, root_password, port, shutdown_deadline: STOP_DEADLINE, ..Options::default() };
         let embedded = tokio::task::spawn_blocking(|| Embedded::start(options))
             .await
             .map_err(|_| Error::new(ErrorCode::Closed, "the embedded server was stopped while it started"))?

@@ -3,8 +3,7 @@
 /// An object of the standard library, imported once.
 macro_rules! library {
     ($py:expr, $module:literal, $name:literal) => {{
-        static OBJECT: pyo3::sync::PyOnceLock<pyo3::Py<pyo3::PyAny>> =
-            pyo3::sync::PyOnceLock::new();
+        static OBJECT: pyo3::sync::PyOnceLock<pyo3::Py<pyo3::PyAny>> = pyo3::sync::PyOnceLock::new();
         OBJECT.import($py, $module, $name)?
     }};
 }

@@ -4,7 +4,9 @@ use kalam_live::{Decimal, Uuid, Value};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple,
+};
 
 use super::PyFileRef;
 
@@ -59,7 +61,10 @@ fn parameter(value: &Bound<'_, PyAny>, number: usize) -> PyResult<Value> {
     if value.is_instance_of::<PyMemoryView>() {
         return Ok(Value::Bytes(value.call_method0("tobytes")?.extract::<PyBackedBytes>()?.as_ref().into()));
     }
-    if value.is_instance_of::<PyDict>() || value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+    if value.is_instance_of::<PyDict>()
+        || value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
+    {
         return json(value, number);
     }
     if let Ok(file) = value.cast::<PyFileRef>() {
@@ -78,9 +83,9 @@ fn parameter(value: &Bound<'_, PyAny>, number: usize) -> PyResult<Value> {
     }
     if is(library!(py, "decimal", "Decimal"))? {
         let digits: String = value.call_method1("__format__", ("f",))?.extract()?;
-        return Decimal::parse(&digits)
-            .map(Value::Decimal)
-            .ok_or_else(|| PyValueError::new_err(format!("params: ${number} is {digits}, which is no number")));
+        return Decimal::parse(&digits).map(Value::Decimal).ok_or_else(|| {
+            PyValueError::new_err(format!("params: ${number} is {digits}, which is no number"))
+        });
     }
     if is(library!(py, "uuid", "UUID"))? {
         return Ok(Value::Uuid(Uuid(value.getattr("bytes")?.extract()?)));
@@ -126,7 +131,9 @@ fn timestamp(value: &Bound<'_, PyAny>, number: usize) -> PyResult<Value> {
 
 fn time(value: &Bound<'_, PyAny>, number: usize) -> PyResult<Value> {
     if !value.getattr("tzinfo")?.is_none() {
-        return Err(PyValueError::new_err(format!("params: ${number} is a time with a zone, which TIME has not")));
+        return Err(PyValueError::new_err(format!(
+            "params: ${number} is a time with a zone, which TIME has not"
+        )));
     }
     let part = |name: &str| value.getattr(name)?.extract::<i64>();
     let seconds = part("hour")? * 3600 + part("minute")? * 60 + part("second")?;
