@@ -25,7 +25,7 @@ use super::token::TokenKind;
 use super::{server_frame, writer};
 
 /// How long the other side may take to answer a close frame.
-const CLOSE_ANSWER: Duration = Duration::from_secs(3);
+const CLOSE_ANSWER: Duration = Duration::from_secs(1);
 
 /// Most connections are idle, so their buffers are small.
 const READ_BUFFER: usize = 16 << 10;
@@ -80,17 +80,15 @@ async fn serve(
     let end = session.run(&mut stream).await;
     // The subscriptions end before the goodbye, which may take a while. The membership ends after it.
     session.subscriptions = None;
-    let goodbye = async {
-        if end == End::Closing {
-            // A writer that panicked has logged it, and nothing follows from it here.
-            let _ = (&mut writer).await;
-        }
+    if end == End::Closing {
+        // It sends what is queued and the close frame, and gives up on a client that takes nothing. A writer
+        // that panicked has logged it, and nothing follows from it here.
+        let _ = (&mut writer).await;
+    }
+    if end != End::Broken {
         // Reading on sends the answer to the client's close frame, or waits for the one to ours.
-        if end != End::Broken {
-            while let Some(Ok(_)) = stream.next().await {}
-        }
-    };
-    let _ = timeout(CLOSE_ANSWER, goodbye).await;
+        let _ = timeout(CLOSE_ANSWER, async { while let Some(Ok(_)) = stream.next().await {} }).await;
+    }
     writer.abort();
 }
 
