@@ -213,6 +213,9 @@ fn results_and_requests_are_bounded() {
     run(&engine, "CREATE NAMESPACE n; CREATE TABLE n.t (id INT PRIMARY KEY, v TEXT)");
     let values: Vec<String> = (0..101).map(|i| format!("({i}, 'x')")).collect();
     run(&engine, &format!("INSERT INTO n.t VALUES {}", values.join(",")));
+    // All results of one request count together.
+    let twice = error(&engine, "SELECT id FROM n.t WHERE id < 60; SELECT id FROM n.t WHERE id < 60");
+    assert!(twice.message.starts_with("Statement 2 failed"), "{twice}");
     for sql in ["SELECT * FROM n.t", "UPDATE n.t SET v = 'y'", "DELETE FROM n.t"] {
         assert!(error(&engine, sql).message.contains("larger than 100 rows"), "{sql}");
     }

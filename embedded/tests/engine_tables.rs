@@ -159,6 +159,16 @@ fn ddl() {
 }
 
 #[test]
+fn the_default_namespace() {
+    let engine = memory();
+    run(&engine, "CREATE TABLE plain (id INT PRIMARY KEY); INSERT INTO default.plain VALUES (1)");
+    assert_eq!(rows(&engine, "SELECT id FROM plain"), json!([[1]]));
+    assert_eq!(rows(&engine, "SELECT default.plain.id FROM default.plain"), json!([[1]]));
+    engine.prepare_live(&root(), "SELECT * FROM default.plain WHERE id > 0").unwrap();
+    run(&engine, "DELETE FROM default.plain; DROP TABLE default.plain");
+}
+
+#[test]
 fn plans_do_not_outlive_their_tables() {
     let engine = memory();
     let create = "CREATE NAMESPACE IF NOT EXISTS n; CREATE TABLE n.t (id INT PRIMARY KEY, v TEXT)";

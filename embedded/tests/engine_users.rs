@@ -59,6 +59,29 @@ fn life_of_an_account() {
 }
 
 #[test]
+fn errors_never_show_a_password() {
+    let engine = memory();
+    run(&engine, "CREATE USER 'al' WITH PASSWORD 'hunter2' ROLE user");
+    for sql in [
+        "CREATE USER 'al' WITH PASSWORD 'hunter2' ROLE user",
+        "CREATE USER 'bo' WITH PASSWORD hunter2",
+        "CREATE USER 'bo' WITH PASSWORD 'x' hunter2",
+        "CREATE USER 'bo' WITH PASSWORD 'x' 'hunter2'",
+        "CREATE USER 'bo' WITH PASSWORD 'x' ROLE hunter2",
+        "CREATE USER 'bo' PASSWORD 'hunter2' EMAIL 'no'",
+        "ALTER USER 'nobody' SET PASSWORD 'hunter2'",
+        "ALTER USER 'al' SET PASSWORD \"hunter2\"",
+        "ALTER USER 'al' SET password 'x', 'hunter2'",
+        "BEGIN; ALTER USER 'al' SET PASSWORD 'hunter2'; COMMIT",
+    ] {
+        let error = error(&engine, sql);
+        assert!(!format!("{error:?}").contains("hunter2"), "{sql}: {error:?}");
+    }
+    let details = error(&engine, "ALTER USER 'nobody' SET PASSWORD 'hunter2'").details;
+    assert_eq!(details.as_deref(), Some("ALTER USER 'nobody' SET PASSWORD '***' ..."));
+}
+
+#[test]
 fn roles() {
     let engine = memory();
     run(&engine, "CREATE NAMESPACE n; CREATE USER 'd' WITH PASSWORD 'x' ROLE dba");

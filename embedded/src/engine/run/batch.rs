@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::{Values, ddl, query, write};
 use crate::engine::{
-    Caller, Cell, Column, Inner, RowChange, SqlError, SqlRequest, StatementResult,
+    Caller, Cell, Column, EngineLimits, Inner, RowChange, SqlError, SqlRequest, StatementResult,
     accounts::{self, require_admin},
     catalog::{Access, Catalog, DEFAULT_NAMESPACE, Table},
     error::SqlResult,
@@ -31,6 +31,8 @@ pub(crate) struct Batch<'a> {
     params: &'a [Json],
     kinds: Vec<ParamKind>,
     transaction: Option<Transaction<'a>>,
+    /// What the results still to come may take.
+    limits: EngineLimits,
 }
 
 /// Holds the commit lock until it ends.
@@ -61,6 +63,7 @@ impl<'a> Batch<'a> {
             params: &request.params,
             kinds: kinds.collect::<SqlResult<_>>()?,
             transaction: None,
+            limits: engine.limits.clone(),
         };
         let key = PlanKey::new(&request.sql, &batch.namespace, &batch.kinds);
         if let Some(key) = &key
@@ -81,9 +84,9 @@ impl<'a> Batch<'a> {
         let key = key.filter(|_| statements.len() == 1);
         let mut results = Vec::with_capacity(statements.len());
         for (at, (piece, statement)) in pieces.iter().zip(&statements).enumerate() {
-            results.push(
-                batch.statement(statement, key.as_ref()).map_err(|e| e.at_statement(at + 1, &piece.text))?,
-            );
+            let result = batch.statement(statement, key.as_ref());
+            results.push(result.map_err(|e| e.at_statement(at + 1, &piece.shown()))?);
+            batch.spend(results.last());
         }
         match batch.transaction.take() {
             None => Ok(results),
@@ -92,9 +95,18 @@ impl<'a> Batch<'a> {
                 let error = SqlError::execution(
                     "the batch ended inside a transaction, which was rolled back: add COMMIT",
                 );
-                Err(error.at_statement(pieces.len(), pieces.last().map_or("", |p| &p.text)))
+                Err(error
+                    .at_statement(pieces.len(), &pieces.last().map_or_else(String::new, split::Piece::shown)))
             }
         }
+    }
+
+    /// The limits on results are for the whole request.
+    fn spend(&mut self, result: Option<&StatementResult>) {
+        let rows = result.map_or(&[][..], |r| &r.rows);
+        let bytes: usize = rows.iter().flatten().map(|cell| size_of::<Cell>() + cell.heap_bytes()).sum();
+        self.limits.result_rows = self.limits.result_rows.saturating_sub(rows.len());
+        self.limits.result_bytes = self.limits.result_bytes.saturating_sub(bytes);
     }
 
     fn statement(&mut self, statement: &Statement, key: Option<&PlanKey>) -> SqlResult<StatementResult> {
@@ -207,7 +219,7 @@ impl<'a> Batch<'a> {
 
     fn query(&self, query: &QueryPlan, now: i64) -> SqlResult<StatementResult> {
         let values = Values { caller: &self.caller, params: self.params, now };
-        let limits = &self.engine.limits;
+        let limits = &self.limits;
         let rows = match (&query.source, &self.transaction) {
             (Source::Table(_), Some(open)) => query::run(&open.writer.db, query, &values, limits)?,
             (Source::Table(_), None) => {
