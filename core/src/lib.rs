@@ -7,20 +7,30 @@
 //! - [`protocol`]: the wire, without state
 //! - [`machine`]: connection and subscriptions as a state machine without I/O
 //! - [`live`]: rows materialised from changes
+//! - [`runtime`]: the only place with tokio, sockets, HTTP, TLS and clocks
+//! - [`client`]: the public async API
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "runtime")]
+pub mod client;
+mod de;
 pub mod error;
 pub mod live;
 pub mod machine;
 pub mod protocol;
 pub mod row;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 pub mod schema;
+mod ser;
 pub mod sql;
 pub mod time;
 pub mod value;
 
+#[cfg(feature = "runtime")]
+pub use client::*;
 pub use error::{Error, ErrorCode, Result};
 pub use row::Row;
 pub use schema::{Column, ColumnFlags, DataType, Schema, SeqId};

@@ -135,10 +135,8 @@ impl Machine {
         let longest = announced.message_bytes.unwrap_or(self.config.message_bytes);
         let Some(subscription) = self.table.get(key) else { return };
         let id = subscription.id.clone();
-        let wire_id = match self.config.sabotage() {
-            Sabotage::WireIds => id,
-            _ => self.table.next_wire_id(&id),
-        };
+        let same_id = self.config.sabotage() == Sabotage::WireIds;
+        let wire_id = if same_id { id } else { self.table.next_wire_id(&id) };
         let Some(subscription) = self.table.get_mut(key) else { return };
         let request = subscription.request(complete, page_rows);
         let frame = ClientFrame::Subscribe {

@@ -4,11 +4,11 @@
 //! binds `$1` parameters, which the server does not do for live queries. [`literal`] is the one place that writes a
 //! value into SQL.
 
-mod bind;
+pub(crate) mod bind;
 pub mod literal;
 mod live;
 mod parse;
-mod token;
+pub(crate) mod token;
 
 pub use live::{Filter, LiveSql, Projection, TableName, check_live};
 pub use token::{Token, TokenKind};
@@ -22,3 +22,6 @@ pub(crate) fn names_system_table(sql: &str) -> bool {
         })
     })
 }
+
+#[cfg(test)]
+mod live_tests;

@@ -1,0 +1,138 @@
+//! Opening live queries.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::handle::Handle;
+use super::live_events::LiveEvents;
+use super::live_rows::LiveRows;
+use super::subscription::{LiveEventsConfig, LiveRowsConfig, SubscriptionConfig, SubscriptionOptions};
+use super::{Command, KalamClient};
+use crate::error::{Error, ErrorCode, Result};
+use crate::live::{LiveOptions, LiveView, OrderBy};
+use crate::machine::{OldValues, Resume, SubscribeOptions, SubscribeRequest, SubscriptionKey};
+use crate::runtime::event_queue::{EventQueue, QueueLimits};
+use crate::runtime::live_state::LiveState;
+use crate::runtime::mailbox::Mailbox;
+use crate::runtime::subscriber::Sink;
+use crate::sql::{LiveSql, Projection, check_live};
+
+impl KalamClient {
+    /// The rows of `SELECT columns FROM namespace.table [WHERE ...]`, now and whenever they change.
+    ///
+    /// Returns before the server has answered; what it says comes with the first [`next`](LiveRows::next). While there is
+    /// no connection the query waits for one.
+    ///
+    /// # Errors
+    /// `invalid_sql` for any other shape, with what to write instead; `closed`. When the primary key is not selected its
+    /// columns have to be looked up, which can fail as a [`query`](Self::query).
+    pub async fn live(&self, sql: &str) -> Result<LiveRows> {
+        self.live_with_config(SubscriptionConfig::unnamed(sql), LiveRowsConfig::default()).await
+    }
+
+    /// All rows of a table: `namespace.table`, or `table` with the option `namespace`.
+    ///
+    /// # Errors
+    /// As [`live`](Self::live).
+    pub async fn live_table(&self, table: &str) -> Result<LiveRows> {
+        self.live_with_config(SubscriptionConfig::table(table)?, LiveRowsConfig::default()).await
+    }
+
+    /// [`live`](Self::live) with parameters and options.
+    ///
+    /// # Errors
+    /// As there; `invalid_argument` for options that can not be.
+    pub async fn live_with_config(
+        &self,
+        config: SubscriptionConfig,
+        rows: LiveRowsConfig,
+    ) -> Result<LiveRows> {
+        let mut sql = check_live(&config.sql, &config.params, self.inner.namespace.as_deref())?;
+        let options = config.options.unwrap_or_default();
+        options.check()?;
+        if !options.snapshot {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                "live rows begin with the rows that there are: use live_events for changes only",
+            ));
+        }
+        let order_by = rows.order_by.as_deref().map(str::parse::<OrderBy>).transpose()?;
+        if let Projection::Columns(_) = sql.projection {
+            match &rows.key_columns {
+                Some(columns) => sql.with_hidden(columns),
+                None => sql.with_hidden(self.key_columns(&sql.table).await?.iter()),
+            }
+            sql.with_hidden(order_by.iter().flat_map(OrderBy::columns));
+        }
+        let view = LiveView::new(LiveOptions {
+            key_columns: rows.key_columns.unwrap_or_default(),
+            order_by,
+            limit: rows.limit,
+            partial: rows.partial,
+        })?;
+        let mailbox = Arc::new(Mailbox::new(LiveState::new(view)));
+        let id = self.subscription_id(config.id);
+        let sink = Sink::Rows(mailbox.clone());
+        let key = self.subscribe(&id, sql, options, OldValues::Skip, Resume::Live, sink).await?;
+        Ok(LiveRows(Handle::new(id, key, mailbox, self.inner.commands.clone())))
+    }
+
+    /// Everything that the server tells about `SELECT columns FROM namespace.table [WHERE ...]`, in order.
+    ///
+    /// # Errors
+    /// As [`live`](Self::live).
+    pub async fn live_events(&self, sql: &str) -> Result<LiveEvents> {
+        self.live_events_with_config(SubscriptionConfig::unnamed(sql)).await
+    }
+
+    /// [`live_events`](Self::live_events) with parameters and options.
+    ///
+    /// # Errors
+    /// As there; `invalid_argument` for options that can not be.
+    pub async fn live_events_with_config(&self, config: SubscriptionConfig) -> Result<LiveEvents> {
+        self.live_events_with_bounds(config, LiveEventsConfig::default()).await
+    }
+
+    /// [`live_events_with_config`](Self::live_events_with_config) with other bounds for a reader that is behind.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn live_events_with_bounds(
+        &self,
+        config: SubscriptionConfig,
+        bounds: LiveEventsConfig,
+    ) -> Result<LiveEvents> {
+        let sql = check_live(&config.sql, &config.params, self.inner.namespace.as_deref())?;
+        let options = config.options.unwrap_or_default();
+        options.check()?;
+        let id = self.subscription_id(config.id);
+        let limits = QueueLimits { events: bounds.max_events.max(1), bytes: bounds.max_bytes.max(1) };
+        let from = options.from.as_ref().map(crate::protocol::Cursor::seq);
+        let mailbox = Arc::new(Mailbox::new(EventQueue::new(id.clone(), limits, from)));
+        let sink = Sink::Events(mailbox.clone());
+        let key = self.subscribe(&id, sql, options, OldValues::Keep, Resume::Cursor, sink).await?;
+        Ok(LiveEvents(Handle::new(id, key, mailbox, self.inner.commands.clone())))
+    }
+
+    fn subscription_id(&self, given: Option<String>) -> Arc<str> {
+        match given {
+            Some(id) => id.into(),
+            None => format!("live-{}", self.inner.next_id.fetch_add(1, Ordering::Relaxed)).into(),
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        id: &Arc<str>,
+        sql: LiveSql,
+        options: SubscriptionOptions,
+        old: OldValues,
+        resume: Resume,
+        sink: Sink,
+    ) -> Result<SubscriptionKey> {
+        let SubscriptionOptions { snapshot, last_rows, batch_size, from } = options;
+        let options = SubscribeOptions { snapshot, last_rows, batch_size, from };
+        let request = SubscribeRequest { id: Some((&**id).into()), sql, options, old, resume };
+        self.owner()?.ask(|reply| Command::Subscribe { request, sink, reply }).await?
+    }
+}

@@ -1,0 +1,207 @@
+//! HTTP requests: sent to the first server that can be reached, answers read up to a limit.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder};
+
+use super::network::{Network, bearer, root_cause, unreachable};
+use super::secret::Secret;
+use crate::error::{Error, ErrorCode, Result};
+
+/// The HTTP side of a client.
+pub(crate) struct Http {
+    client: reqwest::Client,
+    network: Network,
+    /// Which endpoint answered last.
+    preferred: AtomicUsize,
+}
+
+/// What to send.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    /// Below the server's address, without leading slash.
+    pub(crate) path: &'a str,
+    /// JSON.
+    pub(crate) body: Option<String>,
+    pub(crate) token: Option<&'a Secret>,
+    pub(crate) timeout: Duration,
+}
+
+impl<'a> Request<'a> {
+    /// A GET without a token.
+    pub(crate) fn get(path: &'a str, timeout: Duration) -> Self {
+        Self { method: Method::GET, path, body: None, token: None, timeout }
+    }
+
+    /// A POST of JSON without a token.
+    pub(crate) fn post(path: &'a str, body: String, timeout: Duration) -> Self {
+        Self { method: Method::POST, path, body: Some(body), token: None, timeout }
+    }
+
+    /// The same with a token.
+    pub(crate) fn authorized(self, token: Option<&'a Secret>) -> Self {
+        Self { token, ..self }
+    }
+}
+
+/// A complete answer, whatever its status.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// Nothing reached a server: sending again can not do anything twice.
+    NotSent(Error),
+    /// The request may have been carried out.
+    NoAnswer(Error),
+}
+
+impl SendError {
+    /// The error for a request that changes nothing.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::NotSent(error) | Self::NoAnswer(error) => error,
+        }
+    }
+}
+
+impl Http {
+    /// # Errors
+    /// `config` when the options do not make an HTTP client.
+    pub(crate) fn new(network: Network) -> Result<Self> {
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured((*network.tls).clone())
+            .connect_timeout(network.timeouts.connect)
+            // A redirected POST would become a GET, and carry the token to who knows where.
+            .redirect(Policy::none())
+            .referer(false)
+            .default_headers(network.headers.0.clone())
+            .user_agent(network.user_agent.clone())
+            .no_proxy();
+        if let Some(proxy) = &network.proxy {
+            builder = builder.proxy(proxy.to_reqwest()?);
+        }
+        let client = builder
+            .build()
+            .map_err(|e| Error::new(ErrorCode::Config, format!("can not set up HTTP: {}", root_cause(&e))))?;
+        Ok(Self { client, network, preferred: AtomicUsize::new(0) })
+    }
+
+    /// The options this was made from.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Sends to the endpoint that answered last; when it can not be reached, to the others in turn.
+    pub(crate) async fn send(&self, request: Request<'_>) -> Result<Reply, SendError> {
+        let endpoints = &self.network.endpoints;
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut failure = None;
+        for turn in 0..endpoints.len() {
+            let index = (first + turn) % endpoints.len();
+            match self.send_to(index, &request).await {
+                Ok(reply) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(reply);
+                }
+                Err(SendError::NotSent(error)) => failure = failure.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        let none = || Error::new(ErrorCode::Config, "option `url`: there is none");
+        Err(SendError::NotSent(failure.unwrap_or_else(none)))
+    }
+
+    async fn send_to(&self, index: usize, request: &Request<'_>) -> Result<Reply, SendError> {
+        let endpoint = &self.network.endpoints[index];
+        let builder = self.build(&endpoint.http(request.path), request).map_err(SendError::NotSent)?;
+        let response = builder.send().await.map_err(|error| {
+            if error.is_connect() || error.is_builder() {
+                let error = if error.is_timeout() {
+                    let wait = self.network.timeouts.connect;
+                    Error::new(
+                        ErrorCode::Timeout,
+                        format!("no connection to {endpoint} within {wait:?} (option `timeouts.connect`)"),
+                    )
+                } else {
+                    unreachable(endpoint, &error)
+                };
+                SendError::NotSent(error)
+            } else {
+                SendError::NoAnswer(self.no_answer(index, request, &error))
+            }
+        })?;
+        if response.status().is_redirection() {
+            let target = response.headers().get(LOCATION).and_then(|l| l.to_str().ok()).unwrap_or("nowhere");
+            return Err(SendError::NotSent(Error::new(
+                ErrorCode::Config,
+                format!(
+                    "option `url`: {endpoint} redirects to {target}; use the address of the server itself"
+                ),
+            )));
+        }
+        self.read(index, request, response).await.map_err(SendError::NoAnswer)
+    }
+
+    fn build(&self, url: &str, request: &Request<'_>) -> Result<RequestBuilder> {
+        let mut builder = self.client.request(request.method.clone(), url).timeout(request.timeout);
+        if let Some(token) = request.token {
+            builder = builder.header(AUTHORIZATION, bearer(token)?);
+        }
+        if let Some(body) = &request.body {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        Ok(builder)
+    }
+
+    async fn read(
+        &self,
+        index: usize,
+        request: &Request<'_>,
+        mut response: reqwest::Response,
+    ) -> Result<Reply> {
+        let limit = self.network.max_bytes;
+        let too_large = || {
+            Error::new(
+                ErrorCode::Protocol,
+                format!(
+                    "the answer is larger than {limit} bytes: ask for fewer rows, or raise `max_message_bytes`"
+                ),
+            )
+        };
+        if response.content_length().is_some_and(|n| n > limit as u64) {
+            return Err(too_large());
+        }
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.no_answer(index, request, &e))? {
+            if body.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, body })
+    }
+
+    fn no_answer(&self, index: usize, request: &Request<'_>, error: &reqwest::Error) -> Error {
+        let endpoint = &self.network.endpoints[index];
+        if error.is_timeout() {
+            let wait = request.timeout;
+            Error::new(ErrorCode::Timeout, format!("no answer from {endpoint} within {wait:?}"))
+        } else {
+            Error::new(
+                ErrorCode::Disconnected,
+                format!(
+                    "the connection to {endpoint} was lost before its answer was complete: {}",
+                    root_cause(error)
+                ),
+            )
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The only place with tokio, sockets, HTTP, TLS and clocks: drives the [`machine`](crate::machine).
+//!
+//! A client lives on the tokio runtime that it is first used in. Callers without one (the language bindings) take the
+//! process-wide [`shared`] runtime.
+
+pub(crate) mod auth;
+pub(crate) mod command;
+pub(crate) mod endpoint;
+pub(crate) mod event;
+pub(crate) mod event_queue;
+pub(crate) mod http;
+pub(crate) mod link;
+pub(crate) mod live_state;
+pub(crate) mod mailbox;
+pub(crate) mod network;
+pub(crate) mod owner;
+pub(crate) mod proxy;
+pub(crate) mod secret;
+mod shared;
+pub(crate) mod socket;
+pub(crate) mod status;
+pub(crate) mod subscriber;
+pub(crate) mod timeouts;
+pub(crate) mod tls;
+
+pub use shared::{shared, stop_shared};

@@ -1,0 +1,522 @@
+//! The owner task: drives one [`Machine`] with a real socket, clock and credentials.
+//!
+//! It waits for the network, for commands and for time, never for a reader. Everything that may take long or runs the
+//! user's code (dialling, token providers) is a task of its own.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Sleep};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::auth::{Auth, Token as AuthToken};
+use super::command::{Command, closed};
+use super::link::{DialError, Socket, dial};
+use super::network::Network;
+use super::secret::Secret;
+use super::socket::OpenSocket;
+use super::status::{ConnectionState as State, Counters, Status};
+use super::subscriber::{Applied, Sink};
+use crate::error::{Error, ErrorCode, Result};
+use crate::machine::{
+    Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
+    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
+};
+use crate::protocol::RawFrame;
+
+/// Frames read before readers are woken and other tasks get their turn. A batch of this size is handled in about a
+/// tenth of a millisecond.
+const FRAMES_PER_TURN: usize = 256;
+
+/// See the module.
+pub(crate) struct Owner {
+    machine: Machine,
+    network: Network,
+    auth: Arc<Auth>,
+    status: Arc<Status>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// The machine's time is counted from here.
+    origin: Instant,
+    link: Option<Link>,
+    fetching: Option<(AttemptId, JoinHandle<Result<Option<AuthToken>>>)>,
+    /// The token that the machine used last.
+    generation: u64,
+    timer: Pin<Box<Sleep>>,
+    subscribers: HashMap<SubscriptionKey, Subscriber>,
+    /// Those who got something since they were last woken.
+    touched: Vec<SubscriptionKey>,
+    lagged: u64,
+    /// Goodbyes under way.
+    closing: Vec<JoinHandle<()>>,
+    connect_replies: Vec<oneshot::Sender<Result<()>>>,
+    /// Answered when the goodbyes are said.
+    quiet_replies: Vec<oneshot::Sender<()>>,
+    /// Whether the machine was closed for good.
+    closed: bool,
+}
+
+struct Subscriber {
+    sink: Sink,
+    since: Instant,
+    touched: bool,
+}
+
+type Dial = JoinHandle<Result<Socket, DialError>>;
+
+enum Link {
+    Opening(LinkId, Dial),
+    Open(LinkId, OpenSocket),
+}
+
+impl Link {
+    fn id(&self) -> LinkId {
+        match self {
+            Self::Opening(id, _) | Self::Open(id, _) => *id,
+        }
+    }
+}
+
+impl Owner {
+    pub(crate) fn new(
+        machine: Machine,
+        network: Network,
+        auth: Arc<Auth>,
+        status: Arc<Status>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Self {
+        Self {
+            machine,
+            network,
+            auth,
+            status,
+            commands,
+            origin: Instant::now(),
+            link: None,
+            fetching: None,
+            generation: 0,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            subscribers: HashMap::new(),
+            touched: Vec::new(),
+            lagged: 0,
+            closing: Vec::new(),
+            connect_replies: Vec::new(),
+            quiet_replies: Vec::new(),
+            closed: false,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// Each of these returns whether it did anything.
+    fn poll_commands(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Poll::Ready(command) = self.commands.poll_recv(cx) {
+            match command {
+                Some(command) => self.command(command),
+                // The client and all its handles are gone.
+                None => return progress | self.close(),
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Connect { reply } => match self.machine.connect(now) {
+                Err(error) => drop(reply.send(Err(error))),
+                Ok(()) if self.machine.state() == ConnectionState::Connected => drop(reply.send(Ok(()))),
+                Ok(()) => self.connect_replies.push(reply),
+            },
+            Command::Disconnect { reply } => {
+                self.machine.disconnect(now);
+                self.fail_connects(&Error::new(ErrorCode::Disconnected, "disconnect was called meanwhile"));
+                self.quiet_replies.push(reply);
+            }
+            Command::Close { reply } => {
+                let _ = self.close();
+                self.quiet_replies.push(reply);
+            }
+            Command::NetworkChanged => self.machine.network_changed(now),
+            Command::Subscribe { request, sink, reply } => {
+                let result = self.subscribe(now, request, sink);
+                // The caller has given up waiting: nobody will ever close it.
+                if let Err(Ok(key)) = reply.send(result) {
+                    self.machine.unsubscribe(now, key);
+                }
+            }
+            Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
+            Command::Restart { key, from } => {
+                let cursor = from.and_then(|version| self.machine.cursor_at(key, version));
+                self.machine.restart(now, key, cursor.map_or(Restart::Fresh, Restart::From));
+            }
+            Command::Cancel { id, reply } => {
+                let found = self.machine.subscriptions().find(|s| *s.id == *id).map(|s| s.key);
+                if let Some(key) = found {
+                    self.machine.unsubscribe(now, key);
+                }
+                let _ = reply.send(found.is_some());
+            }
+            Command::Subscriptions { reply } => {
+                let age = |info: &SubscriptionInfo| {
+                    self.subscribers.get(&info.key).map_or(Duration::ZERO, |s| s.since.elapsed())
+                };
+                let _ = reply.send(
+                    self.machine
+                        .subscriptions()
+                        .map(|info| {
+                            let age = age(&info);
+                            (info, age)
+                        })
+                        .collect(),
+                );
+            }
+        }
+    }
+
+    fn subscribe(&mut self, now: Duration, request: SubscribeRequest, sink: Sink) -> Result<SubscriptionKey> {
+        // Lazy connect, also after the client had given up.
+        let idle = matches!(
+            self.machine.state(),
+            ConnectionState::Idle | ConnectionState::Closed { error: Some(_) }
+        );
+        if idle {
+            self.machine.connect(now)?;
+        }
+        let result = self.machine.subscribe(now, request);
+        match &result {
+            Ok(key) => drop(
+                self.subscribers.insert(*key, Subscriber { sink, since: Instant::now(), touched: false }),
+            ),
+            Err(_) if idle => self.machine.disconnect(now),
+            Err(_) => {}
+        }
+        result
+    }
+
+    fn close(&mut self) -> bool {
+        if self.closed {
+            return false;
+        }
+        self.closed = true;
+        self.machine.close();
+        self.fail_connects(&closed());
+        true
+    }
+
+    fn fail_connects(&mut self, error: &Error) {
+        for reply in self.connect_replies.drain(..) {
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
+
+    fn poll_network(&mut self, cx: &mut Context<'_>, frames_left: &mut usize) -> bool {
+        let fetched = self.poll_credentials(cx);
+        let Some(link) = self.link.take() else { return fetched };
+        match link {
+            Link::Opening(id, task) => self.poll_opening(cx, id, task) | fetched,
+            Link::Open(id, socket) => self.poll_socket(cx, id, socket, frames_left) | fetched,
+        }
+    }
+
+    fn poll_credentials(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((attempt, task)) = &mut self.fetching else { return false };
+        let Poll::Ready(result) = Pin::new(task).poll(cx) else { return false };
+        let attempt = *attempt;
+        self.fetching = None;
+        let result = result
+            .unwrap_or_else(|_| Err(Error::new(ErrorCode::AuthFailed, "the token provider panicked")))
+            .map(|token| {
+                token.map(|token| {
+                    self.generation = token.generation;
+                    Token::new(token.secret.reveal())
+                })
+            });
+        let now = self.now();
+        self.machine.handle_credentials(now, attempt, result);
+        true
+    }
+
+    fn poll_opening(&mut self, cx: &mut Context<'_>, id: LinkId, mut task: Dial) -> bool {
+        let result = match Pin::new(&mut task).poll(cx) {
+            Poll::Pending => {
+                self.link = Some(Link::Opening(id, task));
+                return false;
+            }
+            Poll::Ready(result) => result,
+        };
+        let now = self.now();
+        let end = match result {
+            Ok(Ok(socket)) => {
+                self.link = Some(Link::Open(id, OpenSocket::new(socket)));
+                self.machine.handle_opened(now, id);
+                return true;
+            }
+            Ok(Err(DialError { error, status: Some(status) })) => {
+                LinkEnd::Rejected { status, message: error.message().to_owned() }
+            }
+            Ok(Err(DialError { error, status: None })) => LinkEnd::Failed(error),
+            Err(_) => {
+                LinkEnd::Failed(Error::new(ErrorCode::Disconnected, "the attempt to connect was aborted"))
+            }
+        };
+        self.machine.handle_closed(now, id, end);
+        true
+    }
+
+    fn poll_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: LinkId,
+        mut socket: OpenSocket,
+        frames_left: &mut usize,
+    ) -> bool {
+        let now = self.now();
+        let mut progress = false;
+        while *frames_left > 0 {
+            match socket.poll_read(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Err(end)) => {
+                    // The close handshake, where there is one, is still to be finished.
+                    self.closing.push(tokio::spawn(socket.close(None)));
+                    self.machine.handle_closed(now, id, end);
+                    return true;
+                }
+                Poll::Ready(Ok(message)) => match &message {
+                    Message::Text(text) => self.machine.handle_frame(now, id, RawFrame::Text(text)),
+                    Message::Binary(bytes) => self.machine.handle_frame(now, id, RawFrame::Binary(bytes)),
+                    Message::Pong(_) => self.machine.handle_pong(id),
+                    Message::Ping(_) | Message::Close(_) | Message::Frame(_) => {}
+                },
+            }
+            *frames_left -= 1;
+            progress = true;
+            self.route();
+        }
+        self.link = Some(Link::Open(id, socket));
+        progress
+    }
+
+    /// Hands the machine's events to whom they concern.
+    fn route(&mut self) {
+        while let Some(event) = self.machine.poll_event() {
+            match event {
+                Event::Subscription { key, event } => {
+                    let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
+                    let applied = subscriber.sink.apply(event);
+                    if !subscriber.touched {
+                        subscriber.touched = true;
+                        self.touched.push(key);
+                    }
+                    self.after(key, applied);
+                }
+                Event::Lifecycle(event) => self.lifecycle(event),
+            }
+        }
+    }
+
+    fn after(&mut self, key: SubscriptionKey, applied: Applied) {
+        let now = self.now();
+        match applied {
+            Applied::Fine => {}
+            Applied::Lagged => {
+                self.lagged += 1;
+                tracing::warn!(?key, "an event reader is too slow: events were dropped");
+            }
+            Applied::StartAnew => self.machine.restart(now, key, Restart::Fresh),
+            Applied::Refused => self.machine.unsubscribe(now, key),
+            Applied::Over => {}
+        }
+        if matches!(applied, Applied::Over | Applied::Refused)
+            && let Some(subscriber) = self.subscribers.remove(&key)
+        {
+            subscriber.sink.wake();
+        }
+    }
+
+    fn lifecycle(&mut self, event: Lifecycle) {
+        match &event {
+            Lifecycle::Connected { url, .. } => {
+                tracing::info!(%url, "connected");
+                for reply in self.connect_replies.drain(..) {
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            Lifecycle::ConnectFailed { error, attempt, retry_in } => {
+                tracing::warn!(%error, attempt, ?retry_in, "could not connect");
+                let error = error.clone();
+                let asked = !self.connect_replies.is_empty();
+                self.fail_connects(&error);
+                // Only `connect` wanted the connection, and its caller has been told.
+                if asked && self.subscribers.is_empty() {
+                    let now = self.now();
+                    self.machine.disconnect(now);
+                }
+            }
+            Lifecycle::Disconnected { error, retry_in } => {
+                tracing::warn!(%error, ?retry_in, "the connection was lost");
+            }
+            Lifecycle::ServerError(error) => tracing::warn!(%error, "the server reports an error"),
+            Lifecycle::Closed => tracing::debug!("closed"),
+        }
+        // The state first: who is told of the event may look at it.
+        self.status.set_state(State::from(self.machine.state()));
+        self.status.tell(&event);
+    }
+
+    /// Does what the machine wants done.
+    fn act(&mut self) -> bool {
+        let mut acted = false;
+        while let Some(action) = self.machine.poll_action() {
+            acted = true;
+            match action {
+                Action::FetchCredentials { attempt, refresh } => {
+                    if let Some((_, task)) = self.fetching.take() {
+                        task.abort();
+                    }
+                    let auth = self.auth.clone();
+                    let refused = refresh.then_some(self.generation);
+                    self.fetching = Some((attempt, tokio::spawn(async move { auth.token(refused).await })));
+                }
+                Action::OpenLink { link, url, token } => {
+                    let token = token.map(|token| Secret::from(token.expose()));
+                    let task = tokio::spawn(dial(self.network.clone(), url, token));
+                    self.drop_link(Some(1001));
+                    self.link = Some(Link::Opening(link, task));
+                }
+                Action::Send { link, text } => {
+                    if let Some(Link::Open(id, socket)) = &mut self.link
+                        && *id == link
+                    {
+                        socket.send(text);
+                    }
+                }
+                Action::Ping { link } => {
+                    if let Some(Link::Open(id, socket)) = &mut self.link
+                        && *id == link
+                    {
+                        socket.ping();
+                    }
+                }
+                Action::CloseLink { link, code } => {
+                    if self.link.as_ref().is_some_and(|current| current.id() == link) {
+                        self.drop_link(Some(code));
+                    }
+                }
+            }
+        }
+        acted
+    }
+
+    fn drop_link(&mut self, code: Option<u16>) {
+        match self.link.take() {
+            Some(Link::Opening(_, task)) => task.abort(),
+            Some(Link::Open(_, socket)) => self.closing.push(tokio::spawn(socket.close(code))),
+            None => {}
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Link::Open(id, socket)) = &mut self.link else { return false };
+        let Err(end) = socket.poll_write(cx) else { return false };
+        let id = *id;
+        self.link = None;
+        let now = self.now();
+        self.machine.handle_closed(now, id, end);
+        true
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(at) = self.machine.next_timeout() else { return false };
+        let deadline = self.origin + at;
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        let now = self.now();
+        self.machine.handle_timeout(now);
+        true
+    }
+
+    fn poll_closing(&mut self, cx: &mut Context<'_>) {
+        self.closing.retain_mut(|task| Pin::new(task).poll(cx).is_pending());
+        if self.closing.is_empty() {
+            for reply in self.quiet_replies.drain(..) {
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    /// Wakes the readers that got something, once each.
+    fn wake(&mut self) {
+        for key in self.touched.drain(..) {
+            if let Some(subscriber) = self.subscribers.get_mut(&key) {
+                subscriber.touched = false;
+                subscriber.sink.wake();
+            }
+        }
+    }
+
+    fn publish(&self) {
+        self.status.set_state(State::from(self.machine.state()));
+        self.status.set_counters(Counters { connection: self.machine.counters(), lagged: self.lagged });
+    }
+}
+
+impl Future for Owner {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut frames_left = FRAMES_PER_TURN;
+        // Whatever was done may give more to do: a new task or timer must be polled once to be waited for.
+        loop {
+            let mut progress = this.poll_commands(cx);
+            progress |= this.poll_network(cx, &mut frames_left);
+            progress |= this.poll_timer(cx);
+            this.route();
+            progress |= this.act();
+            progress |= this.poll_write(cx);
+            if !progress || frames_left == 0 {
+                break;
+            }
+        }
+        this.wake();
+        this.poll_closing(cx);
+        this.publish();
+        if this.closed && this.closing.is_empty() && this.quiet_replies.is_empty() {
+            return Poll::Ready(());
+        }
+        if frames_left == 0 {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+/// However the task ends, with the client or with its runtime: nobody waits for ever.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        for subscriber in self.subscribers.values() {
+            subscriber.sink.abandon();
+        }
+        if let Some((_, task)) = self.fetching.take() {
+            task.abort();
+        }
+        if let Some(Link::Opening(_, task)) = self.link.take() {
+            task.abort();
+        }
+        self.status.end();
+    }
+}
