@@ -10,7 +10,7 @@ use crate::live::tree::{Order, RankTree};
 use crate::row::Row;
 
 /// So many changes may wait even where fewer rows are shown.
-const FLOOR: usize = 1_000;
+pub(super) const FLOOR: usize = if cfg!(test) { 16 } else { 1_000 };
 
 /// A table that grew beyond this in a burst is given back after a take, since emptying it costs its capacity.
 const KEPT_CAPACITY: usize = 256;
