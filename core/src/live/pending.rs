@@ -114,11 +114,11 @@ impl Pending {
         for (arrival, delta) in self.deltas.drain() {
             match (delta.old, delta.new) {
                 (Some(old), Some(new)) if sort.compare_rows(&old, &new).is_eq() => {
-                    updated.push((old, Entry { arrival, row: new }));
+                    updated.push((old, sort.entry(arrival, new)));
                 }
                 (old, new) => {
-                    removed.extend(old.map(|row| Entry { arrival, row }));
-                    inserted.extend(new.map(|row| Entry { arrival, row }));
+                    removed.extend(old.map(|row| sort.entry(arrival, row)));
+                    inserted.extend(new.map(|row| sort.entry(arrival, row)));
                 }
             }
         }
