@@ -359,8 +359,8 @@ impl<'de> Visitor<'de> for CellsSeed<'_> {
         let RowsSeed { schema, cells, depth } = self.0;
         let mut values = Vec::with_capacity(cells.len());
         for (cell, column) in cells.iter().zip(schema.all_columns()) {
-            let value = seq
-                .next_element_seed(CellSeed { cell: *cell, depth })
+            let mut value = Value::Null;
+            seq.next_element_seed(CellSeed { cell: *cell, depth, slot: &mut value })
                 .map_err(|e| de::Error::custom(format_args!("column {:?}: {e}", column.name)))?
                 .ok_or_else(|| de::Error::invalid_length(values.len(), &self))?;
             values.push(value);
