@@ -15,6 +15,7 @@
 
 #[cfg(feature = "runtime")]
 pub mod client;
+mod de;
 pub mod error;
 pub mod live;
 pub mod machine;
@@ -23,6 +24,7 @@ pub mod row;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod schema;
+mod ser;
 pub mod sql;
 pub mod time;
 pub mod value;

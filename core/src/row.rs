@@ -75,6 +75,11 @@ impl Row {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Where the allocation is: distinct among all rows that are alive. For maps from a row to what was made of it.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Whether every cell, hidden ones included, is equal.
     pub(crate) fn same_content(&self, other: &Self) -> bool {
         self.ptr_eq(other) || self.0.values == other.0.values

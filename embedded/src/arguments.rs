@@ -33,7 +33,7 @@ const DEFAULT_PORT: u16 = 2900;
 pub(crate) enum Arguments {
     Help,
     Version,
-    Serve { options: Options, verbose: bool },
+    Serve { options: Box<Options>, verbose: bool },
 }
 
 /// Reads the arguments; `password` is what the environment says.
@@ -85,7 +85,7 @@ pub(crate) fn parse(
         (Some(directory), false) => Data::Directory(directory.into()),
         (None, _) => Data::Memory,
     };
-    Ok(Arguments::Serve { options, verbose })
+    Ok(Arguments::Serve { options: Box::new(options), verbose })
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {
@@ -113,7 +113,7 @@ mod tests {
     fn parsed(line: &str, password: Option<&str>) -> Result<Options, String> {
         let arguments = line.split_whitespace().map(OsString::from);
         match parse(arguments, password.map(OsString::from))? {
-            Arguments::Serve { options, .. } => Ok(options),
+            Arguments::Serve { options, .. } => Ok(*options),
             other => Err(format!("{other:?}")),
         }
     }

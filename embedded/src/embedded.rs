@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-use crate::engine::{Engine, EngineError, EngineOptions};
+use crate::engine::{Engine, EngineError, EngineLimits, EngineOptions};
 use crate::options::Options;
 use crate::server;
 
@@ -56,6 +56,7 @@ impl Embedded {
         let given = options.root_password.clone();
         let engine = Engine::open(EngineOptions {
             root_password: given.clone(),
+            limits: EngineLimits { sql_bytes: options.limits.sql_bytes, ..EngineLimits::default() },
             ..EngineOptions::new(options.data.clone())
         })
         .map_err(StartError::Data)?;

@@ -1,4 +1,4 @@
-//! A small server that speaks KalamDB's HTTP and WebSocket protocol over SQLite: in a process of its own, or inside yours.
+//! A small server that speaks KalamDB's HTTP and WebSocket protocol over SQLite: as a command, or inside a program.
 //!
 //! For development, tests, notebooks and products on a single machine. Live queries are right here: nothing is
 //! dropped, rows that leave a filter are deletes, a resume brings deletes too; clients are told so when they
@@ -11,6 +11,24 @@
 //! println!("{} root {}", server.url(), server.root_password().unwrap_or_default());
 //! # Ok::<(), kalam_embedded::StartError>(())
 //! ```
+//!
+//! # Where it differs from KalamDB
+//!
+//! Shapes, codes and sentences are those recorded from KalamDB 0.4.3 (`tests/data/wire/*.jsonl`), and the tests play the
+//! recordings against this server. On purpose it differs in these points:
+//!
+//! - `auth_success` has a field `server` more: name, version, `complete: true`, and the limits in force.
+//! - A row that leaves the filter of a live query is a delete; filters are evaluated completely; snapshots are complete
+//!   and in the order of `_seq`; `last_rows` are the newest, ascending.
+//! - A resume (`from`) is an empty batch and then changes, one for each key written since, deletes included. Its batch
+//!   repeats the cursor that it was asked for, since nothing was handed out yet.
+//! - A subscription without a snapshot is told the newest `_seq`, so that it can resume too.
+//! - A connection that can not keep up is closed with 1013; nothing is dropped from it silently.
+//! - A dropped table ends its subscriptions with `NOT_FOUND`; an altered one those whose columns are no longer the same,
+//!   with `SCHEMA_CHANGED`.
+//! - Changing or dropping a user ends their tokens, and closes their WebSockets with 1008.
+//! - Logins set no cookies: a token goes into the `Authorization` header.
+//! - Not there yet: file uploads (multipart requests), topics, `msgpack`, string cursors of version 0.8.
 #![forbid(unsafe_code)]
 
 pub mod engine;

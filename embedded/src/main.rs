@@ -35,7 +35,7 @@ fn main() -> ExitCode {
                 .with_ansi(false)
                 .with_max_level(level)
                 .init();
-            match serve(options) {
+            match serve(*options) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("kalam-embedded: {error}");

@@ -15,7 +15,6 @@ use crate::runtime::event_queue::{EventQueue, QueueLimits};
 use crate::runtime::live_state::LiveState;
 use crate::runtime::mailbox::Mailbox;
 use crate::runtime::subscriber::Sink;
-use crate::sql::token::tokenize;
 use crate::sql::{LiveSql, Projection, check_live};
 
 impl KalamClient {
@@ -36,7 +35,7 @@ impl KalamClient {
     /// # Errors
     /// As [`live`](Self::live).
     pub async fn live_table(&self, table: &str) -> Result<LiveRows> {
-        self.live(&table_sql(table)?).await
+        self.live_with_config(SubscriptionConfig::table(table)?, LiveRowsConfig::default()).await
     }
 
     /// [`live`](Self::live) with parameters and options.
@@ -136,24 +135,4 @@ impl KalamClient {
         let request = Box::new(SubscribeRequest { id: Some((&**id).into()), sql, options, old, resume });
         self.owner()?.ask(|reply| Command::Subscribe { request, sink, reply }).await?
     }
-}
-
-/// # Errors
-/// `invalid_argument` when `table` is more than a name.
-fn table_sql(table: &str) -> Result<String> {
-    let is_name = tokenize(table).is_ok_and(|tokens| {
-        let name = |i: usize| tokens.get(i).is_some_and(|t| t.name(table).is_some());
-        match tokens.len() {
-            1 => name(0),
-            3 => name(0) && tokens[1].is_symbol(table, ".") && name(2),
-            _ => false,
-        }
-    });
-    if !is_name {
-        return Err(Error::new(
-            ErrorCode::InvalidArgument,
-            format!("{table:?} is no table name: write namespace.table, or use live(sql)"),
-        ));
-    }
-    Ok(format!("SELECT * FROM {table}"))
 }

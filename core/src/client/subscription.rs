@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{self, SubscriptionStage};
 use crate::protocol::Cursor;
 use crate::schema::SeqId;
+use crate::sql::token::tokenize;
 use crate::value::Value;
 
 /// A live query with its options.
@@ -40,6 +41,28 @@ impl SubscriptionConfig {
     /// A live query; the client makes up a name.
     pub fn unnamed(sql: impl Into<String>) -> Self {
         Self { id: None, sql: sql.into(), params: Vec::new(), options: None }
+    }
+
+    /// All rows and columns of `namespace.table`; without the namespace, of the client's.
+    ///
+    /// # Errors
+    /// `invalid_argument` when `table` is more than a name.
+    pub fn table(table: &str) -> Result<Self> {
+        let is_name = tokenize(table).is_ok_and(|tokens| {
+            let name = |i: usize| tokens.get(i).is_some_and(|t| t.name(table).is_some());
+            match tokens.len() {
+                1 => name(0),
+                3 => name(0) && tokens[1].is_symbol(table, ".") && name(2),
+                _ => false,
+            }
+        });
+        if !is_name {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!("{table:?} is no table name: write namespace.table, or use live(sql)"),
+            ));
+        }
+        Ok(Self::unnamed(format!("SELECT * FROM {table}")))
     }
 
     /// Binds `$1`, `$2` and so on.

@@ -112,31 +112,37 @@ fn micros_of_system_table(n: i64) -> i64 {
     }
 }
 
-/// Reads the cell that comes next.
-pub(super) struct CellSeed {
+/// Reads the cell that comes next into `slot`, which moves it once less than returning it.
+pub(super) struct CellSeed<'a> {
     pub(super) cell: CellType,
     /// How deep the value may be nested.
     pub(super) depth: usize,
+    pub(super) slot: &'a mut Value,
 }
 
-impl CellSeed {
-    fn json_text<E>(&self, write: impl FnOnce(JsonText<'_>) -> Result<(), E>) -> Result<Value, E> {
+impl CellSeed<'_> {
+    fn put<E>(self, value: Value) -> Result<(), E> {
+        *self.slot = value;
+        Ok(())
+    }
+
+    fn json_text<E>(self, write: impl FnOnce(JsonText<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut out = String::new();
         write(JsonText { out: &mut out, depth: self.depth })?;
-        Ok(Value::Json(out.into()))
+        self.put(Value::Json(out.into()))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for CellSeed {
-    type Value = Value;
+impl<'de> DeserializeSeed<'de> for CellSeed<'_> {
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for CellSeed {
-    type Value = Value;
+impl<'de> Visitor<'de> for CellSeed<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.cell {
@@ -156,84 +162,86 @@ impl<'de> Visitor<'de> for CellSeed {
         })
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.put(Value::Null)
     }
 
-    fn visit_bool<E: de::Error>(self, b: bool) -> Result<Value, E> {
+    fn visit_bool<E: de::Error>(self, b: bool) -> Result<(), E> {
         match self.cell {
-            CellType::Boolean => Ok(Value::Boolean(b)),
-            CellType::Json | CellType::Other => Ok(Value::Json(b.to_string().into())),
+            CellType::Boolean => self.put(Value::Boolean(b)),
+            CellType::Json | CellType::Other => self.put(Value::Json(b.to_string().into())),
             _ => Err(E::invalid_type(Unexpected::Bool(b), &self)),
         }
     }
 
-    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Value, E> {
-        self.cell.integer(n).ok_or_else(|| E::invalid_type(Unexpected::Signed(n), &self))
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<(), E> {
+        match self.cell.integer(n) {
+            Some(value) => self.put(value),
+            None => Err(E::invalid_type(Unexpected::Signed(n), &self)),
+        }
     }
 
-    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Value, E> {
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<(), E> {
         match (i64::try_from(n), self.cell) {
             (Ok(n), _) => self.visit_i64(n),
-            (Err(_), CellType::Float) => Ok(Value::Float(n as f64)),
-            (Err(_), CellType::Decimal) => {
-                Decimal::parse(&n.to_string()).map(Value::Decimal).ok_or_else(|| E::custom("not a decimal"))
-            }
-            (Err(_), CellType::Json | CellType::Other) => Ok(Value::Json(n.to_string().into())),
+            (Err(_), CellType::Float) => self.put(Value::Float(n as f64)),
+            (Err(_), CellType::Decimal) => self.visit_str(&n.to_string()),
+            (Err(_), CellType::Json | CellType::Other) => self.put(Value::Json(n.to_string().into())),
             (Err(_), _) => Err(E::invalid_value(Unexpected::Unsigned(n), &self)),
         }
     }
 
-    fn visit_f64<E: de::Error>(self, x: f64) -> Result<Value, E> {
+    fn visit_f64<E: de::Error>(self, x: f64) -> Result<(), E> {
         match self.cell {
-            CellType::Float => Ok(Value::Float(x)),
+            CellType::Float => self.put(Value::Float(x)),
             // A double prints with as few digits as tell it apart: the digits that a server would have printed.
-            CellType::Decimal => Decimal::parse(&x.to_string())
-                .map(Value::Decimal)
-                .ok_or_else(|| E::invalid_value(Unexpected::Float(x), &self)),
-            CellType::Json | CellType::Other => Ok(Value::Json(json_text::number(x).into())),
+            CellType::Decimal => self.visit_str(&x.to_string()),
+            CellType::Json | CellType::Other => self.put(Value::Json(json_text::number(x).into())),
             _ => Err(E::invalid_type(Unexpected::Float(x), &self)),
         }
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
         // Without the text: it is the user's data, and it may be long.
-        self.cell.text(text).ok_or_else(|| E::invalid_type(Unexpected::Other("a text"), &self))
+        match self.cell.text(text) {
+            Some(value) => self.put(value),
+            None => Err(E::invalid_type(Unexpected::Other("a text"), &self)),
+        }
     }
 
-    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Value, E> {
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<(), E> {
         match self.cell {
-            CellType::Bytes => Ok(Value::Bytes(bytes.into())),
+            CellType::Bytes => self.put(Value::Bytes(bytes.into())),
             _ => Err(E::invalid_type(Unexpected::Other("bytes"), &self)),
         }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         match self.cell {
             CellType::Bytes => {
                 let mut bytes = Vec::<u8>::new();
                 while let Some(byte) = seq.next_element()? {
                     bytes.push(byte);
                 }
-                Ok(Value::Bytes(bytes.into()))
+                self.put(Value::Bytes(bytes.into()))
             }
             CellType::Embedding => {
                 let mut numbers = Vec::<f32>::new();
                 while let Some(number) = seq.next_element()? {
                     numbers.push(number);
                 }
-                Ok(Value::Embedding(numbers.into()))
+                self.put(Value::Embedding(numbers.into()))
             }
             CellType::Json | CellType::Other => self.json_text(|json| json.visit_seq(seq)),
             _ => Err(de::Error::invalid_type(Unexpected::Seq, &self)),
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         match self.cell {
             CellType::File => {
                 let file = FileRef::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Value::File(Box::new(file)))
+                self.put(Value::File(Box::new(file)))
             }
             CellType::Json | CellType::Other => self.json_text(|json| json.visit_map(map)),
             _ => Err(de::Error::invalid_type(Unexpected::Map, &self)),

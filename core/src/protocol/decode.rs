@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::Read;
 
 use compact_str::CompactString;
-use serde::de::DeserializeSeed;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, IgnoredAny};
 
 use super::envelope::Envelope;
 use super::frame::{RawFrame, ServerFrame};
@@ -88,7 +89,12 @@ fn decode_message_pack(
         let mut pack = rmp_serde::Deserializer::from_read_ref(bytes);
         // A frame, its rows and a row are three levels around a value.
         pack.set_max_depth(limits.depth + 3);
-        envelope.deserialize(&mut pack)
+        envelope.deserialize(&mut pack).map_err(|e| e.to_string())?;
+        // Only the end may follow: nothing to read the first byte of a value from.
+        match IgnoredAny::deserialize(&mut pack) {
+            Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(()),
+            _ => Err("more bytes behind the message".to_owned()),
+        }
     })
 }
 
@@ -134,10 +140,9 @@ fn malformed(subscription: Option<CompactString>, what: impl fmt::Display) -> De
 /// Parsers quote what they found; a person needs its beginning.
 pub(super) fn shortened(what: impl fmt::Display) -> String {
     const MOST: usize = 200;
-    let mut text = what.to_string();
-    if text.len() > MOST {
-        text.truncate(text.floor_char_boundary(MOST));
-        text.push_str("...");
+    let text = what.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
     }
-    text
 }

@@ -12,7 +12,7 @@ use super::frame::{
     PartialRow, Serialization, ServerError, ServerFrame, WireProtocol,
 };
 use super::limits::Limits;
-use super::plan::{OldValues, Plans, RowPlan};
+use super::plan::{OldValues, Plans};
 use super::row_reader::{Fit, NamedCells, RowsSeed, WholeRow};
 use crate::row::Row;
 use crate::schema::Column;
@@ -51,6 +51,19 @@ enum MessageType {
 
 #[derive(Default)]
 struct Body {
+    rows: Option<Vec<Row>>,
+    old_rows: Option<Vec<Row>>,
+    old: Vec<PartialRow>,
+    fit: Fit,
+    /// Whether `fit` means anything.
+    strict: bool,
+    /// Apart, so that the many changes do not carry it.
+    rare: Option<Box<Rare>>,
+}
+
+/// What a change does not have.
+#[derive(Default)]
+struct Rare {
     user: CompactString,
     role: CompactString,
     protocol: WireProtocol,
@@ -60,10 +73,12 @@ struct Body {
     columns: Vec<Column>,
     control: Option<BatchControl>,
     domain: Option<VersionDomain>,
-    rows: Option<Vec<Row>>,
-    old_rows: Option<Vec<Row>>,
-    old: Vec<PartialRow>,
-    fit: Fit,
+}
+
+impl Body {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
 }
 
 impl<'a, P: Plans> Envelope<'a, P> {
@@ -91,44 +106,40 @@ impl<'a, P: Plans> Envelope<'a, P> {
     /// The frame.
     pub(super) fn finish(self) -> Result<ServerFrame, &'static str> {
         let Head { message_type, subscription, change } = self.head;
-        let body = self.body;
         let subscription = subscription.ok_or("it has no subscription_id");
+        let Body { rows, old_rows, old, fit, strict, rare } = self.body;
         Ok(match message_type.ok_or("it has no type")? {
-            MessageType::AuthSuccess => ServerFrame::AuthSuccess(AuthSuccess {
-                user: body.user,
-                role: body.role,
-                protocol: body.protocol,
-                server: body.server,
-            }),
-            MessageType::AuthError => ServerFrame::AuthError { message: body.message },
-            MessageType::Error => ServerFrame::Error(ServerError {
-                subscription: subscription.unwrap_or_default(),
-                code: body.code,
-                message: body.message,
-            }),
-            MessageType::Ack => ServerFrame::Ack(Ack {
-                subscription: subscription?,
-                columns: body.columns,
-                control: with_domain(body.control, body.domain)?,
-            }),
-            MessageType::Batch => ServerFrame::Batch(Batch {
-                subscription: subscription?,
-                rows: body.rows.unwrap_or_default(),
-                control: with_domain(body.control, body.domain)?,
-            }),
             MessageType::Change => {
                 let subscription = subscription?;
                 let kind = change.ok_or("it has no change_type")?;
-                let strict = self.plans.plan(&subscription).is_some_and(RowPlan::is_strict);
-                let lacking = kind == ChangeKind::Insert && body.fit.lacking;
-                ServerFrame::Change(Change {
-                    subscription,
-                    kind,
-                    rows: body.old_rows.or(body.rows).unwrap_or_default(),
-                    old: body.old,
-                    unknown_columns: strict && (body.fit.unknown || lacking),
+                let lacking = kind == ChangeKind::Insert && fit.lacking;
+                let rows = old_rows.or(rows).unwrap_or_default();
+                let unknown_columns = strict && (fit.unknown || lacking);
+                ServerFrame::Change(Change { subscription, kind, rows, old, unknown_columns })
+            }
+            MessageType::Batch => ServerFrame::Batch(Batch {
+                subscription: subscription?,
+                rows: rows.unwrap_or_default(),
+                control: control(rare)?,
+            }),
+            MessageType::Ack => {
+                let mut rare = rare.unwrap_or_default();
+                let columns = std::mem::take(&mut rare.columns);
+                ServerFrame::Ack(Ack { subscription: subscription?, columns, control: control(Some(rare))? })
+            }
+            MessageType::Error => {
+                let Rare { code, message, .. } = *rare.unwrap_or_default();
+                ServerFrame::Error(ServerError {
+                    subscription: subscription.unwrap_or_default(),
+                    code,
+                    message,
                 })
             }
+            MessageType::AuthSuccess => {
+                let Rare { user, role, protocol, server, .. } = *rare.unwrap_or_default();
+                ServerFrame::AuthSuccess(AuthSuccess { user, role, protocol, server })
+            }
+            MessageType::AuthError => ServerFrame::AuthError { message: rare.unwrap_or_default().message },
             MessageType::Unknown(message_type) => ServerFrame::Unknown { message_type },
         })
     }
@@ -145,17 +156,17 @@ impl<'a, P: Plans> Envelope<'a, P> {
                 self.head.subscription = id.or(self.head.subscription.take());
             }
             (Key::ChangeType, M::Change) => self.head.change = Some(map.next_value()?),
-            (Key::Control, M::Ack | M::Batch) => self.body.control = map.next_value::<Option<_>>()?,
-            (Key::Domain, M::Ack | M::Batch) => self.body.domain = map.next_value::<Option<_>>()?,
-            (Key::Schema, M::Ack) => self.body.columns = map.next_value()?,
+            (Key::Control, M::Ack | M::Batch) => self.body.rare().control = map.next_value::<Option<_>>()?,
+            (Key::Domain, M::Ack | M::Batch) => self.body.rare().domain = map.next_value::<Option<_>>()?,
+            (Key::Schema, M::Ack) => self.body.rare().columns = map.next_value()?,
             (Key::Rows, M::Batch | M::Change) => return self.read_rows(map),
             (Key::OldValues, M::Change) => return self.read_old_values(map),
-            (Key::Code, M::Error) => self.body.code = text(map)?,
-            (Key::Message, M::Error | M::AuthError) => self.body.message = text(map)?.into(),
-            (Key::User, M::AuthSuccess) => self.body.user = text(map)?,
-            (Key::Role, M::AuthSuccess) => self.body.role = text(map)?,
-            (Key::Protocol, M::AuthSuccess) => self.body.protocol = wire_protocol(&map.next_value()?),
-            (Key::Server, M::AuthSuccess) => self.body.server = announcement(map.next_value()?),
+            (Key::Code, M::Error) => self.body.rare().code = text(map)?,
+            (Key::Message, M::Error | M::AuthError) => self.body.rare().message = text(map)?.into(),
+            (Key::User, M::AuthSuccess) => self.body.rare().user = text(map)?,
+            (Key::Role, M::AuthSuccess) => self.body.rare().role = text(map)?,
+            (Key::Protocol, M::AuthSuccess) => self.body.rare().protocol = wire_protocol(&map.next_value()?),
+            (Key::Server, M::AuthSuccess) => self.body.rare().server = announcement(map.next_value()?),
             _ => return skip(map),
         }
         Ok(())
@@ -167,6 +178,7 @@ impl<'a, P: Plans> Envelope<'a, P> {
             return skip(map);
         };
         let Some(plan) = self.plans.plan(id) else { return skip(map) };
+        self.body.strict = plan.is_strict();
         let seed = RowsSeed::<WholeRow>::new(plan, self.limits.depth, &mut self.body.fit);
         self.body.rows = Some(map.next_value_seed(seed)?);
         Ok(())
@@ -181,6 +193,7 @@ impl<'a, P: Plans> Envelope<'a, P> {
         let depth = self.limits.depth;
         match change {
             ChangeKind::Delete => {
+                self.body.strict = plan.is_strict();
                 let seed = RowsSeed::<WholeRow>::new(plan, depth, &mut self.body.fit);
                 self.body.old_rows = Some(map.next_value_seed(seed)?);
             }
@@ -205,10 +218,8 @@ fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<CompactString, A::Error> 
     Ok(map.next_value::<Option<CompactString>>()?.unwrap_or_default())
 }
 
-fn with_domain(
-    control: Option<BatchControl>,
-    domain: Option<VersionDomain>,
-) -> Result<BatchControl, &'static str> {
+fn control(rare: Option<Box<Rare>>) -> Result<BatchControl, &'static str> {
+    let Rare { control, domain, .. } = *rare.unwrap_or_default();
     let mut control = control.ok_or("it has no batch_control")?;
     control.domain = control.domain.or(domain);
     if let Some(last) = control.last_seq.take() {

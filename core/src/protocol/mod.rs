@@ -29,3 +29,6 @@ pub use http::{
 };
 pub use limits::Limits;
 pub use plan::{OldValues, Plans, RowPlan};
+
+#[cfg(test)]
+mod decode_tests;

@@ -50,8 +50,28 @@ pub struct RowPlan {
 /// One field that a row on the wire may have.
 #[derive(Clone, Debug)]
 struct Field {
+    head: u64,
     name: Box<str>,
     target: Target,
+}
+
+impl Field {
+    fn new(name: &str, target: Target) -> Self {
+        Self { head: head(name), name: name.into(), target }
+    }
+
+    /// Whether it is called `name`, whose [`head`] is given. Most names end there: no call to compare memory.
+    fn is_called(&self, name: &str, head: u64) -> bool {
+        self.head == head && self.name.len() == name.len() && (name.len() <= 8 || *self.name == *name)
+    }
+}
+
+/// The first eight bytes of a name as a number.
+fn head(name: &str) -> u64 {
+    match name.as_bytes().first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => name.bytes().rev().fold(0, |head, byte| head << 8 | u64::from(byte)),
+    }
 }
 
 /// Where a field goes.
@@ -101,7 +121,7 @@ impl RowPlan {
             } else {
                 Target::Cell { at, cell: CellType::new(&column.data_type, any_unit) }
             };
-            fields.push(Field { name: column.name.clone(), target });
+            fields.push(Field::new(&column.name, target));
         }
         for name in VERSION_COLUMNS.iter().chain(&SYSTEM_COLUMNS) {
             if !columns.iter().any(|c| &*c.name == *name) {
@@ -110,7 +130,7 @@ impl RowPlan {
                 } else {
                     Target::Ignored
                 };
-                fields.push(Field { name: (*name).into(), target });
+                fields.push(Field::new(name, target));
             }
         }
         let name = |i: &u32| &*fields[*i as usize].name;
@@ -143,18 +163,19 @@ impl RowPlan {
 
     /// The field called `name` and its number; `expected` is the number that it has if the server keeps to our order.
     pub(super) fn field(&self, name: &str, expected: usize) -> Option<(usize, &Target)> {
+        let head = head(name);
         let at = match self.fields.get(expected) {
-            Some(field) if *field.name == *name => expected,
-            _ => self.search(name)?,
+            Some(field) if field.is_called(name, head) => expected,
+            // KalamDB keeps to no order at all, so this is the usual way.
+            _ => self.search(name, head)?,
         };
         Some((at, &self.fields[at].target))
     }
 
-    /// KalamDB keeps to no order at all, so this is the usual way.
-    fn search(&self, name: &str) -> Option<usize> {
-        const SCAN: usize = 16; // Comparing lengths first, a scan of a few names beats a search.
+    fn search(&self, name: &str, head: u64) -> Option<usize> {
+        const SCAN: usize = 32; // A scan of a few numbers beats a search.
         if self.fields.len() <= SCAN {
-            self.fields.iter().position(|f| *f.name == *name)
+            self.fields.iter().position(|f| f.is_called(name, head))
         } else {
             let found = self.by_name.binary_search_by(|i| (*self.fields[*i as usize].name).cmp(name));
             found.ok().map(|at| self.by_name[at] as usize)

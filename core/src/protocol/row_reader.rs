@@ -17,7 +17,8 @@ pub(super) trait RowSink: Sized {
     type Item;
 
     fn start(plan: &RowPlan) -> Self;
-    fn put(&mut self, at: u32, value: Value);
+    /// Where the cell of a column goes.
+    fn slot(&mut self, at: u32) -> &mut Value;
     fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> Self::Item;
 }
 
@@ -31,8 +32,8 @@ impl RowSink for WholeRow {
         Self(vec![Value::Null; plan.schema().all_columns().len()])
     }
 
-    fn put(&mut self, at: u32, value: Value) {
-        self.0[at as usize] = value;
+    fn slot(&mut self, at: u32) -> &mut Value {
+        &mut self.0[at as usize]
     }
 
     fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> Row {
@@ -50,8 +51,10 @@ impl RowSink for NamedCells {
         Self(Vec::new())
     }
 
-    fn put(&mut self, at: u32, value: Value) {
-        self.0.push((at, value));
+    fn slot(&mut self, at: u32) -> &mut Value {
+        self.0.push((at, Value::Null));
+        let last = self.0.len() - 1;
+        &mut self.0[last].1
     }
 
     fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> PartialRow {
@@ -158,10 +161,8 @@ impl<'de, S: RowSink> Visitor<'de> for RowSeed<'_, S> {
             expected = number + 1;
             match target {
                 Target::Cell { at, cell } => {
-                    let value = map
-                        .next_value_seed(CellSeed { cell: *cell, depth: self.depth })
-                        .map_err(|e| in_column(self.plan, number, &e))?;
-                    sink.put(*at, value);
+                    let seed = CellSeed { cell: *cell, depth: self.depth, slot: sink.slot(*at) };
+                    map.next_value_seed(seed).map_err(|e| in_column(self.plan, number, &e))?;
                     cells += 1;
                 }
                 Target::Version { at } => {
@@ -169,7 +170,7 @@ impl<'de, S: RowSink> Visitor<'de> for RowSeed<'_, S> {
                         map.next_value_seed(VersionSeed).map_err(|e| in_column(self.plan, number, &e))?;
                     version = number_of.or(version);
                     if let Some(at) = at {
-                        sink.put(*at, number_of.map_or(Value::Null, |seq| Value::Int(seq.get())));
+                        *sink.slot(*at) = number_of.map_or(Value::Null, |seq| Value::Int(seq.get()));
                         cells += 1;
                     }
                 }

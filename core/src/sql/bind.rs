@@ -47,3 +47,49 @@ fn wrong_count(what: String, given: usize) -> Error {
     let values = if given == 1 { "value was" } else { "values were" };
     Error::new(ErrorCode::InvalidArgument, format!("{what}: {given} parameter {values} given"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(sql: &str, params: &[Value]) -> String {
+        bind(sql, params).expect(sql)
+    }
+
+    #[test]
+    fn parameters_become_literals() {
+        let params = [Value::from("it's"), Value::from(-5_i64), Value::Null];
+        assert_eq!(
+            bound("a = $1 AND b IN ($2,$1) OR c=$3", &params),
+            "a = 'it''s' AND b IN (-5,'it''s') OR c= NULL"
+        );
+    }
+
+    #[test]
+    fn a_literal_never_joins_its_neighbours() {
+        let text = [Value::from("x")];
+        let number = [Value::from(-5_i64)];
+        assert_eq!(bound("a-$1", &number), "a- -5");
+        assert_eq!(bound("1$1", &number), "1 -5");
+        assert_eq!(bound("'a'$1'b'", &text), "'a' 'x' 'b'");
+        assert_eq!(bound("$1::text", &text), "'x' ::text");
+        // One word to a tokenizer, and no parameter.
+        assert!(bind("AND$1", &number).is_err());
+    }
+
+    #[test]
+    fn quotes_and_comments_hold_no_parameters() {
+        assert_eq!(bound("a = '$1' -- $2\n AND \"$3\" = 1 /* $4 */", &[]), "a = '$1' AND \"$3\" = 1");
+    }
+
+    #[test]
+    fn numbers_must_match() {
+        let one = [Value::from(1_i64)];
+        for (sql, params) in
+            [("a = $2", &one[..]), ("a = $0", &one[..]), ("a = $1", &[]), ("a = 1", &one[..])]
+        {
+            assert_eq!(bind(sql, params).expect_err(sql).code(), ErrorCode::InvalidArgument);
+        }
+        assert!(bind("$99999999999999999999999", &one).is_err());
+    }
+}

@@ -22,3 +22,6 @@ pub(crate) fn names_system_table(sql: &str) -> bool {
         })
     })
 }
+
+#[cfg(test)]
+mod live_tests;

@@ -4,24 +4,14 @@ use super::live::{Filter, LiveSql, Projection, TableName};
 use super::token::{Token, TokenKind, invalid};
 use crate::error::{Error, Result};
 
-/// Words that can not be names without quotes.
-pub(super) const RESERVED: &[&str] = &[
-    "ALL",
+/// Words that are no names unless they are quoted.
+pub(super) const KEYWORDS: &[&str] = &[
     "AND",
-    "ANY",
     "AS",
-    "ASC",
     "BETWEEN",
-    "BY",
     "CASE",
     "CAST",
     "CROSS",
-    "CURRENT_DATE",
-    "CURRENT_TIME",
-    "CURRENT_TIMESTAMP",
-    "CURRENT_USER",
-    "DELETE",
-    "DESC",
     "DISTINCT",
     "ELSE",
     "END",
@@ -29,7 +19,6 @@ pub(super) const RESERVED: &[&str] = &[
     "EXISTS",
     "FALSE",
     "FETCH",
-    "FOR",
     "FROM",
     "FULL",
     "GROUP",
@@ -37,13 +26,9 @@ pub(super) const RESERVED: &[&str] = &[
     "ILIKE",
     "IN",
     "INNER",
-    "INSERT",
     "INTERSECT",
-    "INTERVAL",
-    "INTO",
     "IS",
     "JOIN",
-    "LATERAL",
     "LEFT",
     "LIKE",
     "LIMIT",
@@ -54,20 +39,11 @@ pub(super) const RESERVED: &[&str] = &[
     "ON",
     "OR",
     "ORDER",
-    "OUTER",
     "RIGHT",
     "SELECT",
-    "SESSION_USER",
-    "SET",
-    "TABLE",
     "THEN",
-    "TOP",
     "TRUE",
     "UNION",
-    "UPDATE",
-    "USER",
-    "USING",
-    "VALUES",
     "WHEN",
     "WHERE",
     "WINDOW",
@@ -357,7 +333,7 @@ impl<'a> Parser<'a> {
     fn is_name(&self, token: &Token) -> bool {
         match token.kind {
             TokenKind::QuotedIdentifier => true,
-            TokenKind::Word => !RESERVED.iter().any(|word| token.is_keyword(self.sql, word)),
+            TokenKind::Word => !KEYWORDS.iter().any(|word| token.is_keyword(self.sql, word)),
             _ => false,
         }
     }

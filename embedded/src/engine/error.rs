@@ -53,9 +53,11 @@ impl SqlError {
 
     /// As KalamDB reports a statement of a batch: numbered from 1, with its text as details.
     pub(crate) fn at_statement(mut self, number: usize, text: &str) -> Self {
-        let numbered = matches!(self.code, "SQL_EXECUTION_ERROR" | "INTERNAL_ERROR");
-        if numbered {
+        let executed = matches!(self.code, "SQL_EXECUTION_ERROR" | "INTERNAL_ERROR");
+        if executed || self.message.starts_with("Permission denied") {
             self.message = format!("Statement {number} failed: {}", self.message);
+        }
+        if executed {
             self.details = Some(text.to_owned());
         }
         self

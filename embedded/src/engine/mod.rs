@@ -1,20 +1,50 @@
 //! The database inside the embedded server: catalog, SQL, users and live queries on SQLite.
 //!
 //! The engine knows no HTTP, WebSocket or JSON frame. All calls block; none needs an async runtime.
+//!
+//! Layers, each importing only those above it: values (`data_type`, `cell`, `decimal`, `time`, `convert`), definitions
+//! (`catalog`, `row`, `user`), `storage` (SQLite, the commit lock), `sql` (text to checked plans), `run` (plans to
+//! results and changes), `live`.
+//!
+//! ```
+//! use kalam_embedded::engine::{Caller, Data, Engine, EngineOptions, Role, SqlRequest};
+//!
+//! let engine = Engine::open(EngineOptions::new(Data::Memory)).unwrap();
+//! let root = Caller { user: "root".into(), role: Role::System };
+//! let sql = "CREATE NAMESPACE chat; CREATE TABLE chat.messages (id INT PRIMARY KEY, body TEXT) WITH (TYPE='USER');
+//!            INSERT INTO chat.messages VALUES (1, 'hello'); SELECT body FROM chat.messages";
+//! let results = engine.execute(&root, &SqlRequest { sql: sql.into(), ..SqlRequest::default() }).unwrap();
+//! assert_eq!(results[3].row_count, 1);
+//! ```
 
+mod accounts;
 mod catalog;
 mod cell;
+mod convert;
 mod data_type;
 mod decimal;
 mod error;
 mod live;
+mod live_plan;
 mod options;
+mod plans;
 mod row;
+mod run;
+mod sql;
 mod statement;
+mod storage;
+mod system;
 mod time;
 mod user;
 
 use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use accounts::{Account, Accounts, ROOT};
+use catalog::Catalog;
+use plans::Plans;
+use storage::{Db, Storage, meta, sql_error};
 
 pub use cell::Cell;
 pub use data_type::{Column, DataType, Flags};
@@ -33,20 +63,73 @@ pub struct Engine {
 }
 
 struct Inner {
+    storage: Storage,
+    /// Replaced under the commit lock.
+    catalog: RwLock<Arc<Catalog>>,
+    accounts: RwLock<Accounts>,
+    observer: RwLock<Option<Arc<dyn CommitObserver>>>,
+    plans: Plans,
+    /// Private connections without data: for expressions and system tables, and for the filters of live queries.
+    scratch: Mutex<Db>,
+    evaluator: Arc<Mutex<Db>>,
+    limits: EngineLimits,
     secret: [u8; 32],
+    generated_root_password: Option<String>,
+}
+
+impl Inner {
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read())
+    }
+
+    /// Under the commit lock, so that observers hear of commits in their order.
+    fn tell(&self, changes: &[RowChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        if let Some(observer) = &*self.observer.read() {
+            observer.committed(changes);
+        }
+    }
+
+    fn tell_changed(&self, table: TableId, dropped: bool) {
+        if let Some(observer) = &*self.observer.read() {
+            observer.table_changed(table, dropped);
+        }
+    }
 }
 
 impl Engine {
     /// Opens or creates the database.
+    ///
+    /// # Errors
+    /// When the directory is in use by another server, can not be used, or was written by an unknown version.
     pub fn open(options: EngineOptions) -> Result<Self, EngineError> {
-        drop(options);
-        Err(EngineError::Storage("this build has no storage yet".into()))
+        let (storage, loaded) = Storage::open(&options.data)?;
+        let mut accounts = Accounts::new(loaded.users).map_err(EngineError::Storage)?;
+        let generated_root_password = set_root(&storage, &mut accounts, options.root_password.as_deref())?;
+        let scratch = Mutex::new(Db::memory(&storage.identifiers)?);
+        let evaluator = Arc::new(Mutex::new(Db::memory(&storage.identifiers)?));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                storage,
+                catalog: RwLock::new(Arc::new(loaded.catalog)),
+                accounts: RwLock::new(accounts),
+                observer: RwLock::new(None),
+                plans: Plans::default(),
+                scratch,
+                evaluator,
+                limits: options.limits,
+                secret: loaded.secret,
+                generated_root_password,
+            }),
+        })
     }
 
     /// The password made for `root`, when the data was created by this call without one.
     #[must_use]
     pub fn generated_root_password(&self) -> Option<&str> {
-        None
+        self.inner.generated_root_password.as_deref()
     }
 
     /// Random bytes that live and die with the data; the key for tokens.
@@ -56,38 +139,135 @@ impl Engine {
     }
 
     /// Checks a password. Costs tens of milliseconds of CPU, as much for an unknown user.
-    pub fn verify_password(&self, _user: &str, _password: &str) -> Result<UserInfo, CredentialError> {
-        Err(CredentialError::Invalid)
+    ///
+    /// # Errors
+    /// [`CredentialError::Invalid`] for an unknown user, a dropped one, or a wrong password.
+    pub fn verify_password(&self, user: &str, password: &str) -> Result<UserInfo, CredentialError> {
+        let (hash, real) = self.inner.accounts.read().hash_of(user);
+        let right = accounts::verify(&hash, password)?;
+        if !right || !real {
+            return Err(CredentialError::Invalid);
+        }
+        // Read again: the account may have been dropped, or its password changed, while the hash was computed.
+        let accounts = self.inner.accounts.read();
+        accounts.get(user).filter(|a| a.hash == hash).map(accounts::info).ok_or(CredentialError::Invalid)
     }
 
     /// The account, unless it does not exist or was dropped.
     #[must_use]
-    pub fn user(&self, _user: &str) -> Option<UserInfo> {
-        None
+    pub fn user(&self, user: &str) -> Option<UserInfo> {
+        self.inner.accounts.read().get(user).map(accounts::info)
     }
 
-    /// Runs a batch.
-    pub fn execute(&self, _caller: &Caller, _request: &SqlRequest) -> Result<Vec<StatementResult>, SqlError> {
-        Err(SqlError::unsupported("this statement"))
+    /// Runs a batch: statements separated by `;`, in order. A failed statement ends it; what ran before stays, unless a
+    /// transaction was open, which is rolled back.
+    ///
+    /// # Errors
+    /// Codes as recorded in `wire/sql_surface.jsonl`: `INVALID_SQL` (nothing ran), `SQL_EXECUTION_ERROR` with the number
+    /// of the statement, `PERMISSION_DENIED`, `INVALID_PARAMETER`, `PARAMS_WITH_BATCH`, `EMPTY_SQL`, `INTERNAL_ERROR`.
+    pub fn execute(&self, caller: &Caller, request: &SqlRequest) -> Result<Vec<StatementResult>, SqlError> {
+        run::Batch::run(&self.inner, caller, request)
     }
 
     /// Checks a live query: shape, permission, names and types; compiles its filter.
-    pub fn prepare_live(&self, _caller: &Caller, _sql: &str) -> Result<Arc<LiveQuery>, SqlError> {
-        Err(SqlError::unsupported("this live query"))
+    ///
+    /// # Errors
+    /// Codes as recorded in `wire/live_errors.jsonl`: `INVALID_SQL`, `NOT_FOUND`, `SUBSCRIPTION_FAILED`, `UNAUTHORIZED`,
+    /// `UNSUPPORTED`.
+    pub fn prepare_live(&self, caller: &Caller, sql: &str) -> Result<Arc<LiveQuery>, SqlError> {
+        let inner = &self.inner;
+        let parts = live_plan::Parts {
+            catalog: &inner.catalog(),
+            evaluator: &inner.evaluator,
+            limits: &inner.limits,
+        };
+        live_plan::prepare(&parts, caller, sql).map(Arc::new)
     }
 
-    /// Reads what a new subscription starts with, and runs `register` at that very point of the commit order.
+    /// Reads what a new subscription starts with, and runs `register` at that very point of the commit order: no commit
+    /// lies between what [`LiveStart`] holds and the moment `register` ran. Changes may reach the observer before this
+    /// returns; they come after the start.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` or `SUBSCRIPTION_FAILED` when the table was dropped or altered since the query was prepared (then
+    /// `register` did not run); `SUBSCRIPTION_FAILED` when reading fails (then it may have run).
     pub fn start_live<T>(
         &self,
-        _query: &LiveQuery,
-        _start: Start,
+        query: &LiveQuery,
+        start: Start,
         register: impl FnOnce() -> T,
     ) -> Result<(LiveStart, T), SqlError> {
-        Ok((LiveStart::default(), register()))
+        let inner = &self.inner;
+        let reader = if start == Start::Nothing { None } else { inner.storage.pinned_reader()? };
+        let writer = inner.storage.write();
+        let catalog = inner.catalog();
+        match catalog.table(&query.table.namespace, &query.table.name) {
+            Some(table) if table.id == query.table.id && table.version == query.table.version => {}
+            Some(table) if table.id == query.table.id => {
+                return Err(live::failed("the table was altered: subscribe again"));
+            }
+            _ => {
+                let (namespace, name) = (&query.table.namespace, &query.table.name);
+                return Err(SqlError::new(
+                    "NOT_FOUND",
+                    404,
+                    format!("Not found: Table not found: {namespace}:{name}"),
+                ));
+            }
+        }
+        let Some(reader) = reader else {
+            let registered = register();
+            return Ok((query.read_start(&writer.db, start)?, registered));
+        };
+        // Under the lock only the moment is fixed; reading, which may take long, goes on beside the writer.
+        let connection = &reader.db().connection;
+        let pinned = connection.execute_batch("BEGIN").and_then(|()| {
+            connection.query_row("SELECT 1 FROM meta WHERE key = 'reserved_seq'", [], |_| Ok(()))
+        });
+        pinned.map_err(sql_error)?;
+        let registered = register();
+        drop(writer);
+        Ok((query.read_start(reader.db(), start)?, registered))
     }
 
     /// Replaces the observer of commits.
     pub fn set_observer(&self, observer: Arc<dyn CommitObserver>) {
-        drop(observer);
+        *self.inner.observer.write() = Some(observer);
     }
+}
+
+/// Makes `root` at the first start, or gives it the password that the caller asks for. Returns a generated password.
+fn set_root(
+    storage: &Storage,
+    accounts: &mut Accounts,
+    password: Option<&str>,
+) -> Result<Option<String>, EngineError> {
+    let existing = accounts.get(ROOT).cloned();
+    let (password, generated) = match (password, &existing) {
+        (None, Some(_)) => return Ok(None),
+        (Some(password), Some(root)) if accounts::verify(&root.hash, password).unwrap_or(false) => {
+            return Ok(None);
+        }
+        (Some(password), _) => (password.to_owned(), None),
+        (None, None) => {
+            let password = accounts::random_password().map_err(EngineError::Storage)?;
+            (password.clone(), Some(password))
+        }
+    };
+    accounts::check_new_password(&password)
+        .map_err(|e| EngineError::Storage(format!("root: {}", e.message)))?;
+    let now = time::now_micros();
+    let account = Account {
+        id: ROOT.into(),
+        hash: accounts::hash(&password).map_err(EngineError::Storage)?,
+        role: Role::System,
+        email: Some("root@localhost".into()),
+        created_at: existing.as_ref().map_or(now, |root| root.created_at),
+        updated_at: now,
+        generation: existing.map_or(1, |root| root.generation + 1),
+        dropped: false,
+    };
+    meta::store_user(&storage.write().db.connection, &account)?;
+    accounts.put(account);
+    Ok(generated)
 }

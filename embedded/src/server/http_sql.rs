@@ -71,12 +71,10 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         let message = "not supported by the embedded server: file uploads (multipart requests)";
         return refuse(StatusCode::BAD_REQUEST, "INVALID_INPUT", message);
     }
-    let limits = &app.options.limits;
-    let bytes = match read(body, limits.request_bytes).await {
+    let most_bytes = app.options.limits.request_bytes;
+    let bytes = match read(body, most_bytes).await {
         Ok(bytes) => bytes,
-        Err(error) => {
-            return refuse(error.status(), "INVALID_INPUT", &error.message(limits.request_bytes));
-        }
+        Err(error) => return refuse(error.status(), "INVALID_INPUT", &error.message(most_bytes)),
     };
     let request = match serde_json::from_slice::<Request>(&bytes) {
         Ok(request) => request,
@@ -88,10 +86,6 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         }
     };
     drop(bytes);
-    if request.sql.len() > limits.sql_bytes {
-        let message = format!("The SQL text is longer than {} bytes", limits.sql_bytes);
-        return refuse(StatusCode::BAD_REQUEST, "INVALID_SQL", &message);
-    }
 
     let may_change_users = identity.role >= Role::Dba && names_users(&request.sql);
     let request = SqlRequest {

@@ -4,6 +4,7 @@
 //! So a subscription sees exactly the commits after the point at which its snapshot was read.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::server_frame;
 use super::subscription::Subscription;
-use crate::engine::{CommitObserver, LiveQuery, RowChange, TableId};
+use crate::engine::{Caller, CommitObserver, Engine, LiveQuery, RowChange, TableId};
 
 /// Changes that may wait for the hub before new statements have to wait for it.
 const MOST_BACKLOG: usize = 65_536;
@@ -22,6 +23,9 @@ const MOST_BACKLOG: usize = 65_536;
 pub(crate) struct Hub {
     messages: mpsc::Sender<Message>,
     backlog: Arc<Backlog>,
+    /// Subscriptions that joined and have not left. Joining is under the commit lock, so a commit that finds
+    /// none here concerns none.
+    subscribed: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -44,45 +48,51 @@ pub(crate) type Place = (TableId, Option<Arc<str>>);
 /// What a subscription wants to hear of.
 pub(crate) struct Interest {
     query: Arc<LiveQuery>,
-    /// Queries at one place with the same text are one query.
-    text: String,
+    sql: String,
+    caller: Caller,
+    /// Whether the same text means another filter to each user.
+    personal: bool,
 }
 
 impl Interest {
-    /// `user` is who asks for `sql`, which was prepared as `query`.
-    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, user: &str) -> Self {
-        let mut text = sql.trim().trim_end_matches(';').trim_end().to_owned();
-        // The same text means another filter to each user then.
-        if text.to_ascii_lowercase().contains("current_user") {
-            text.push_str(" -- ");
-            text.push_str(user);
-        }
-        Self { query, text }
+    /// `sql`, which was prepared for `caller` as `query`.
+    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, caller: &Caller) -> Self {
+        let sql = sql.trim().trim_end_matches(';').trim_end().to_owned();
+        let personal = sql.to_ascii_lowercase().contains("current_user");
+        Self { query, sql, caller: caller.clone(), personal }
     }
 
     pub(crate) fn place(&self) -> Place {
         (self.query.table(), self.query.user().map(Arc::from))
     }
+
+    /// Whether `other`, at the same place, hears of the same.
+    fn is_same(&self, other: &Self) -> bool {
+        self.sql == other.sql && (!self.personal || self.caller.user == other.caller.user)
+    }
 }
 
 impl Hub {
     /// Starts the thread, which ends with [`Hub::stop`].
-    pub(crate) fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn start(engine: Engine) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (messages, received) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
-        let hub = Self { messages, backlog: backlog.clone() };
+        let hub = Self { messages, backlog: backlog.clone(), subscribed: Arc::default() };
         let thread = std::thread::Builder::new()
             .name("kalam-live".to_owned())
-            .spawn(move || run(&received, &backlog))?;
+            .spawn(move || run(&engine, &received, &backlog))?;
         Ok((hub, thread))
     }
 
     /// From here on the subscription hears of commits. Called under the commit lock.
     pub(crate) fn subscribe(&self, interest: Interest, subscription: Arc<Subscription>) {
+        self.subscribed.fetch_add(1, Ordering::AcqRel);
         self.send(Message::Subscribed(interest, subscription));
     }
 
+    /// Undoes [`Self::subscribe`].
     pub(crate) fn leave(&self, place: Place, subscription: Arc<Subscription>) {
+        self.subscribed.fetch_sub(1, Ordering::AcqRel);
         self.send(Message::Left(place, subscription));
     }
 
@@ -111,6 +121,9 @@ impl Hub {
 
 impl CommitObserver for Hub {
     fn committed(&self, changes: &[RowChange]) {
+        if self.subscribed.load(Ordering::Acquire) == 0 {
+            return;
+        }
         self.backlog.changes.fetch_add(changes.len(), Ordering::AcqRel);
         if self.messages.send(Message::Committed(changes.to_vec())).is_err() {
             self.backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
@@ -130,20 +143,37 @@ struct Group {
 
 type Groups = HashMap<Place, Vec<Group>>;
 
-fn run(received: &mpsc::Receiver<Message>, backlog: &Backlog) {
+impl Group {
+    /// Tells its subscriptions that it is over. False, as "do not retain".
+    fn end(&self, code: &str, message: &str) -> bool {
+        self.subscriptions.iter().for_each(|subscription| subscription.fail(code, message));
+        false
+    }
+}
+
+fn run(engine: &Engine, received: &mpsc::Receiver<Message>, backlog: &Backlog) {
     let mut groups = Groups::new();
     while let Ok(message) = received.recv() {
         match message {
             Message::Committed(changes) => {
-                for change in &changes {
-                    publish(&mut groups, change);
+                let published = catch_unwind(AssertUnwindSafe(|| {
+                    changes.iter().for_each(|change| publish(&mut groups, change));
+                }));
+                if published.is_err() {
+                    // The panic was printed. Nobody may believe to be up to date after it.
+                    tracing::error!("the evaluation of live queries panicked, all subscriptions end");
+                    end(&mut groups, |_| true, "SUBSCRIPTION_FAILED", "The server failed, its log says more");
                 }
                 let before = backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
                 if before >= MOST_BACKLOG {
                     backlog.shrunk.notify_waiters();
                 }
             }
-            Message::TableChanged { table, dropped } => end_table(&mut groups, table, dropped),
+            Message::TableChanged { table, dropped: true } => {
+                let dropped = |place: &Place| place.0 == table;
+                end(&mut groups, dropped, "NOT_FOUND", "Not found: the table was dropped");
+            }
+            Message::TableChanged { table, dropped: false } => renew(engine, &mut groups, table),
             Message::Subscribed(interest, subscription) => add(&mut groups, interest, subscription),
             Message::Left(place, subscription) => remove(&mut groups, &place, &subscription),
             Message::Stop => break,
@@ -167,28 +197,39 @@ fn publish(groups: &mut Groups, change: &RowChange) {
             true
         }
         // A filter that fails on this row (a division by zero, say): the rows are unknown from here on.
-        Err(error) => {
-            for subscription in &group.subscriptions {
-                subscription.fail("SUBSCRIPTION_FAILED", &error.message);
-            }
-            false
-        }
+        Err(error) => group.end("SUBSCRIPTION_FAILED", &error.message),
     });
     if here.is_empty() {
         groups.remove(&place);
     }
 }
 
-fn end_table(groups: &mut Groups, table: TableId, dropped: bool) {
-    let (code, message) = match dropped {
-        true => ("NOT_FOUND", "Not found: the table was dropped"),
-        false => ("SUBSCRIPTION_FAILED", "The table was altered: subscribe again"),
-    };
+/// After its table was altered a query goes on if its columns are still the same.
+fn renew(engine: &Engine, groups: &mut Groups, table: TableId) {
     groups.retain(|place, here| {
-        let ends = place.0 == table;
+        if place.0 == table {
+            here.retain_mut(|group| {
+                let Interest { query, sql, caller, .. } = &mut group.interest;
+                match engine.prepare_live(caller, sql) {
+                    Ok(renewed) if renewed.table() == table && renewed.schema() == query.schema() => {
+                        *query = renewed;
+                        true
+                    }
+                    Ok(_) => group.end("SCHEMA_CHANGED", "The table was altered: subscribe again"),
+                    Err(error) => group.end(error.code, &error.message),
+                }
+            });
+        }
+        !here.is_empty()
+    });
+}
+
+fn end(groups: &mut Groups, ends: impl Fn(&Place) -> bool, code: &str, message: &str) {
+    groups.retain(|place, here| {
+        let ends = ends(place);
         if ends {
-            for subscription in here.iter().flat_map(|group| &group.subscriptions) {
-                subscription.fail(code, message);
+            for group in here {
+                group.end(code, message);
             }
         }
         !ends
@@ -197,7 +238,7 @@ fn end_table(groups: &mut Groups, table: TableId, dropped: bool) {
 
 fn add(groups: &mut Groups, interest: Interest, subscription: Arc<Subscription>) {
     let here = groups.entry(interest.place()).or_default();
-    match here.iter_mut().find(|group| group.interest.text == interest.text) {
+    match here.iter_mut().find(|group| group.interest.is_same(&interest)) {
         Some(group) => group.subscriptions.push(subscription),
         None => here.push(Group { interest, subscriptions: vec![subscription] }),
     }

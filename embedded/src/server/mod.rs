@@ -64,7 +64,7 @@ pub(crate) fn run(
                 let _inside = runtime.enter();
                 TcpListener::from_std(listener)?
             };
-            Ok((runtime, listener, Hub::start()?))
+            Ok((runtime, listener, Hub::start(engine.clone())?))
         });
     let (runtime, listener, (hub, hub_thread)) = match prepared {
         Ok(prepared) => prepared,

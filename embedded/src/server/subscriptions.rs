@@ -8,7 +8,7 @@ use super::app::{App, NotDone};
 use super::client_frame::{SubscribeOptions, SubscribeRequest};
 use super::hub::{Interest, Place};
 use super::identity::Identity;
-use super::outbox::{Frame, Outbox};
+use super::outbox::Outbox;
 use super::server_frame;
 use super::snapshot::{Batch, Snapshot};
 use super::subscription::Subscription;
@@ -83,7 +83,7 @@ impl Subscriptions {
             return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message });
         };
         let Batch { rows, control } = snapshot.next();
-        self.outbox.offer(Frame::Whole(server_frame::initial_data_batch(id, &rows, control)));
+        self.outbox.offer_text(server_frame::initial_data_batch(id, &rows, control));
         if !control.has_more {
             entry.snapshot = None;
             entry.subscription.go_live();
@@ -105,10 +105,6 @@ impl Subscriptions {
     ) -> Result<Started, Refusal> {
         let limits = &self.app.options.limits;
         let start = start_of(options)?;
-        if sql.len() > limits.sql_bytes {
-            let message = format!("Invalid SQL: the text is longer than {} bytes", limits.sql_bytes);
-            return Err(Refusal { code: "INVALID_SQL", message });
-        }
         self.by_id.retain(|_, entry| !entry.subscription.has_ended());
         let slot = match self.by_id.len() < limits.subscriptions_per_connection {
             true => self.app.connections.slot(&self.identity.user),
@@ -122,7 +118,7 @@ impl Subscriptions {
         let (app, caller) = (self.app.clone(), self.identity.caller());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
-            let interest = Interest::new(query.clone(), &sql, &caller.user);
+            let interest = Interest::new(query.clone(), &sql, &caller);
             let place = interest.place();
             let register = || {
                 app.hub.subscribe(interest, subscription.clone());
@@ -157,11 +153,17 @@ impl Subscriptions {
             );
             return self.refuse(&id, &Refusal { code: "SUBSCRIPTION_FAILED", message });
         }
+        // Before a replay the client has nothing new: were it told the newest cursor now and cut off on the
+        // way, it would resume behind changes that it never got.
+        let last_seq = match options.and_then(|options| options.from) {
+            Some(from) if !replay.is_empty() => Some(from),
+            _ => last_seq,
+        };
         let mut snapshot = Snapshot::new(rows, batch_rows, last_seq);
         let Batch { rows, control } = snapshot.next();
-        self.outbox.offer(Frame::Whole(server_frame::subscription_ack(&id, &schema, control)));
+        self.outbox.offer_text(server_frame::subscription_ack(&id, &schema, control));
         if options.is_some() {
-            self.outbox.offer(Frame::Whole(server_frame::initial_data_batch(&id, &rows, control)));
+            self.outbox.offer_text(server_frame::initial_data_batch(&id, &rows, control));
         }
         for change in &replay {
             // A long replay must not be the overflow that ends its own connection.
@@ -179,7 +181,7 @@ impl Subscriptions {
     }
 
     fn refuse(&self, id: &str, refusal: &Refusal) {
-        self.outbox.offer(Frame::Whole(server_frame::error(id, refusal.code, &refusal.message)));
+        self.outbox.offer_text(server_frame::error(id, refusal.code, &refusal.message));
     }
 }
 

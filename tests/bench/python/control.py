@@ -1,11 +1,13 @@
 """The frame server: started, told what to do, and ended with the benchmark."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import urllib.request
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Workload:
     marker_id: int
 
     @classmethod
-    def prepare(cls, url: str, table: str) -> Self:
+    def prepare(cls, url: str, table: str) -> Workload:
         answer = _post(url, f"/bench/prepare?table={table}")
         return cls(
             url,
@@ -41,9 +43,7 @@ class Workload:
 
 
 def _post(url: str, path: str) -> Any:
-    with urllib.request.urlopen(
-        urllib.request.Request(url + path, method="POST"), timeout=60
-    ) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url + path, method="POST"), timeout=60) as answer:
         return json.load(answer)
 
 
@@ -51,15 +51,13 @@ class FrameServer:
     """A running frame server; it ends with its standard input, so also when the benchmark is killed."""
 
     def __init__(self, program: str) -> None:
-        self._process = subprocess.Popen(
-            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         ports = json.loads(self._process.stdout.readline())
         self.plain: str = ports["plain"]
         self.complete: str = ports["complete"]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> FrameServer:
         return self
 
     def __exit__(

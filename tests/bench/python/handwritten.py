@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import websockets
-
 from control import Workload
 from stopwatch import Stopwatch, resident_bytes
 

@@ -15,9 +15,7 @@ class Stopwatch:
         return time.perf_counter(), time.thread_time(), time.process_time()
 
     def read(self) -> dict[str, float]:
-        wall, thread, process = (
-            now - then for now, then in zip(self._now(), self._start, strict=True)
-        )
+        wall, thread, process = (now - then for now, then in zip(self._now(), self._start, strict=True))
         return {"seconds": wall, "thread_seconds": thread, "cpu_seconds": process}
 
 

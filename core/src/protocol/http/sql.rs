@@ -140,7 +140,7 @@ pub fn decode_sql_response(
         Ok(Some(results)) => Ok(results),
         // A status of success around an error.
         Ok(None) => Err(decode_error(status, body)),
-        Err(e) if e.is_eof() => Err(Error::new(
+        Err(_) if is_cut(body) => Err(Error::new(
             ErrorCode::Disconnected,
             "the answer ends too early: the connection was cut, and whether the statement was executed is not known",
         )
@@ -150,6 +150,13 @@ pub fn decode_sql_response(
             format!("the answer to the statement can not be read: {}", shortened(e)),
         )),
     }
+}
+
+/// Whether nothing is wrong with the JSON but that it ends.
+fn is_cut(body: &[u8]) -> bool {
+    // To the parser, a number that lost its last digits ("1.") is wrong and not at its end.
+    let in_number = matches!(body.last(), Some(b'.' | b'-' | b'+' | b'e' | b'E'));
+    serde_json::from_slice::<IgnoredAny>(body).is_err_and(|e| e.is_eof() || in_number)
 }
 
 /// Reads the answer; `None` when it says that it is an error.
@@ -352,8 +359,8 @@ impl<'de> Visitor<'de> for CellsSeed<'_> {
         let RowsSeed { schema, cells, depth } = self.0;
         let mut values = Vec::with_capacity(cells.len());
         for (cell, column) in cells.iter().zip(schema.all_columns()) {
-            let value = seq
-                .next_element_seed(CellSeed { cell: *cell, depth })
+            let mut value = Value::Null;
+            seq.next_element_seed(CellSeed { cell: *cell, depth, slot: &mut value })
                 .map_err(|e| de::Error::custom(format_args!("column {:?}: {e}", column.name)))?
                 .ok_or_else(|| de::Error::invalid_length(values.len(), &self))?;
             values.push(value);

@@ -26,9 +26,10 @@ struct BatchControl {
 }
 
 pub(crate) async fn events(workload: &Workload) -> Result<Value, Failure> {
-    let mut socket = connect(&workload.url).await?;
+    let mut socket = open(&workload.url).await?;
+    skip(&next_text(&mut socket).await?)?; // auth_success
     let loading = Stopwatch::start()?;
-    let batches = load(&mut socket, &workload.sql()).await?;
+    let batches = load(&mut socket, "bench-1", &workload.sql(), &mut |_| ()).await?;
     let loaded = loading.stop()?;
     let stopwatch = workload.go()?;
     for _ in 1..workload.changes {
@@ -43,31 +44,51 @@ pub(crate) async fn events(workload: &Workload) -> Result<Value, Failure> {
     Ok(merged([stopwatch.stop()?, snapshot, json!({"changes": workload.changes})]))
 }
 
-async fn connect(url: &str) -> Result<Socket, Failure> {
+async fn open(url: &str) -> Result<Socket, Failure> {
     let mut request =
         format!("{}/v1/ws?compression=none", url.replacen("http", "ws", 1)).into_client_request()?;
     request.headers_mut().insert("authorization", HeaderValue::from_static("Bearer bench-token"));
-    let (mut socket, _) = connect_async(request).await?;
-    skip(&next_text(&mut socket).await?)?; // auth_success
+    let (socket, _) = connect_async(request).await?;
     Ok(socket)
 }
 
-/// Subscribes and reads the snapshot to its end.
-async fn load(socket: &mut Socket, sql: &str) -> Result<u32, Failure> {
+/// All frames of a workload in order, as they go to a subscription with this id: greeting, acknowledgement, snapshot and
+/// changes.
+pub(crate) async fn record(workload: &Workload, id: &str) -> Result<Vec<Utf8Bytes>, Failure> {
+    let mut frames = Vec::new();
+    let mut socket = open(&workload.url).await?;
+    frames.push(next_text(&mut socket).await?);
+    load(&mut socket, id, &workload.sql(), &mut |frame| frames.push(frame)).await?;
+    workload.go()?;
+    for _ in 0..workload.changes {
+        frames.push(next_text(&mut socket).await?);
+    }
+    Ok(frames)
+}
+
+/// Subscribes and reads the snapshot to its end; returns the number of its batches.
+async fn load(
+    socket: &mut Socket,
+    id: &str,
+    sql: &str,
+    seen: &mut dyn FnMut(Utf8Bytes),
+) -> Result<u32, Failure> {
     let options = json!({"batch_size": 1000});
-    let subscription = json!({"id": "bench-1", "sql": sql, "options": options});
+    let subscription = json!({"id": id, "sql": sql, "options": options});
     send(socket, json!({"type": "subscribe", "subscription": subscription})).await?;
-    skip(&next_text(socket).await?)?; // subscription_ack
+    let acknowledgement = next_text(socket).await?;
+    skip(&acknowledgement)?;
+    seen(acknowledgement);
     let mut batches = 1;
     loop {
         let text = next_text(socket).await?;
-        let batch: Batch = serde_json::from_str(&text)?;
-        if !batch.batch_control.has_more {
+        let BatchControl { has_more, last_seq_id } = serde_json::from_str::<Batch>(&text)?.batch_control;
+        seen(text);
+        if !has_more {
             return Ok(batches);
         }
         batches += 1;
-        let last = batch.batch_control.last_seq_id;
-        send(socket, json!({"type": "next_batch", "subscription_id": "bench-1", "last_seq_id": last}))
+        send(socket, json!({"type": "next_batch", "subscription_id": id, "last_seq_id": last_seq_id}))
             .await?;
     }
 }

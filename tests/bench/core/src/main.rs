@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bench-core --server PATH --peer PATH [--only WORD] [--quick] [--output FILE]
-//! bench-core run floor TASK URL TABLE       one measurement, as one JSON line
+//! bench-core run WHO TASK URL TABLE       one measurement, as one JSON line
 //! ```
 //!
 //! The first form is the driver: it starts the frame server and measures in interleaved rounds, each measurement in a
@@ -11,7 +11,11 @@
 mod children;
 mod control;
 mod floor;
+mod gauges;
+mod latency;
 mod options;
+mod ours;
+mod replay;
 mod report;
 mod rounds;
 mod scenarios;
@@ -22,6 +26,7 @@ use std::io::Write;
 
 use control::{Failure, Workload};
 use options::Options;
+use scenarios::{FLOOR, OURS};
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,10 +37,16 @@ fn main() -> Result<(), Failure> {
     }
 }
 
+/// On the runtime that `#[tokio::main]` makes, but for the floor and the replay, which have nothing to share.
 fn measure(who: &str, task: &str, workload: &Workload) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let alone = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let usual = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match (who, task) {
-        ("floor", "events") => runtime.block_on(floor::events(workload))?,
+        (FLOOR, "events") => alone()?.block_on(floor::events(workload))?,
+        (OURS, "events") => usual()?.block_on(ours::events(workload))?,
+        (OURS, "live") => usual()?.block_on(ours::live(workload))?,
+        (OURS, "live_each") => alone()?.block_on(replay::live_each(workload))?,
+        (OURS, "latency") => usual()?.block_on(latency::run(workload))?,
         _ => return Err(format!("nothing measures {task} of {who}").into()),
     };
     println!("{result}");

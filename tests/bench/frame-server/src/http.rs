@@ -14,6 +14,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::connection::{Settings, serve};
 use crate::spec::{MARKER_ID, Spec};
+use crate::workload::SCHEMA;
 
 type Shared = State<Arc<Settings>>;
 type Parameters = Query<HashMap<String, String>>;
@@ -50,10 +51,19 @@ fn health() -> Value {
     json!({"status": "healthy", "version": "0.4.3-rc.4", "api_version": "v1", "build_date": "2026-01-01 00:00:00 UTC"})
 }
 
-/// Statements are answered, not executed.
-async fn sql(Json(_): Json<Value>) -> Json<Value> {
-    let result = json!({"row_count": 0, "message": "The frame server executes nothing", "as_user": "bench"});
-    Json(json!({"status": "success", "results": [result], "took": 0.01}))
+/// A SELECT tells the columns of the workloads, which is what clients look a primary key up with, and no rows. Other
+/// statements are answered, not executed.
+async fn sql(Json(request): Json<Value>) -> impl IntoResponse {
+    let text = request["sql"].as_str().unwrap_or_default().trim_start();
+    let selects = text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select"));
+    let result = if selects {
+        // As the server writes it: the schema first, so that a client can read the rows as they come.
+        format!(r#"{{"schema":{SCHEMA},"rows":[],"row_count":0,"as_user":"bench"}}"#)
+    } else {
+        r#"{"row_count":0,"message":"The frame server executes nothing","as_user":"bench"}"#.to_owned()
+    };
+    let body = format!(r#"{{"status":"success","results":[{result}],"took":0.01}}"#);
+    ([(header::CONTENT_TYPE, "application/json")], body)
 }
 
 fn spec_of(parameters: &HashMap<String, String>) -> Result<Spec, (StatusCode, String)> {

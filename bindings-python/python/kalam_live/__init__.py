@@ -1,0 +1,106 @@
+"""Live rows from KalamDB, kept right.
+
+::
+
+    import asyncio
+    import kalam_live
+
+    async def main():
+        async with kalam_live.connect() as client:  # an embedded server, in memory
+            await client.execute("CREATE NAMESPACE app")
+            await client.execute("CREATE TABLE app.messages (id BIGINT PRIMARY KEY, body TEXT)")
+            await client.execute("INSERT INTO app.messages VALUES ($1, $2)", [1, "hello"])
+            async for rows in client.live("SELECT * FROM app.messages"):
+                print(rows)
+
+    asyncio.run(main())
+
+:mod:`kalam_live.sync` has the same as blocking calls.
+"""
+
+import atexit
+
+from kalam_live import _native
+from kalam_live._client import Client, EmbeddedServer, Opening, Queries, connect, start_embedded
+from kalam_live._errors import (
+    ArgumentError,
+    AuthError,
+    ClosedError,
+    ConfigError,
+    DisconnectedError,
+    KalamError,
+    LaggedError,
+    NotFoundError,
+    NotSupportedError,
+    PermissionDeniedError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+    SqlError,
+    SubscriptionLimitError,
+    TimeoutError,
+    UnavailableError,
+)
+from kalam_live._live import LiveEvents, LiveRows
+from kalam_live._native import (
+    Column,
+    Event,
+    FileRef,
+    Insert,
+    QueryResult,
+    Remove,
+    Reset,
+    Row,
+    RowList,
+    Rows,
+    Subscription,
+    Update,
+)
+from kalam_live._types import Checkpoint, EventOptions, LiveOptions, OnCheckpoint, State
+
+__all__ = [
+    "ArgumentError",
+    "AuthError",
+    "Checkpoint",
+    "Client",
+    "ClosedError",
+    "Column",
+    "ConfigError",
+    "DisconnectedError",
+    "EmbeddedServer",
+    "Event",
+    "EventOptions",
+    "FileRef",
+    "Insert",
+    "KalamError",
+    "LaggedError",
+    "LiveEvents",
+    "LiveOptions",
+    "LiveRows",
+    "NotFoundError",
+    "NotSupportedError",
+    "OnCheckpoint",
+    "Opening",
+    "PermissionDeniedError",
+    "ProtocolError",
+    "Queries",
+    "QueryResult",
+    "RateLimitedError",
+    "Remove",
+    "Reset",
+    "Row",
+    "RowList",
+    "Rows",
+    "ServerError",
+    "SqlError",
+    "State",
+    "Subscription",
+    "SubscriptionLimitError",
+    "TimeoutError",
+    "UnavailableError",
+    "Update",
+    "connect",
+    "start_embedded",
+]
+
+atexit.register(_native.shutdown)

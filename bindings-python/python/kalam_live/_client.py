@@ -1,0 +1,308 @@
+"""The client for an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from kalam_live import _callbacks, _loop, _models, _native
+from kalam_live._live import LiveEvents, LiveRows
+from kalam_live._options import Connecting, open_client
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from kalam_live._native import Handle, Params, QueryResult, Row, RowList, Subscription
+    from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, State
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
+
+
+class Queries:
+    """SQL as one user: the client's own, or the one of :meth:`Client.as_user`."""
+
+    def __init__(self, native: _native.Client, user: str | None = None) -> None:
+        self._native = native
+        self._user = user
+
+    @overload
+    async def query(self, sql: str, params: Params | None = None, *, model: type[T]) -> QueryResult[T]: ...
+    @overload
+    async def query(self, sql: str, params: Params | None = None) -> QueryResult[Row]: ...
+    async def query(
+        self, sql: str, params: Params | None = None, *, model: type[Any] | None = None
+    ) -> QueryResult[Any]:
+        """The rows that ``sql`` returns, a sequence. ``params`` are the values of ``$1``, ``$2`` and so on.
+
+        With a ``model`` (a dataclass, NamedTuple, TypedDict or pydantic model) each row is one of those.
+        """
+        result = await _loop.result(self._native.query(sql, params, user=self._user))
+        return _models.apply(result, model)
+
+    @overload
+    async def query_one(self, sql: str, params: Params | None = None, *, model: type[T]) -> T | None: ...
+    @overload
+    async def query_one(self, sql: str, params: Params | None = None) -> Row | None: ...
+    async def query_one(self, sql: str, params: Params | None = None, *, model: type[Any] | None = None) -> Any:
+        """The first row, or ``None`` when there is none."""
+        result = _models.apply(await _loop.result(self._native.query(sql, params, user=self._user)), model)
+        return result[0] if result else None
+
+    async def execute(self, sql: str, params: Params | None = None) -> int:
+        """Executes ``sql`` and returns how many rows it has changed."""
+        return await _loop.result(self._native.execute(sql, params, user=self._user))
+
+
+class Client(Queries):
+    """A connection to a server: see :func:`connect`. Can be used by any number of tasks, threads and event loops."""
+
+    def __init__(self, native: _native.Client, serving: asyncio.Task[None] | None) -> None:
+        super().__init__(native)
+        self._serving = serving
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @overload
+    async def query_all(self, sql: str, params: Params | None = None, *, model: type[T]) -> RowList[T]: ...
+    @overload
+    async def query_all(self, sql: str, params: Params | None = None) -> RowList[Row]: ...
+    async def query_all(
+        self, sql: str, params: Params | None = None, *, model: type[Any] | None = None
+    ) -> RowList[Any]:
+        """All rows of a SELECT without ORDER BY and LIMIT, fetched in pages: KalamDB returns at most 1,000 at once."""
+        return _models.apply(await _loop.result(self._native.query_all(sql, params)), model)
+
+    async def batch(self, statements: Iterable[str | tuple[str, Params]]) -> int:
+        """Executes statements in one transaction: all of them, or on an error none.
+
+        Each is SQL, or a pair of SQL and parameters. Returns how many rows they have changed.
+        """
+        return await _loop.result(self._native.batch(list(statements)))
+
+    def as_user(self, user: str) -> Queries:
+        """``query``, ``query_one`` and ``execute`` as another user, where the rights of this one allow it."""
+        return Queries(self._native, user)
+
+    @overload
+    def live(
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        model: type[T],
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[LiveOptions],
+    ) -> LiveRows[T]: ...
+    @overload
+    def live(
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[LiveOptions],
+    ) -> LiveRows[Row]: ...
+    def live(
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        model: type[Any] | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[LiveOptions],
+    ) -> LiveRows[Any]:
+        """The rows of ``SELECT columns FROM namespace.table [WHERE ...]``, again whenever they have changed.
+
+        ::
+
+            async for rows in client.live("SELECT id, body FROM app.messages WHERE room = $1", ["main"]):
+                print(len(rows), rows.changes)
+
+        Args:
+            sql: Without ORDER BY and LIMIT: see ``order_by`` and ``limit``.
+            params: The values of ``$1``, ``$2`` and so on.
+            model: A dataclass, NamedTuple, TypedDict or pydantic model that each row is made.
+            on_checkpoint: Called with the place to go on from, as text, when rows are handed out.
+            options: See :class:`LiveOptions`.
+        """
+        handle = self._native.live(sql, params, model=_models.converter(model), **options)
+        return LiveRows(self, handle, on_checkpoint)
+
+    @overload
+    def live_table(
+        self, table: str, *, model: type[T], on_checkpoint: OnCheckpoint | None = None, **options: Unpack[LiveOptions]
+    ) -> LiveRows[T]: ...
+    @overload
+    def live_table(
+        self, table: str, *, on_checkpoint: OnCheckpoint | None = None, **options: Unpack[LiveOptions]
+    ) -> LiveRows[Row]: ...
+    def live_table(
+        self,
+        table: str,
+        *,
+        model: type[Any] | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[LiveOptions],
+    ) -> LiveRows[Any]:
+        """All rows and columns of a table, as :meth:`live`."""
+        handle = self._native.live(table, table=True, model=_models.converter(model), **options)
+        return LiveRows(self, handle, on_checkpoint)
+
+    def live_events(
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        on_checkpoint: OnCheckpoint | None = None,
+        **options: Unpack[EventOptions],
+    ) -> LiveEvents:
+        """What the server tells about a query, event by event, for programs that keep their own state.
+
+        ::
+
+            async for event in client.live_events("SELECT * FROM app.messages"):
+                print(event.type, event.rows)
+
+        ``options`` are those of :class:`EventOptions`. A reader that is too slow gets one ``lagged`` event in place of
+        those that were dropped; the subscription then goes on after the last one that it took.
+        """
+        return LiveEvents(self, self._native.live_events(sql, params, **options), on_checkpoint)
+
+    async def subscriptions(self) -> list[Subscription]:
+        """The open live queries, oldest first."""
+        return await _loop.result(self._native.subscriptions())
+
+    async def cancel_subscription(self, id: str) -> None:
+        """Ends a live query by its id; a loop over it ends. :class:`NotFoundError` when there is none of that id."""
+        await _loop.result(self._native.cancel_subscription(id))
+
+    @property
+    def state(self) -> State:
+        """The state of the connection."""
+        return self._native.state
+
+    async def health(self) -> dict[str, str]:
+        """What the server says about its health. KalamDB answers only to callers on its own machine."""
+        return await _loop.result(self._native.health())
+
+    async def disconnect(self) -> None:
+        """Closes the connection. Live queries stay, with their rows, and go on after :meth:`connect`."""
+        await _loop.result(self._native.disconnect())
+
+    async def connect(self) -> None:
+        """Connects again after :meth:`disconnect`."""
+        await _loop.result(self._native.connect())
+
+    def network_changed(self) -> None:
+        """Tells that the network has changed: the client tries at once instead of waiting, or tests its connection."""
+        self._native.network_changed()
+
+    async def close(self) -> None:
+        """Ends every live query, closes the connection, and stops the embedded server if there is one."""
+        await _loop.result(self._native.close())
+        if self._serving is not None and self._serving is not asyncio.current_task():
+            await asyncio.wait([self._serving])
+
+
+class Opening(Generic[C]):
+    """What is being opened: ``await`` it once, or use it with ``async with``, which closes it at the end."""
+
+    def __init__(self, opened: Coroutine[Any, Any, C]) -> None:
+        self._opening = opened
+        self._opened: C | None = None
+
+    def __await__(self) -> Generator[Any, None, C]:
+        return self._opening.__await__()
+
+    async def __aenter__(self) -> C:
+        self._opened = await self._opening
+        return self._opened
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+
+async def _client(connecting: Connecting) -> Client:
+    serving: asyncio.Task[None] | None = None
+    if connecting.callbacks:
+        serving = asyncio.create_task(_callbacks.serve(connecting.inbox, connecting.callbacks))
+    try:
+        return Client(await _loop.result(connecting.client), serving)
+    except BaseException:
+        connecting.inbox.close()
+        raise
+
+
+def _opening(open_client: Callable[P, Connecting]) -> Callable[P, Opening[Client]]:
+    @functools.wraps(open_client)
+    def connect(*args: P.args, **kwargs: P.kwargs) -> Opening[Client]:
+        return Opening(_client(open_client(*args, **kwargs)))
+
+    return connect
+
+
+connect = _opening(open_client)
+connect.__name__ = connect.__qualname__ = "connect"
+
+
+class EmbeddedServer:
+    """An embedded server that other clients connect to: see :func:`start_embedded`."""
+
+    def __init__(self, native: _native.EmbeddedServer) -> None:
+        self._native = native
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, such as ``http://127.0.0.1:2900``."""
+        return self._native.url
+
+    @property
+    def root_password(self) -> str | None:
+        """The password of ``root``; ``None`` when it was set by an earlier start on the same directory."""
+        return self._native.root_password
+
+    async def close(self) -> None:
+        """Stops the server. May be called often."""
+        await _loop.result(self._native.stop())
+
+
+def start_embedded(
+    directory: str | os.PathLike[str] | None = None, *, port: int = 0, root_password: str | None = None
+) -> Opening[EmbeddedServer]:
+    """Starts an embedded server on this machine, with its data in ``directory`` or in memory.
+
+    ::
+
+        async with kalam_live.start_embedded(root_password="secret") as server:
+            async with kalam_live.connect(server.url, user="root", password="secret") as client:
+                ...
+
+    Port 0 is a free one. Without ``root_password`` one is generated when the data is created.
+    """
+    starting = _native.start_embedded(directory=directory, port=port, root_password=root_password)
+    return Opening(_server(starting))
+
+
+async def _server(starting: Handle[_native.EmbeddedServer]) -> EmbeddedServer:
+    return EmbeddedServer(await _loop.result(starting))

@@ -1,0 +1,359 @@
+//! The client: every call gives a handle.
+
+use std::path::PathBuf;
+
+use kalam_live::{
+    BatchStatement, ConnectionState, Cursor, KalamClient, LiveRowsConfig, Result, SeqId, SubscriptionConfig,
+    SubscriptionInfo, SubscriptionOptions, SubscriptionStage,
+};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::error::raise;
+use crate::handle::{Handle, Source};
+use crate::inbox::Inbox;
+use crate::operation::start;
+use crate::options::Options;
+use crate::process::ProcessBound;
+use crate::result::PyQueryResult;
+use crate::rows::PyRowList;
+use crate::server::Server;
+use crate::stream;
+use crate::value::parameters;
+
+/// A client, with the server that was started for it if there is one.
+#[pyclass(frozen, weakref, module = "kalam_live._native")]
+pub(crate) struct Client(ProcessBound<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    client: KalamClient,
+    inbox: Inbox,
+    server: Option<Server>,
+}
+
+/// Where to connect to.
+#[derive(FromPyObject)]
+pub(crate) enum Target {
+    /// Servers.
+    Urls(Vec<String>),
+    /// One that is started in this process: its directory (`None`: in memory) and the password to set for `root`.
+    Embedded(Option<PathBuf>, Option<String>),
+}
+
+/// Connects, with `options` as [`Options`] has them. Gives a [`Client`]. The second handle gives what the user's code is
+/// wanted for, lists of `(what, argument)`, from now on.
+#[pyfunction]
+pub(crate) fn connect(target: Target, options: Options) -> PyResult<(Handle, Handle)> {
+    let inbox = Inbox::default();
+    let client = start(open(target, options, inbox.clone()), |py, inner| {
+        Ok(Py::new(py, Client(ProcessBound::new(inner)))?.into_any())
+    })?;
+    Ok((client, Handle::new(inbox)))
+}
+
+async fn open(target: Target, mut options: Options, inbox: Inbox) -> Result<Inner> {
+    let (urls, server) = match target {
+        Target::Urls(urls) => (urls, None),
+        Target::Embedded(directory, root_password) => {
+            let server = Server::start(directory, root_password, 0).await?;
+            if !options.has_credentials() {
+                options.user = Some("root".to_owned());
+                options.password = server.root_password().map(str::to_owned);
+            }
+            (vec![server.url().to_owned()], Some(server))
+        }
+    };
+    let client = options.build(urls, &inbox)?;
+    client.connect().await?;
+    Ok(Inner { client, inbox, server })
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.here() {
+            inner.inbox.close();
+        }
+    }
+}
+
+impl Client {
+    fn inner(&self) -> PyResult<&Inner> {
+        self.0.get().map_err(raise)
+    }
+
+    fn client(&self) -> PyResult<KalamClient> {
+        Ok(self.inner()?.client.clone())
+    }
+}
+
+#[pymethods]
+impl Client {
+    /// Gives a `QueryResult`; as `user`, where the rights of this client allow it.
+    #[pyo3(signature = (sql, params=None, *, user=None))]
+    fn query(
+        &self,
+        sql: String,
+        params: Option<&Bound<'_, PyAny>>,
+        user: Option<String>,
+    ) -> PyResult<Handle> {
+        let (client, params) = (self.client()?, parameters(params)?);
+        let query = async move {
+            match user {
+                None => client.query(&sql, &params).await,
+                Some(user) => client.as_user(user).query(&sql, &params).await,
+            }
+        };
+        start(query, PyQueryResult::make)
+    }
+
+    /// Gives a `RowList` with all rows, past the server's cap.
+    #[pyo3(signature = (sql, params=None))]
+    fn query_all(&self, sql: String, params: Option<&Bound<'_, PyAny>>) -> PyResult<Handle> {
+        let (client, params) = (self.client()?, parameters(params)?);
+        start(async move { client.query_all(&sql, &params).await }, PyRowList::make)
+    }
+
+    /// Gives the number of rows changed.
+    #[pyo3(signature = (sql, params=None, *, user=None))]
+    fn execute(
+        &self,
+        sql: String,
+        params: Option<&Bound<'_, PyAny>>,
+        user: Option<String>,
+    ) -> PyResult<Handle> {
+        let (client, params) = (self.client()?, parameters(params)?);
+        let execute = async move {
+            match user {
+                None => client.execute(&sql, &params).await,
+                Some(user) => client.as_user(user).execute(&sql, &params).await,
+            }
+        };
+        start(execute, number)
+    }
+
+    /// Gives the number of rows changed. Each statement is SQL, or SQL with its parameters.
+    fn batch(&self, statements: Vec<BatchItem<'_>>) -> PyResult<Handle> {
+        let client = self.client()?;
+        let statements = statements.into_iter().map(BatchItem::statement).collect::<PyResult<Vec<_>>>()?;
+        start(async move { client.batch(statements).await }, number)
+    }
+
+    /// Opens live rows, of a query or with `table` of the table that `sql` names: gives `Rows`. `model` is called with each row and makes what the caller sees.
+    #[pyo3(signature = (
+        sql, params=None, *, table=false, model=None, id=None, last_rows=None, batch_size=None, from_=None,
+        limit=None, key_columns=None, order_by=None, partial=false,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python's `live`")]
+    fn live(
+        &self,
+        py: Python<'_>,
+        sql: String,
+        params: Option<&Bound<'_, PyAny>>,
+        table: bool,
+        model: Option<Py<PyAny>>,
+        id: Option<String>,
+        last_rows: Option<u32>,
+        batch_size: Option<u32>,
+        from_: Option<Checkpoint>,
+        limit: Option<usize>,
+        key_columns: Option<Vec<String>>,
+        order_by: Option<String>,
+        partial: bool,
+    ) -> PyResult<Handle> {
+        let client = self.client()?;
+        let config =
+            if table { SubscriptionConfig::table(&sql).map_err(raise)? } else { query(sql, params)? };
+        let config = begin(config, id, last_rows, batch_size, from_)?;
+        let rows = LiveRowsConfig { limit, key_columns, order_by, partial };
+        stream::live(py, async move { client.live_with_config(config, rows).await }, model)
+    }
+
+    /// Opens a stream of events: gives lists of `Event`.
+    #[pyo3(signature = (
+        sql, params=None, *, id=None, last_rows=None, batch_size=None, from_=None, initial_data=true,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python's `live_events`")]
+    fn live_events(
+        &self,
+        sql: String,
+        params: Option<&Bound<'_, PyAny>>,
+        id: Option<String>,
+        last_rows: Option<u32>,
+        batch_size: Option<u32>,
+        from_: Option<Checkpoint>,
+        initial_data: bool,
+    ) -> PyResult<Handle> {
+        let client = self.client()?;
+        let mut config = begin(query(sql, params)?, id, last_rows, batch_size, from_)?;
+        if !initial_data {
+            config = config.without_initial_data();
+        }
+        stream::events(async move { client.live_events_with_config(config).await })
+    }
+
+    /// Gives a list of `(id, sql, stage, last_seq_id)`.
+    fn subscriptions(&self) -> PyResult<Handle> {
+        let client = self.client()?;
+        start(async move { Ok(client.subscriptions().await) }, |py, subscriptions| {
+            let list = subscriptions.iter().map(|s| Bound::new(py, PySubscription::new(s)));
+            Ok(PyList::new(py, list.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind())
+        })
+    }
+
+    /// Ends a subscription. Gives nothing.
+    fn cancel_subscription(&self, id: String) -> PyResult<Handle> {
+        let client = self.client()?;
+        start(async move { client.cancel_subscription(&id).await }, nothing)
+    }
+
+    /// Connects again. Gives nothing.
+    fn connect(&self) -> PyResult<Handle> {
+        let client = self.client()?;
+        start(async move { client.connect().await }, nothing)
+    }
+
+    /// Disconnects; subscriptions stay and go on with the next connection. Gives nothing.
+    fn disconnect(&self) -> PyResult<Handle> {
+        let client = self.client()?;
+        start(async move { Ok(client.disconnect().await) }, nothing)
+    }
+
+    /// Gives a dict of what the server says about its health.
+    fn health(&self) -> PyResult<Handle> {
+        let client = self.client()?;
+        start(async move { client.health().await }, |py, health| {
+            let dict = PyDict::new(py);
+            dict.set_item("status", health.status)?;
+            dict.set_item("version", health.version)?;
+            dict.set_item("api_version", health.api_version)?;
+            dict.set_item("build_date", health.build_date)?;
+            Ok(dict.into_any().unbind())
+        })
+    }
+
+    /// Closes the client, and stops the server that was started for it. Gives nothing.
+    fn close(&self) -> PyResult<Handle> {
+        let inner = self.inner()?.clone();
+        inner.inbox.close();
+        let close = async move {
+            inner.client.close().await;
+            if let Some(server) = inner.server {
+                server.stop().await;
+            }
+            Ok(())
+        };
+        start(close, nothing)
+    }
+
+    /// Tells the client that the network has changed: it tries at once.
+    fn network_changed(&self) -> PyResult<()> {
+        self.inner()?.client.network_changed();
+        Ok(())
+    }
+
+    /// `idle`, `connecting`, `connected`, `reconnecting` or `closed`.
+    #[getter]
+    fn state(&self) -> PyResult<&'static str> {
+        Ok(match self.inner()?.client.state() {
+            ConnectionState::Idle => "idle",
+            ConnectionState::Connecting { .. } => "connecting",
+            ConnectionState::Connected => "connected",
+            ConnectionState::Reconnecting { .. } => "reconnecting",
+            _ => "closed",
+        })
+    }
+}
+
+fn nothing(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
+    Ok(py.None())
+}
+
+fn number(py: Python<'_>, number: u64) -> PyResult<Py<PyAny>> {
+    Ok(number.into_pyobject(py)?.into_any().unbind())
+}
+
+/// SQL, or a pair of SQL and parameters.
+#[derive(FromPyObject)]
+enum BatchItem<'py> {
+    Sql(String),
+    WithParams(String, Bound<'py, PyAny>),
+}
+
+impl BatchItem<'_> {
+    fn statement(self) -> PyResult<BatchStatement> {
+        Ok(match self {
+            Self::Sql(sql) => sql.into(),
+            Self::WithParams(sql, params) => (sql, parameters(Some(&params))?).into(),
+        })
+    }
+}
+
+/// Where to go on: a number of rows' `last_seq_id`, or the text of a checkpoint.
+#[derive(FromPyObject)]
+enum Checkpoint {
+    Number(i64),
+    Text(String),
+}
+
+fn query(sql: String, params: Option<&Bound<'_, PyAny>>) -> PyResult<SubscriptionConfig> {
+    Ok(SubscriptionConfig::unnamed(sql).with_params(parameters(params)?))
+}
+
+fn begin(
+    mut config: SubscriptionConfig,
+    id: Option<String>,
+    last_rows: Option<u32>,
+    batch_size: Option<u32>,
+    from: Option<Checkpoint>,
+) -> PyResult<SubscriptionConfig> {
+    config.id = id;
+    let mut options = SubscriptionOptions::new();
+    if let Some(rows) = last_rows {
+        options = options.with_last_rows(rows);
+    }
+    if let Some(rows) = batch_size {
+        options = options.with_batch_size(rows);
+    }
+    options = match from {
+        None => options,
+        Some(Checkpoint::Number(seq)) => options.with_from(SeqId::from(seq)),
+        Some(Checkpoint::Text(text)) => options.with_from(text.parse::<Cursor>().map_err(raise)?),
+    };
+    Ok(config.with_options(options))
+}
+
+/// An open subscription.
+#[pyclass(frozen, get_all, name = "Subscription", module = "kalam_live")]
+pub(crate) struct PySubscription {
+    id: String,
+    /// The SQL as the server gets it: parameters bound, key columns added.
+    query: String,
+    /// `waiting`, `subscribing`, `loading` or `ready`.
+    stage: &'static str,
+    /// The newest write received.
+    last_seq_id: Option<i64>,
+}
+
+impl PySubscription {
+    fn new(info: &SubscriptionInfo) -> Self {
+        Self {
+            id: info.id.to_string(),
+            query: info.query.clone(),
+            stage: match info.stage {
+                SubscriptionStage::Waiting => "waiting",
+                SubscriptionStage::Subscribing => "subscribing",
+                SubscriptionStage::Loading => "loading",
+                SubscriptionStage::Ready => "ready",
+            },
+            last_seq_id: info.last_seq_id.map(|seq| seq.get()),
+        }
+    }
+}
+
+#[pymethods]
+impl PySubscription {
+    fn __repr__(&self) -> String {
+        format!("Subscription(id={:?}, query={:?}, stage={:?})", self.id, self.query, self.stage)
+    }
+}

@@ -1,0 +1,89 @@
+//! The native half of the Python package `kalam_live`. The other half, `python/kalam_live`, holds everything that
+//! Python says better: the event loop's side of waiting, `async` and `with`, argument lists, models.
+//!
+//! Rules that every module keeps:
+//! - a background thread never attaches to the interpreter, and owns no Python object
+//! - what waits is a [`handle::Handle`]: ready, take, close
+//! - what has threads behind it is [`process::ProcessBound`]
+
+#![deny(unsafe_code)]
+
+mod cache;
+mod change;
+mod client;
+mod column;
+mod error;
+mod event;
+mod handle;
+mod html;
+mod inbox;
+mod logs;
+mod mailbox;
+mod names;
+mod operation;
+mod options;
+mod process;
+mod result;
+mod row;
+mod rows;
+mod server;
+mod stream;
+mod value;
+mod wake;
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+/// Stops everything that runs in the background, when the interpreter exits. At most about a second.
+#[pyfunction]
+fn shutdown(py: Python<'_>) {
+    py.detach(|| {
+        kalam_live::runtime::stop_shared(Duration::from_millis(500));
+        server::stop_all();
+    });
+}
+
+#[pymodule(gil_used = false)]
+mod _native {
+    use pyo3::prelude::*;
+    use pyo3::types::{PyMapping, PySequence};
+
+    #[pymodule_export]
+    use crate::change::{PyInsert, PyRemove, PyReset, PyUpdate};
+    #[pymodule_export]
+    use crate::client::{Client, PySubscription, connect};
+    #[pymodule_export]
+    use crate::column::PyColumn;
+    #[pymodule_export]
+    use crate::error::error_codes;
+    #[pymodule_export]
+    use crate::event::PyEvent;
+    #[pymodule_export]
+    use crate::handle::Handle;
+    #[pymodule_export]
+    use crate::inbox::TokenRequest;
+    #[pymodule_export]
+    use crate::logs::log;
+    #[pymodule_export]
+    use crate::result::PyQueryResult;
+    #[pymodule_export]
+    use crate::row::PyRow;
+    #[pymodule_export]
+    use crate::rows::{PyRowList, PyRows};
+    #[pymodule_export]
+    use crate::server::{PyServer, start_embedded};
+    #[pymodule_export]
+    use crate::shutdown;
+    #[pymodule_export]
+    use crate::value::PyFileRef;
+    #[pymodule_export]
+    use crate::wake::Wakeups;
+
+    /// Lets `isinstance` and `match` take rows for mappings, and lists of them for sequences.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        PyMapping::register::<PyRow>(module.py())?;
+        PySequence::register::<PyRowList>(module.py())
+    }
+}

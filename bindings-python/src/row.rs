@@ -1,0 +1,196 @@
+//! A row in Python: a mapping whose cells are converted when they are read.
+
+use std::sync::Arc;
+
+use kalam_live::Row;
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyInt, PyIterator, PyList, PyMapping, PyString, PyTuple};
+
+use crate::html;
+use crate::names::Names;
+use crate::value::to_python;
+
+/// One immutable row. Cells are read by name (`row["body"]`, `row.body`) or position (`row[0]`).
+#[pyclass(frozen, mapping, weakref, name = "Row", module = "kalam_live")]
+pub(crate) struct PyRow {
+    row: Row,
+    names: Arc<Names>,
+}
+
+impl PyRow {
+    pub(crate) fn new(row: Row, names: Arc<Names>) -> Self {
+        Self { row, names }
+    }
+
+    pub(crate) fn names<'py>(&self, py: Python<'py>) -> &Bound<'py, PyTuple> {
+        self.names.keys(py)
+    }
+
+    /// A row as a dict, without its object; `names` holds the names from one row to the next.
+    pub(crate) fn dict<'py>(
+        py: Python<'py>,
+        row: &Row,
+        names: &mut Option<Arc<Names>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let known = match names.take() {
+            Some(known) if known.are_of(row.schema()) => known,
+            _ => Names::new(py, row.schema())?,
+        };
+        let dict = PyDict::new(py);
+        for (name, value) in known.keys(py).iter().zip(row.values()) {
+            dict.set_item(name, to_python(py, value)?)?;
+        }
+        *names = Some(known);
+        Ok(dict)
+    }
+
+    fn cell<'py>(&self, py: Python<'py>, position: usize) -> PyResult<Bound<'py, PyAny>> {
+        to_python(py, &self.row.values()[position])
+    }
+
+    fn position(&self, key: &Bound<'_, PyAny>) -> PyResult<usize> {
+        if let Ok(name) = key.cast::<PyString>() {
+            return self.names.position(name).ok_or_else(|| self.no_such_column(name));
+        }
+        if key.is_instance_of::<PyInt>() {
+            let len = self.row.values().len();
+            let index: isize = key.extract()?;
+            let from_start = if index < 0 { index.checked_add_unsigned(len) } else { Some(index) };
+            return from_start
+                .and_then(|i| usize::try_from(i).ok())
+                .filter(|i| *i < len)
+                .ok_or_else(|| PyIndexError::new_err(format!("column {index} of a row with {len} columns")));
+        }
+        Err(PyTypeError::new_err(format!(
+            "a row is indexed by column name or position, not by {}",
+            key.get_type().name()?
+        )))
+    }
+
+    fn no_such_column(&self, name: &Bound<'_, PyString>) -> PyErr {
+        let columns: Vec<&str> = self.row.iter().map(|(column, _)| column).collect();
+        PyKeyError::new_err(format!("no column {name:?}; the row has {}", columns.join(", ")))
+    }
+
+    fn cells<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> impl Iterator<Item = PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+        let keys = self.names.keys(py).clone();
+        (0..self.row.values().len()).map(move |i| Ok((keys.get_item(i)?, self.cell(py, i)?)))
+    }
+}
+
+#[pymethods]
+impl PyRow {
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.cell(py, self.position(key)?)
+    }
+
+    fn __getattribute__<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static GENERIC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        if let Some(position) = slf.get().names.attribute(name) {
+            return slf.get().cell(py, position);
+        }
+        let generic = GENERIC.get_or_try_init(py, || {
+            PyResult::Ok(py.get_type::<PyAny>().getattr("__getattribute__")?.unbind())
+        })?;
+        generic.bind(py).call1((slf, name)).or_else(|error| {
+            // A name that `getattr` was given at run time need not be interned.
+            match slf.get().names.position(name) {
+                Some(position) => slf.get().cell(py, position),
+                None => Err(error),
+            }
+        })
+    }
+
+    fn __len__(&self) -> usize {
+        self.row.values().len()
+    }
+
+    fn __contains__(&self, key: &Bound<'_, PyAny>) -> bool {
+        key.cast::<PyString>().is_ok_and(|name| self.names.position(name).is_some())
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.names.keys(py).try_iter()
+    }
+
+    fn __eq__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(other) = other.cast::<Self>() {
+            let equal = self.row == other.get().row;
+            return Ok(equal.into_pyobject(py)?.to_owned().into_any());
+        }
+        if other.cast::<PyMapping>().is_ok() {
+            return self.asdict(py)?.rich_compare(other, pyo3::basic::CompareOp::Eq);
+        }
+        Ok(py.NotImplemented().into_bound(py))
+    }
+
+    fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let names = py.get_type::<PyAny>().call_method1("__dir__", (slf,))?.cast_into::<PyList>()?;
+        slf.get().names.keys(py).iter().try_for_each(|name| names.append(name))?;
+        Ok(names)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let cells = self
+            .cells(py)
+            .map(|cell| cell.and_then(|(name, value)| Ok(format!("{name}={}", value.repr()?))))
+            .collect::<PyResult<Vec<_>>>()?;
+        Ok(format!("Row({})", cells.join(", ")))
+    }
+
+    fn _repr_html_(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let names = slf.get().names.keys(slf.py());
+        html::table(names, &[slf.clone().into_any()], None)
+    }
+
+    /// The names of the columns.
+    fn keys<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> {
+        self.names.keys(py).clone()
+    }
+
+    /// The cells, in the order of the columns.
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let values = (0..self.row.values().len()).map(|i| self.cell(py, i)).collect::<PyResult<Vec<_>>>()?;
+        PyTuple::new(py, values)
+    }
+
+    /// Column names with their cells.
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.cells(py).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// The cell of a column, or `default` when there is no such column. SQL NULL is `None`.
+    #[pyo3(signature = (key, default=None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyString>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self.names.position(key) {
+            Some(position) => self.cell(py, position),
+            None => Ok(default.unwrap_or_else(|| py.None().into_bound(py))),
+        }
+    }
+
+    /// The row as a new dict.
+    fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        Self::dict(py, &self.row, &mut Some(self.names.clone()))
+    }
+
+    /// The write that this content came with, where the server told it; grows with every write. Not part of equality.
+    #[getter]
+    fn version(&self) -> Option<i64> {
+        self.row.version().map(|version| version.get())
+    }
+}

@@ -1,0 +1,492 @@
+//! A request: its statements in order, with transactions.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use serde_json::Value as Json;
+
+use super::{Values, ddl, query, write};
+use crate::engine::{
+    Caller, Cell, Column, Inner, RowChange, SqlError, SqlRequest, StatementResult,
+    accounts::{self, require_admin},
+    catalog::{Access, Catalog, DEFAULT_NAMESPACE, Table},
+    error::SqlResult,
+    plans::{Plan, PlanKey},
+    sql::{
+        dml,
+        expr::ParamKind,
+        select::{self, Context, QueryPlan, Source},
+        split,
+        statement::{self, Statement, UserChange},
+    },
+    storage::{Writer, meta, sql_error},
+    system::{self, SystemTable},
+    time,
+};
+
+pub(crate) struct Batch<'a> {
+    engine: &'a Inner,
+    caller: Caller,
+    namespace: String,
+    params: &'a [Json],
+    kinds: Vec<ParamKind>,
+    transaction: Option<Transaction<'a>>,
+}
+
+/// Holds the commit lock until it ends.
+struct Transaction<'a> {
+    writer: MutexGuard<'a, Writer>,
+    id: String,
+    changes: Vec<RowChange>,
+}
+
+/// Rolls back what was neither committed nor rolled back, also when a panic unwinds.
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        self.writer.rollback();
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn run(
+        engine: &'a Inner,
+        caller: &Caller,
+        request: &'a SqlRequest,
+    ) -> SqlResult<Vec<StatementResult>> {
+        let kinds = request.params.iter().enumerate().map(|(at, value)| ParamKind::of(at + 1, value));
+        let mut batch = Self {
+            engine,
+            caller: caller.clone(),
+            namespace: request.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
+            params: &request.params,
+            kinds: kinds.collect::<SqlResult<_>>()?,
+            transaction: None,
+        };
+        let key = PlanKey::new(&request.sql, &batch.namespace, &batch.kinds);
+        if let Some(key) = &key
+            && let Some(plan) = engine.plans.get(key, engine.catalog().version)
+        {
+            return batch
+                .planned(&plan, None)
+                .map(|r| vec![r])
+                .map_err(|e| e.at_statement(1, request.sql.trim()));
+        }
+        let pieces = split::split(&request.sql, &engine.limits)?;
+        if pieces.len() > 1 && !request.params.is_empty() {
+            let message = "Parameters not supported with multi-statement batches";
+            return Err(SqlError::new("PARAMS_WITH_BATCH", 400, message));
+        }
+        // All are parsed before the first one runs (recorded in wire/sql_surface.jsonl).
+        let statements = pieces.iter().map(statement::parse).collect::<SqlResult<Vec<_>>>()?;
+        let key = key.filter(|_| statements.len() == 1);
+        let mut results = Vec::with_capacity(statements.len());
+        for (at, (piece, statement)) in pieces.iter().zip(&statements).enumerate() {
+            results.push(
+                batch.statement(statement, key.as_ref()).map_err(|e| e.at_statement(at + 1, &piece.text))?,
+            );
+        }
+        match batch.transaction.take() {
+            None => Ok(results),
+            Some(open) => {
+                drop(open);
+                let error = SqlError::execution(
+                    "the batch ended inside a transaction, which was rolled back: add COMMIT",
+                );
+                Err(error.at_statement(pieces.len(), pieces.last().map_or("", |p| &p.text)))
+            }
+        }
+    }
+
+    fn statement(&mut self, statement: &Statement, key: Option<&PlanKey>) -> SqlResult<StatementResult> {
+        match statement {
+            Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+                let (plan, version) = self.plan(statement)?;
+                if let Some(key) = key {
+                    self.engine.plans.put(key, version, &plan);
+                }
+                self.planned(&plan, Some(statement))
+            }
+            Statement::Begin => self.begin(),
+            Statement::Commit => self.commit(),
+            Statement::Rollback => self.rollback(),
+            Statement::Use { namespace } => {
+                if !self.engine.catalog().namespaces.contains_key(&**namespace) {
+                    return Err(SqlError::execution(format!("Not found: Namespace '{namespace}' not found")));
+                }
+                self.namespace.clone_from(namespace);
+                Ok(self.message(0, format!("Namespace switched to '{namespace}'")))
+            }
+            Statement::CreateNamespace { .. } | Statement::DropNamespace { .. } => {
+                require_admin(&self.caller, "namespace operations")?;
+                self.ddl(statement)
+            }
+            Statement::CreateTable { .. } | Statement::DropTable { .. } | Statement::AlterTable { .. } => {
+                require_admin(&self.caller, "table operations")?;
+                self.ddl(statement)
+            }
+            Statement::CreateUser { .. } | Statement::AlterUser { .. } | Statement::DropUser { .. } => {
+                require_admin(&self.caller, "user management")?;
+                self.users(statement)
+            }
+            Statement::ShowTables { namespace } => self.show(SystemTable::Tables, namespace.as_deref()),
+            Statement::ShowNamespaces => self.show(SystemTable::Namespaces, None),
+            Statement::Describe { name } => self.describe(name),
+            Statement::ExecuteAs { user, statement } => self.execute_as(user, statement),
+        }
+    }
+
+    fn message(&self, row_count: u64, message: String) -> StatementResult {
+        StatementResult {
+            columns: None,
+            rows: Vec::new(),
+            row_count,
+            message: Some(message),
+            as_user: self.caller.user.clone(),
+        }
+    }
+
+    fn rows(&self, columns: Arc<[Column]>, rows: Vec<Vec<Cell>>) -> StatementResult {
+        let row_count = rows.len() as u64;
+        StatementResult {
+            columns: Some(columns),
+            rows,
+            row_count,
+            message: None,
+            as_user: self.caller.user.clone(),
+        }
+    }
+
+    // Plans
+
+    fn plan(&self, statement: &Statement) -> SqlResult<(Arc<Plan>, u64)> {
+        let catalog = self.engine.catalog();
+        let plan = self.plan_with(&catalog, statement)?;
+        Ok((Arc::new(plan), catalog.version))
+    }
+
+    fn plan_with(&self, catalog: &Catalog, statement: &Statement) -> SqlResult<Plan> {
+        let context = Context { catalog, namespace: &self.namespace, params: &self.kinds };
+        Ok(match statement {
+            Statement::Query(query) => Plan::Query(select::plan(&context, query)?),
+            Statement::Insert(insert) => Plan::Insert(dml::insert(&context, insert)?),
+            Statement::Update(update) => Plan::Update(dml::update(&context, update)?),
+            Statement::Delete(delete) => Plan::Delete(dml::delete(&context, delete)?),
+            _ => return Err(SqlError::internal("only queries and writes are planned")),
+        })
+    }
+
+    /// Runs a plan. `statement` is at hand unless the plan came from the cache; then its text is parsed again, should
+    /// the catalog have moved on in between.
+    fn planned(&mut self, plan: &Arc<Plan>, statement: Option<&Statement>) -> SqlResult<StatementResult> {
+        let values_now = time::now_micros();
+        match &**plan {
+            Plan::Query(query) => {
+                check_read(&query.source, &self.caller)?;
+                let before = self.engine.catalog().version;
+                match self.query(query, values_now) {
+                    // The table went or changed while we read it: say so in the terms of the new catalog.
+                    Err(error) if self.engine.catalog().version != before => match statement {
+                        Some(statement) => {
+                            let (plan, _) = self.plan(statement)?;
+                            match &*plan {
+                                Plan::Query(query) => self.query(query, values_now),
+                                _ => Err(error),
+                            }
+                        }
+                        None => Err(error),
+                    },
+                    done => done,
+                }
+            }
+            write => {
+                check_write(write, &self.caller)?;
+                self.write(plan, statement, values_now)
+            }
+        }
+    }
+
+    fn query(&self, query: &QueryPlan, now: i64) -> SqlResult<StatementResult> {
+        let values = Values { caller: &self.caller, params: self.params, now };
+        let limits = &self.engine.limits;
+        let rows = match (&query.source, &self.transaction) {
+            (Source::Table(_), Some(open)) => query::run(&open.writer.db, query, &values, limits)?,
+            (Source::Table(_), None) => {
+                self.engine.storage.read(|db| query::run(db, query, &values, limits))?
+            }
+            (Source::Nothing, _) => query::run(&self.engine.scratch.lock(), query, &values, limits)?,
+            (Source::System(table), _) => {
+                let contents = self.system_rows(*table);
+                let scratch = self.engine.scratch.lock();
+                table.load(&scratch, &contents)?;
+                query::run(&scratch, query, &values, limits)?
+            }
+        };
+        Ok(self.rows(Arc::clone(&query.columns), rows))
+    }
+
+    fn system_rows(&self, table: SystemTable) -> Vec<Vec<Cell>> {
+        table.rows(&self.engine.catalog(), &self.engine.accounts.read().list())
+    }
+
+    // Writes
+
+    fn write(
+        &mut self,
+        plan: &Arc<Plan>,
+        statement: Option<&Statement>,
+        now: i64,
+    ) -> SqlResult<StatementResult> {
+        let engine = self.engine;
+        let caller = self.caller.clone();
+        let values = Values { caller: &caller, params: self.params, now };
+        if let Some(open) = &mut self.transaction {
+            // No DDL can come between while we hold the commit lock; but it may have come before we took it.
+            let (verb, count) = run_write(engine, &mut open.writer, plan, &values, &mut open.changes)?;
+            return Ok(self.message(count, format!("{verb} {count} row(s)")));
+        }
+        let mut writer = engine.storage.write();
+        let plan = match current(engine, plan) {
+            true => Arc::clone(plan),
+            false => match statement {
+                Some(statement) => Arc::new(self.plan_with(&engine.catalog(), statement)?),
+                None => {
+                    return Err(SqlError::execution(
+                        "Execution error: the table was changed meanwhile: try again",
+                    ));
+                }
+            },
+        };
+        let mut changes = Vec::new();
+        writer.begin()?;
+        let done = run_write(engine, &mut writer, &plan, &values, &mut changes);
+        let done = done.and_then(|done| writer.commit().map(|()| done));
+        match done {
+            Ok((verb, count)) => {
+                engine.tell(&changes);
+                drop(writer);
+                Ok(self.message(count, format!("{verb} {count} row(s)")))
+            }
+            Err(error) => {
+                writer.rollback();
+                Err(error)
+            }
+        }
+    }
+
+    // Transactions
+
+    fn begin(&mut self) -> SqlResult<StatementResult> {
+        if self.transaction.is_some() {
+            return Err(SqlError::execution("Invalid operation: a transaction is already open"));
+        }
+        let writer = self.engine.storage.write();
+        writer.begin()?;
+        let id = uuid::Uuid::now_v7().to_string();
+        let result = self.message(0, format!("Transaction started ({id})"));
+        self.transaction = Some(Transaction { writer, id, changes: Vec::new() });
+        Ok(result)
+    }
+
+    fn commit(&mut self) -> SqlResult<StatementResult> {
+        let mut open = self.open_transaction()?;
+        open.writer.commit()?;
+        self.engine.tell(&open.changes);
+        Ok(self.message(0, format!("Transaction committed ({})", open.id)))
+    }
+
+    fn rollback(&mut self) -> SqlResult<StatementResult> {
+        let open = self.open_transaction()?;
+        Ok(self.message(0, format!("Transaction rolled back ({})", open.id)))
+    }
+
+    fn open_transaction(&mut self) -> SqlResult<Transaction<'a>> {
+        self.transaction
+            .take()
+            .ok_or_else(|| SqlError::execution("Invalid operation: no transaction is open"))
+    }
+
+    fn outside_transaction(&self, what: &str) -> SqlResult<()> {
+        match self.transaction {
+            None => Ok(()),
+            Some(_) => Err(SqlError::unsupported(format_args!("{what} inside a transaction"))),
+        }
+    }
+
+    // DDL and users
+
+    fn ddl(&mut self, statement: &Statement) -> SqlResult<StatementResult> {
+        self.outside_transaction("DDL")?;
+        let mut writer = self.engine.storage.write();
+        let before = self.engine.catalog();
+        writer.begin()?;
+        let outcome = match ddl::apply(&writer, &before, statement, &self.namespace) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                writer.rollback();
+                return Err(error);
+            }
+        };
+        writer.commit()?;
+        if let Some(catalog) = outcome.catalog {
+            *self.engine.catalog.write() = Arc::new(catalog);
+        }
+        for changed in outcome.changed {
+            self.engine.tell_changed(changed.table, changed.dropped);
+        }
+        Ok(self.message(0, outcome.message))
+    }
+
+    fn users(&mut self, statement: &Statement) -> SqlResult<StatementResult> {
+        self.outside_transaction("user management")?;
+        // Hashing is slow: before the lock.
+        let hash = match statement {
+            Statement::CreateUser { user, password, email, .. } => {
+                accounts::check_new_user(user, password, email.as_deref())?;
+                Some(accounts::hash(password).map_err(SqlError::internal)?)
+            }
+            Statement::AlterUser { change: UserChange::Password(password), .. } => {
+                accounts::check_new_password(password)?;
+                Some(accounts::hash(password).map_err(SqlError::internal)?)
+            }
+            Statement::AlterUser { change: UserChange::Email(email), .. } => {
+                accounts::check_email(email.as_deref())?;
+                None
+            }
+            _ => None,
+        };
+        let mut writer = self.engine.storage.write();
+        let mut known = self.engine.accounts.write();
+        let (account, message) = match statement {
+            Statement::CreateUser { user, role, email, .. } => {
+                let hash = hash.unwrap_or_default();
+                (
+                    known.created(&self.caller, user, hash, *role, email.clone())?,
+                    format!("User '{user}' created"),
+                )
+            }
+            Statement::AlterUser { user, change } => {
+                (known.altered(&self.caller, user, change, hash)?, format!("User '{user}' updated"))
+            }
+            Statement::DropUser { user, if_exists: true } if known.get(user).is_none() => {
+                return Ok(self.message(0, format!("User '{user}' does not exist (skipped)")));
+            }
+            Statement::DropUser { user, .. } => {
+                (known.dropped(&self.caller, user)?, format!("User '{user}' dropped (soft delete)"))
+            }
+            _ => return Err(SqlError::internal("not a statement about users")),
+        };
+        writer.begin()?;
+        if let Err(error) = meta::store_user(&writer.db.connection, &account) {
+            writer.rollback();
+            return Err(sql_error(error));
+        }
+        writer.commit()?;
+        known.put(account);
+        Ok(self.message(0, message))
+    }
+
+    // The rest
+
+    fn show(&self, table: SystemTable, namespace: Option<&str>) -> SqlResult<StatementResult> {
+        system::check_role(table, self.caller.role)?;
+        let mut rows = self.system_rows(table);
+        if let Some(namespace) = namespace {
+            // Third column of system.tables.
+            rows.retain(|row| matches!(&row[2], Cell::Text(name) if **name == *namespace));
+        }
+        Ok(self.rows(table.columns(), rows))
+    }
+
+    fn describe(&self, name: &sqlparser::ast::ObjectName) -> SqlResult<StatementResult> {
+        let catalog = self.engine.catalog();
+        let context = Context { catalog: &catalog, namespace: &self.namespace, params: &[] };
+        let table = context.user_table(name)?;
+        check_table(&table, &self.caller, false)?;
+        Ok(self.rows(system::describe_columns(), system::describe(&table)))
+    }
+
+    /// Recorded in `wire/tables.jsonl`.
+    fn execute_as(&mut self, user: &str, statement: &Statement) -> SqlResult<StatementResult> {
+        let target = self.engine.accounts.read().get(user).map(accounts::info);
+        let actor = self.caller.clone();
+        let allowed = match &target {
+            Some(target) => *target.id == *actor.user || target.role < actor.role,
+            // Not to tell which names exist to those who may not act as anybody.
+            None => actor.role > crate::engine::Role::User,
+        };
+        match target {
+            Some(target) if allowed => {
+                self.caller = Caller { user: target.id, role: target.role };
+                let result = self.statement(statement, None);
+                self.caller = actor;
+                result
+            }
+            None if allowed => Err(SqlError::execution(format!("Not found: User '{user}' not found"))),
+            target => Err(SqlError::permission(format!(
+                "Unauthorized: EXECUTE AS USER is not authorized: actor '{}' with role {:?} cannot target '{user}' with \
+                 role {:?}",
+                actor.user,
+                actor.role,
+                target.map_or(crate::engine::Role::User, |t| t.role)
+            ))),
+        }
+    }
+}
+
+/// Whether the plan's table is still what it was planned for. Asked under the commit lock.
+fn current(engine: &Inner, plan: &Plan) -> bool {
+    let planned = plan.table();
+    let catalog = engine.catalog();
+    catalog.table(&planned.namespace, &planned.name).is_some_and(|now| Arc::ptr_eq(now, planned))
+}
+
+fn run_write(
+    engine: &Inner,
+    writer: &mut Writer,
+    plan: &Plan,
+    values: &Values<'_>,
+    changes: &mut Vec<RowChange>,
+) -> SqlResult<(&'static str, u64)> {
+    if !current(engine, plan) {
+        return Err(SqlError::execution("Execution error: the table was changed meanwhile: try again"));
+    }
+    let limits = &engine.limits;
+    match plan {
+        Plan::Insert(plan) => write::insert(writer, plan, values, limits, changes).map(|n| ("Inserted", n)),
+        Plan::Update(plan) => write::update(writer, plan, values, limits, changes).map(|n| ("Updated", n)),
+        Plan::Delete(plan) => write::delete(writer, plan, values, limits, changes).map(|n| ("Deleted", n)),
+        Plan::Query(_) => Err(SqlError::internal("a query is not a write")),
+    }
+}
+
+fn check_read(source: &Source, caller: &Caller) -> SqlResult<()> {
+    match source {
+        Source::Nothing => Ok(()),
+        Source::Table(table) => check_table(table, caller, false),
+        Source::System(table) => system::check_role(*table, caller.role),
+    }
+}
+
+fn check_write(plan: &Plan, caller: &Caller) -> SqlResult<()> {
+    check_table(plan.table(), caller, true)
+}
+
+/// USER tables are everybody's, each with rows of their own; SHARED tables go by their access level.
+pub(crate) fn check_table(table: &Table, caller: &Caller, write: bool) -> SqlResult<()> {
+    use crate::engine::Role;
+    let least = match table.access {
+        _ if table.has_owner() => Role::User,
+        Access::Public if !write => Role::User,
+        Access::Public | Access::Private | Access::Restricted => Role::Service,
+        Access::Dba => Role::Dba,
+    };
+    if caller.role >= least {
+        return Ok(());
+    }
+    let (verb, role) = (if write { "write to" } else { "read" }, caller.role);
+    Err(SqlError::permission(format!(
+        "Permission denied: role '{role:?}' can not {verb} the shared table '{}' (access level {})",
+        table.qualified(),
+        table.access.name()
+    )))
+}

@@ -1,0 +1,33 @@
+//! What `?n` stand for when a statement runs.
+
+use std::borrow::Cow;
+
+use serde_json::Value as Json;
+
+use crate::engine::{Caller, Cell, DataType, SqlError, convert, error::SqlResult, sql::expr::Bind};
+
+/// The values of one request.
+pub(crate) struct Values<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) params: &'a [Json],
+    /// One moment for the whole statement, in microseconds since the epoch.
+    pub(crate) now: i64,
+}
+
+impl Values<'_> {
+    pub(crate) fn get<'b>(&self, bind: &'b Bind) -> SqlResult<Cow<'b, Cell>> {
+        Ok(match bind {
+            Bind::Cell(cell) => Cow::Borrowed(cell),
+            Bind::Param { index, data_type } => Cow::Owned(self.param(*index, *data_type)?),
+            Bind::Now => Cow::Owned(Cell::Timestamp(self.now)),
+            Bind::CurrentUser => Cow::Owned(Cell::Text(self.caller.user.clone())),
+            Bind::Column(_) => return Err(SqlError::internal("a live filter outside a live query")),
+        })
+    }
+
+    pub(crate) fn param(&self, index: usize, data_type: DataType) -> SqlResult<Cell> {
+        // Planning has checked that the parameter is there.
+        let value = self.params.get(index - 1).unwrap_or(&Json::Null);
+        convert::from_json(value, data_type).map_err(|e| SqlError::parameter(index, e.0))
+    }
+}

@@ -1,0 +1,651 @@
+//! Expressions: checked, typed, and written for SQLite.
+
+use std::fmt::Write as _;
+
+use sqlparser::ast::{CaseWhen, CastKind, Expr, InTarget, UnaryOperator, Value};
+
+use super::{names, relation::Relation, types};
+use crate::engine::{Cell, DataType, SqlError, convert, error::SqlResult};
+
+/// A value for one `?n` of a statement.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Bind {
+    Cell(Cell),
+    /// `$index` (from 1) as this type.
+    Param {
+        index: usize,
+        data_type: DataType,
+    },
+    /// A column of the row at hand: filters of live queries.
+    Column(usize),
+    Now,
+    CurrentUser,
+}
+
+/// What a parameter is in JSON: all that translation needs to know, so plans serve other values of the same kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ParamKind {
+    Null,
+    Bool,
+    Int,
+    Float,
+    Text,
+    List,
+}
+
+impl ParamKind {
+    /// Refuses objects, as recorded (`wire/sql_surface.jsonl`).
+    pub(crate) fn of(index: usize, value: &serde_json::Value) -> SqlResult<Self> {
+        use serde_json::Value as J;
+        Ok(match value {
+            J::Null => Self::Null,
+            J::Bool(_) => Self::Bool,
+            J::Number(n) if n.is_i64() => Self::Int,
+            J::Number(n) if n.is_u64() => {
+                return Err(SqlError::parameter(index, format_args!("{n} does not fit a BIGINT")));
+            }
+            J::Number(_) => Self::Float,
+            J::String(text) if text.contains('\0') => {
+                return Err(SqlError::parameter(index, "the text contains a NUL character"));
+            }
+            J::String(_) => Self::Text,
+            J::Array(_) => Self::List,
+            J::Object(_) => return Err(SqlError::parameter(index, "Object parameters not yet supported")),
+        })
+    }
+}
+
+/// A literal, or a parameter: its type depends on where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Literal {
+    Text(String),
+    /// Optional sign, digits, point, exponent.
+    Number(String),
+    Param {
+        index: usize,
+        kind: ParamKind,
+    },
+}
+
+impl Literal {
+    fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::Param { kind: ParamKind::Text, .. })
+    }
+
+    fn is_list(&self) -> bool {
+        matches!(self, Self::Param { kind: ParamKind::List, .. })
+    }
+
+    /// The type where nothing else asks for one.
+    fn default_type(&self) -> DataType {
+        match self {
+            Self::Text(_) | Self::Param { kind: ParamKind::Text | ParamKind::List | ParamKind::Null, .. } => {
+                DataType::Text
+            }
+            Self::Number(text) if text.parse::<i64>().is_ok() => DataType::BigInt,
+            Self::Param { kind: ParamKind::Int, .. } => DataType::BigInt,
+            Self::Param { kind: ParamKind::Bool, .. } => DataType::Boolean,
+            Self::Number(_) | Self::Param { kind: ParamKind::Float, .. } => DataType::Double,
+        }
+    }
+
+    /// The decimal type that holds a written number exactly.
+    pub(crate) fn as_decimal(&self) -> Option<DataType> {
+        match self {
+            Self::Number(text) if text.parse::<i64>().is_ok() => {
+                Some(types::integer_as_decimal(DataType::BigInt))
+            }
+            Self::Number(text) => {
+                let value = crate::engine::Decimal::parse(text)?;
+                let digits = value.unscaled.unsigned_abs().to_string().len();
+                let precision = u8::try_from(digits).ok()?.max(value.scale);
+                Some(DataType::Decimal { precision, scale: value.scale })
+            }
+            Self::Param { kind: ParamKind::Int, .. } => Some(types::integer_as_decimal(DataType::BigInt)),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sql {
+    Null,
+    Literal(Literal),
+    Text(String, DataType),
+}
+
+/// A translated expression.
+#[derive(Debug, Clone)]
+pub(crate) struct Typed {
+    pub(crate) sql: Sql,
+    /// What KalamDB calls a result column of this expression.
+    pub(crate) name: String,
+    /// Set when it is a column of the relation and nothing more.
+    pub(crate) column: Option<usize>,
+}
+
+impl Typed {
+    pub(crate) fn new(text: String, data_type: DataType, name: String) -> Self {
+        Self { sql: Sql::Text(text, data_type), name, column: None }
+    }
+
+    pub(crate) fn null(name: &str) -> Self {
+        Self { sql: Sql::Null, name: name.into(), column: None }
+    }
+
+    fn literal(literal: Literal, name: String) -> Self {
+        Self { sql: Sql::Literal(literal), name, column: None }
+    }
+
+    /// The type, where literals have their default one; `None` for NULL.
+    pub(crate) fn data_type(&self) -> Option<DataType> {
+        match &self.sql {
+            Sql::Null => None,
+            Sql::Literal(literal) => Some(literal.default_type()),
+            Sql::Text(_, data_type) => Some(*data_type),
+        }
+    }
+}
+
+/// What may stand where: aggregates only in some places, columns only of the relation, grouped columns only.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Grouping {
+    pub(crate) columns: Vec<usize>,
+    /// Other grouped expressions, as written.
+    pub(crate) texts: Vec<String>,
+}
+
+/// The translation of one statement's expressions; collects what is to be bound.
+pub(crate) struct Translator<'a> {
+    pub(crate) relation: Option<&'a Relation>,
+    pub(crate) params: &'a [ParamKind],
+    pub(crate) binds: Vec<Bind>,
+    /// Live filters: columns are bound, and nothing may depend on the time or on chance.
+    pub(crate) live: bool,
+    pub(crate) grouping: Option<Grouping>,
+    /// Whether aggregates may stand here.
+    pub(crate) aggregates: bool,
+    pub(crate) in_aggregate: bool,
+    pub(crate) saw_aggregate: bool,
+    /// Columns that were read.
+    pub(crate) read: Vec<usize>,
+}
+
+impl<'a> Translator<'a> {
+    pub(crate) fn new(relation: Option<&'a Relation>, params: &'a [ParamKind]) -> Self {
+        Self {
+            relation,
+            params,
+            binds: Vec::new(),
+            live: false,
+            grouping: None,
+            aggregates: false,
+            in_aggregate: false,
+            saw_aggregate: false,
+            read: Vec::new(),
+        }
+    }
+
+    pub(crate) fn bind(&mut self, bind: Bind) -> String {
+        self.binds.push(bind);
+        format!("?{}", self.binds.len())
+    }
+
+    pub(crate) fn expr(&mut self, expr: &Expr) -> SqlResult<Typed> {
+        if let Some(grouping) = &self.grouping
+            && !self.in_aggregate
+            && !grouping.texts.is_empty()
+            && grouping.texts.contains(&expr.to_string())
+        {
+            // A grouped expression: its columns may stand here, in this expression only.
+            let grouping = self.grouping.take();
+            let typed = self.expr(expr);
+            self.grouping = grouping;
+            return typed;
+        }
+        match expr {
+            Expr::Identifier(ident) => self.column(&[names::ident(ident)]),
+            Expr::CompoundIdentifier(idents) => {
+                self.column(&idents.iter().map(names::ident).collect::<Vec<_>>())
+            }
+            Expr::Nested(inner) => self.expr(inner),
+            Expr::Value(value) => self.value(&value.value),
+            Expr::TypedString(typed) if !typed.uses_odbc_syntax => {
+                let (data_type, _) = types::column_type(&typed.data_type)?;
+                let Value::SingleQuotedString(text) = &typed.value.value else {
+                    return Err(SqlError::unsupported(typed));
+                };
+                let cell = convert::from_text(text, data_type).map_err(|e| cast_failed(&e))?;
+                let name = format!("Utf8(\"{text}\")");
+                Ok(Typed::new(self.bind(Bind::Cell(cell)), data_type, name))
+            }
+            Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
+            Expr::UnaryOp { op, expr } => self.unary(*op, expr),
+            Expr::IsNull(inner) => self.is(inner, "IS NULL", "IS NULL", false),
+            Expr::IsNotNull(inner) => self.is(inner, "IS NOT NULL", "IS NOT NULL", false),
+            Expr::IsTrue(inner) => self.is(inner, "IS TRUE", "IS TRUE", true),
+            Expr::IsNotTrue(inner) => self.is(inner, "IS NOT TRUE", "IS NOT TRUE", true),
+            Expr::IsFalse(inner) => self.is(inner, "IS FALSE", "IS FALSE", true),
+            Expr::IsNotFalse(inner) => self.is(inner, "IS NOT FALSE", "IS NOT FALSE", true),
+            Expr::IsUnknown(inner) => self.is(inner, "IS NULL", "IS UNKNOWN", true),
+            Expr::IsNotUnknown(inner) => self.is(inner, "IS NOT NULL", "IS NOT UNKNOWN", true),
+            Expr::IsDistinctFrom(a, b) => self.comparison(a, "IS NOT", "IS DISTINCT FROM", b),
+            Expr::IsNotDistinctFrom(a, b) => self.comparison(a, "IS", "IS NOT DISTINCT FROM", b),
+            Expr::In { expr, target: InTarget::List(list), negated, global: false } => {
+                self.in_list(expr, list, *negated)
+            }
+            Expr::Between { expr, negated, low, high } => self.between(expr, *negated, low, high),
+            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, pattern, escape_char.as_deref(), *negated, false)
+            }
+            Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, pattern, escape_char.as_deref(), *negated, true)
+            }
+            Expr::Cast { kind, expr, data_type, format: None } => {
+                let (to, _) = types::column_type(data_type)?;
+                self.cast(expr, to, *kind != CastKind::Cast && *kind != CastKind::DoubleColon)
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref())
+            }
+            Expr::Function(function) => self.function(function),
+            Expr::Ceil {
+                expr,
+                field: sqlparser::ast::CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime),
+            } => self.rounding("ceil", expr),
+            Expr::Floor {
+                expr,
+                field: sqlparser::ast::CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime),
+            } => self.rounding("floor", expr),
+            Expr::Substring { expr, substring_from: Some(from), substring_for, .. } => {
+                self.substring(expr, from, substring_for.as_deref())
+            }
+            Expr::Trim { expr, trim_where, trim_what, trim_characters: None } => {
+                use sqlparser::ast::TrimWhereField as W;
+                let name = match trim_where {
+                    None | Some(W::Both) => "btrim",
+                    Some(W::Leading) => "ltrim",
+                    Some(W::Trailing) => "rtrim",
+                };
+                self.trim(name, expr, trim_what.as_deref())
+            }
+            Expr::Position { expr, r#in } => self.strpos(r#in, expr),
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::In { target: InTarget::Subquery(_), .. } => {
+                Err(SqlError::unsupported("sub-queries"))
+            }
+            other => {
+                Err(SqlError::unsupported(format_args!("the expression {}", shorten(&other.to_string()))))
+            }
+        }
+    }
+
+    fn column(&mut self, parts: &[String]) -> SqlResult<Typed> {
+        let Some(relation) = self.relation else {
+            let name = parts.join(".");
+            return Err(SqlError::execution(format!("Schema error: No field named {name}.")));
+        };
+        let position = relation.find(parts)?;
+        let column = &relation.columns[position];
+        if let Some(grouping) = &self.grouping
+            && !self.in_aggregate
+            && !grouping.columns.contains(&position)
+        {
+            let name = format!("{}.{}", relation.prefix(), column.name);
+            return Err(SqlError::execution(format!(
+                "Execution error: Error during planning: Column in SELECT must be in GROUP BY or an aggregate \
+                 function: column \"{name}\" must appear in the GROUP BY clause or must be part of an aggregate function"
+            )));
+        }
+        if !self.read.contains(&position) {
+            self.read.push(position);
+        }
+        let name = format!("{}.{}", relation.prefix(), column.name);
+        let text = if self.live { self.bind(Bind::Column(position)) } else { column.sqlite.clone() };
+        Ok(Typed { column: Some(position), ..Typed::new(text, column.data_type, name) })
+    }
+
+    fn value(&mut self, value: &Value) -> SqlResult<Typed> {
+        Ok(match value {
+            Value::Number(text, false) => {
+                if text.parse::<f64>().is_ok_and(f64::is_infinite) {
+                    return Err(SqlError::execution("Execution error: the number is too large"));
+                }
+                number(text.clone())
+            }
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
+                if text.contains('\0') {
+                    return Err(SqlError::invalid("the text contains a NUL character"));
+                }
+                Typed::literal(Literal::Text(text.clone()), format!("Utf8(\"{text}\")"))
+            }
+            Value::HexStringLiteral(text) => {
+                let digits = text.as_bytes().chunks(2).map(|pair| {
+                    std::str::from_utf8(pair)
+                        .ok()
+                        .filter(|p| p.len() == 2)
+                        .and_then(|p| u8::from_str_radix(p, 16).ok())
+                });
+                let bytes = digits.collect::<Option<Vec<u8>>>();
+                let bytes =
+                    bytes.ok_or_else(|| SqlError::invalid("X'...' takes pairs of hexadecimal digits"))?;
+                let name = format!("Binary(\"{text}\")");
+                Typed::new(self.bind(Bind::Cell(Cell::Bytes(bytes.into()))), DataType::Bytes, name)
+            }
+            Value::Boolean(value) => {
+                // Not 1 and 0, which ORDER BY and GROUP BY would take for positions.
+                let text = if *value { "TRUE" } else { "FALSE" };
+                Typed::new(text.into(), DataType::Boolean, format!("Boolean({value})"))
+            }
+            Value::Null => Typed::null("NULL"),
+            Value::Placeholder(text) => self.param(text)?,
+            other => {
+                return Err(SqlError::unsupported(format_args!(
+                    "the literal {}",
+                    shorten(&other.to_string())
+                )));
+            }
+        })
+    }
+
+    fn param(&mut self, text: &str) -> SqlResult<Typed> {
+        let index = text.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).filter(|n| *n > 0);
+        let Some(index) = index else {
+            return Err(SqlError::unsupported(format_args!("the placeholder {text}: write $1, $2, ...")));
+        };
+        // Recorded in wire/sql_surface.jsonl.
+        let kind = *self.params.get(index - 1).ok_or_else(|| {
+            SqlError::execution(format!(
+                "Execution error: Execution error: Placeholder '{text}' was not provided a value for execution."
+            ))
+        })?;
+        Ok(match kind {
+            ParamKind::Null => Typed::null(text),
+            ParamKind::Bool => {
+                let bound = self.bind(Bind::Param { index, data_type: DataType::Boolean });
+                Typed::new(bound, DataType::Boolean, text.into())
+            }
+            kind => Typed::literal(Literal::Param { index, kind }, text.into()),
+        })
+    }
+
+    fn unary(&mut self, op: UnaryOperator, inner: &Expr) -> SqlResult<Typed> {
+        match op {
+            UnaryOperator::Not => {
+                let inner = self.expr(inner)?;
+                let name = format!("NOT {}", inner.name);
+                let text = self.boolean(inner, "NOT")?;
+                Ok(Typed::new(format!("(NOT {text})"), DataType::Boolean, name))
+            }
+            UnaryOperator::Plus => self.numeric(inner),
+            UnaryOperator::Minus => {
+                let inner = self.numeric(inner)?;
+                if let Sql::Literal(Literal::Number(text)) = &inner.sql {
+                    let negated = match text.strip_prefix('-') {
+                        Some(positive) => positive.to_owned(),
+                        None => format!("-{text}"),
+                    };
+                    return Ok(number(negated));
+                }
+                let name = format!("(- {})", inner.name);
+                let negated = self.subtract_from_zero(inner)?;
+                Ok(Typed { name, ..negated })
+            }
+            _ => Err(SqlError::unsupported(format_args!("the operator {op}"))),
+        }
+    }
+
+    fn numeric(&mut self, inner: &Expr) -> SqlResult<Typed> {
+        let inner = self.expr(inner)?;
+        match inner.data_type() {
+            Some(data_type) if !data_type.is_number() => Err(SqlError::execution(format!(
+                "Error during planning: a sign needs a number, not {data_type}"
+            ))),
+            _ => Ok(inner),
+        }
+    }
+
+    fn is(&mut self, inner: &Expr, sqlite: &str, shown: &str, boolean: bool) -> SqlResult<Typed> {
+        let inner = self.expr(inner)?;
+        let name = format!("{} {shown}", inner.name);
+        let text = if boolean { self.boolean(inner, shown)? } else { self.finish(inner)?.0 };
+        Ok(Typed::new(format!("({text} {sqlite})"), DataType::Boolean, name))
+    }
+
+    fn in_list(&mut self, left: &Expr, list: &[Expr], negated: bool) -> SqlResult<Typed> {
+        let mut all = vec![self.expr(left)?];
+        for item in list {
+            all.push(self.expr(item)?);
+        }
+        let not = if negated { "NOT " } else { "" };
+        let shown: Vec<&str> = all[1..].iter().map(|t| t.name.as_str()).collect();
+        let name = format!("{} {not}IN ([{}])", all[0].name, shown.join(", "));
+        let common = self.unify(&all)?;
+        let mut texts = all.into_iter().map(|t| self.coerce(t, common)).collect::<SqlResult<Vec<_>>>()?;
+        let left = texts.remove(0);
+        Ok(Typed::new(format!("({left} {not}IN ({}))", texts.join(",")), DataType::Boolean, name))
+    }
+
+    fn between(&mut self, value: &Expr, negated: bool, low: &Expr, high: &Expr) -> SqlResult<Typed> {
+        let all = [self.expr(value)?, self.expr(low)?, self.expr(high)?];
+        let not = if negated { "NOT " } else { "" };
+        let name = format!("{} {not}BETWEEN {} AND {}", all[0].name, all[1].name, all[2].name);
+        let common = self.unify(&all)?;
+        let [value, low, high] = all.map(|t| self.coerce(t, common));
+        Ok(Typed::new(format!("({} {not}BETWEEN {} AND {})", value?, low?, high?), DataType::Boolean, name))
+    }
+
+    fn like(
+        &mut self,
+        value: &Expr,
+        pattern: &Expr,
+        escape: Option<&Expr>,
+        negated: bool,
+        ignore_case: bool,
+    ) -> SqlResult<Typed> {
+        let (value, pattern) = (self.expr(value)?, self.expr(pattern)?);
+        let (not, op) = (if negated { "NOT " } else { "" }, if ignore_case { "ILIKE" } else { "LIKE" });
+        let name = format!("{} {not}{op} {}", value.name, pattern.name);
+        let escape = match escape {
+            None => "\\".to_owned(),
+            Some(Expr::Value(v)) => match &v.value {
+                Value::SingleQuotedString(s) if s.chars().count() <= 1 => s.clone(),
+                _ => return Err(SqlError::invalid("ESCAPE takes one character")),
+            },
+            Some(_) => return Err(SqlError::invalid("ESCAPE takes one character")),
+        };
+        let (value, pattern) = (self.text(value, op)?, self.text(pattern, op)?);
+        let escape = self.bind(Bind::Cell(Cell::Text(escape.into())));
+        let text = format!("({not}k_like({value}, {pattern}, {escape}, {}))", u8::from(ignore_case));
+        Ok(Typed::new(text, DataType::Boolean, name))
+    }
+
+    fn case(
+        &mut self,
+        operand: Option<&Expr>,
+        conditions: &[CaseWhen],
+        otherwise: Option<&Expr>,
+    ) -> SqlResult<Typed> {
+        let (mut tests, mut results, mut name) = (Vec::new(), Vec::new(), String::from("CASE "));
+        if let Some(operand) = operand {
+            let _ = write!(name, "{} ", self.expr(operand)?.name);
+        }
+        for CaseWhen { condition, result } in conditions {
+            let test = match operand {
+                Some(operand) => {
+                    let test = self.comparison(operand, "=", "=", condition)?;
+                    let shown = self.expr(condition)?.name;
+                    Typed { name: shown, ..test }
+                }
+                None => self.expr(condition)?,
+            };
+            let result = self.expr(result)?;
+            let _ = write!(name, "WHEN {} THEN {} ", test.name, result.name);
+            tests.push(self.boolean(test, "WHEN")?);
+            results.push(result);
+        }
+        if let Some(otherwise) = otherwise {
+            let otherwise = self.expr(otherwise)?;
+            let _ = write!(name, "ELSE {} ", otherwise.name);
+            results.push(otherwise);
+        }
+        name.push_str("END");
+        let common = self.unify(&results)?;
+        let mut text = String::from("(CASE");
+        let mut results = results.into_iter();
+        for test in tests {
+            let result = results.next().map(|r| self.coerce(r, common)).transpose()?.unwrap_or_default();
+            let _ = write!(text, " WHEN {test} THEN {result}");
+        }
+        if let Some(result) = results.next() {
+            let _ = write!(text, " ELSE {}", self.coerce(result, common)?);
+        }
+        text.push_str(" END)");
+        Ok(Typed::new(text, common, name))
+    }
+
+    /// An explicit cast; `lenient` gives NULL instead of an error (TRY_CAST).
+    pub(crate) fn cast(&mut self, inner: &Expr, to: DataType, lenient: bool) -> SqlResult<Typed> {
+        let inner = self.expr(inner)?;
+        // KalamDB does not show casts in column names.
+        let name = inner.name.clone();
+        let text = match &inner.sql {
+            Sql::Null => "NULL".to_owned(),
+            // The digits as written, not what a double made of them.
+            Sql::Literal(Literal::Number(text)) if to.is_decimal() => {
+                let cell = convert::from_number(text, to);
+                match cell {
+                    Ok(cell) => self.bind(Bind::Cell(cell)),
+                    Err(_) if lenient => "NULL".to_owned(),
+                    Err(error) => return Err(cast_failed(&error)),
+                }
+            }
+            Sql::Literal(Literal::Param { kind: ParamKind::List | ParamKind::Float, .. }) => {
+                self.coerce(inner, to)?
+            }
+            _ => {
+                let (text, from) = self.finish(inner)?;
+                if from == to { text } else { cast_text(&text, from, to, lenient) }
+            }
+        };
+        Ok(Typed::new(text, to, name))
+    }
+
+    /// The expression as SQLite text with its type; literals get their default type, NULL counts as text (as recorded).
+    pub(crate) fn finish(&mut self, typed: Typed) -> SqlResult<(String, DataType)> {
+        match typed.sql {
+            Sql::Null => Ok(("NULL".into(), DataType::Text)),
+            Sql::Text(text, data_type) => Ok((text, data_type)),
+            Sql::Literal(ref literal) => {
+                let data_type = literal.default_type();
+                if literal.is_list() {
+                    return Err(SqlError::invalid(
+                        "a list can only be given where a BYTES or EMBEDDING is expected",
+                    ));
+                }
+                Ok((self.coerce(typed, data_type)?, data_type))
+            }
+        }
+    }
+
+    /// The one type for values that are compared or chosen between.
+    pub(crate) fn unify(&self, all: &[Typed]) -> SqlResult<DataType> {
+        let mut common: Option<DataType> = None;
+        let join = |common: Option<DataType>, next: DataType| match common {
+            None => Ok(next),
+            Some(so_far) => types::merge(so_far, next).ok_or_else(|| {
+                SqlError::execution(format!(
+                    "Error during planning: {so_far} and {next} do not go together: write a CAST"
+                ))
+            }),
+        };
+        for typed in all {
+            if let Sql::Text(_, data_type) = typed.sql {
+                common = Some(join(common, data_type)?);
+            }
+        }
+        // Text literals take the type of the others; numbers take part in the choice.
+        let literals = all.iter().filter_map(|t| if let Sql::Literal(l) = &t.sql { Some(l) } else { None });
+        let (texts, others): (Vec<_>, Vec<_>) = literals.partition(|l| l.is_text() || l.is_list());
+        for literal in others {
+            let exact = common.filter(|c| c.is_decimal()).and_then(|_| literal.as_decimal());
+            common = Some(join(common, exact.unwrap_or_else(|| literal.default_type()))?);
+        }
+        Ok(common.or_else(|| texts.first().map(|l| l.default_type())).unwrap_or(DataType::Text))
+    }
+
+    /// The expression as a value of `to`, where that loses nothing; the caller has asked `unify` or knows better.
+    pub(crate) fn coerce(&mut self, typed: Typed, to: DataType) -> SqlResult<String> {
+        match typed.sql {
+            Sql::Null => Ok("NULL".into()),
+            Sql::Literal(Literal::Text(text)) => {
+                let cell = convert::from_text(&text, to).map_err(|e| cast_failed(&e))?;
+                Ok(self.bind(Bind::Cell(cell)))
+            }
+            Sql::Literal(Literal::Number(text)) => {
+                let cell = convert::from_number(&text, to).map_err(|e| cast_failed(&e))?;
+                Ok(self.bind(Bind::Cell(cell)))
+            }
+            Sql::Literal(Literal::Param { index, .. }) => Ok(self.bind(Bind::Param { index, data_type: to })),
+            Sql::Text(text, from) => Ok(convert_text(text, from, to)),
+        }
+    }
+
+    /// The expression as a boolean, or an error that names where it stands.
+    pub(crate) fn boolean(&mut self, typed: Typed, place: &str) -> SqlResult<String> {
+        match typed.data_type() {
+            None => Ok("NULL".into()),
+            Some(DataType::Boolean) => self.coerce(typed, DataType::Boolean),
+            Some(other) => Err(SqlError::execution(format!(
+                "Error during planning: {place} needs a boolean expression, not {other}"
+            ))),
+        }
+    }
+
+    /// The expression as text; numbers are not turned into text silently.
+    pub(crate) fn text(&mut self, typed: Typed, place: &str) -> SqlResult<String> {
+        match typed.data_type() {
+            None => Ok("NULL".into()),
+            Some(data_type) if data_type.is_textual() => self.coerce(typed, DataType::Text),
+            Some(other) => Err(SqlError::execution(format!(
+                "Error during planning: {place} needs text, not {other}: write a CAST"
+            ))),
+        }
+    }
+}
+
+fn number(text: String) -> Typed {
+    let kind = if text.parse::<i64>().is_ok() { "Int64" } else { "Float64" };
+    let name = format!("{kind}({text})");
+    Typed::literal(Literal::Number(text), name)
+}
+
+pub(crate) fn cast_failed(error: &convert::CastError) -> SqlError {
+    SqlError::execution(format!("Execution error: Arrow error: Cast error: {}", error.0))
+}
+
+fn convert_text(text: String, from: DataType, to: DataType) -> String {
+    match (from, to) {
+        _ if from == to => text,
+        _ if from.is_integer() && to.is_integer() => text,
+        (DataType::Float, DataType::Double) => text,
+        (_, DataType::Double) if from.is_integer() => format!("CAST({text} AS REAL)"),
+        (_, DataType::Text) if from.is_textual() => text,
+        (DataType::Date, _) if to.is_timestamp() => format!("({text} * {})", crate::engine::time::DAY_MICROS),
+        _ if from.is_timestamp() && to.is_timestamp() => text,
+        _ => cast_text(&text, from, to, false),
+    }
+}
+
+fn cast_text(text: &str, from: DataType, to: DataType, lenient: bool) -> String {
+    let function = if lenient { "k_try_cast" } else { "k_cast" };
+    format!("{function}({text}, {}, {})", convert::type_code(from), convert::type_code(to))
+}
+
+/// The start of a text that may be long, for a message.
+pub(crate) fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    short
+}

@@ -1,0 +1,16 @@
+//! The dialect: from SQL text to checked plans.
+//!
+//! `split` cuts, `statement` parses, the rest checks against the catalog and writes the SQLite statement anew. The text
+//! that reaches SQLite holds only names that we made (`t7`, `c3`), our functions and `?n`: every literal and every
+//! parameter is bound. What is not on the allow-list is refused, never passed on.
+
+pub(crate) mod calls;
+pub(crate) mod dml;
+pub(crate) mod expr;
+pub(crate) mod names;
+pub(crate) mod operators;
+pub(crate) mod relation;
+pub(crate) mod select;
+pub(crate) mod split;
+pub(crate) mod statement;
+pub(crate) mod types;

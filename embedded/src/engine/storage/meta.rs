@@ -1,0 +1,187 @@
+//! The engine's own tables: schema version, secret, reserved `_seq`, namespaces, table definitions, accounts.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use crate::engine::{
+    EngineError, Role, TableId,
+    catalog::{Catalog, DEFAULT_NAMESPACE, Namespace, Table},
+    time,
+};
+
+/// Grows with every change of the tables below or of the row tables' shape.
+const SCHEMA_VERSION: i64 = 1;
+
+/// What the data holds when it is opened.
+pub(crate) struct Loaded {
+    pub(crate) secret: [u8; 32],
+    pub(crate) reserved_seq: i64,
+    pub(crate) catalog: Catalog,
+    pub(crate) users: Vec<StoredUser>,
+}
+
+/// An account as stored. Dropped ones stay, so that a name's generation only grows.
+#[derive(Clone)]
+pub(crate) struct StoredUser {
+    pub(crate) id: Arc<str>,
+    pub(crate) hash: String,
+    pub(crate) role: Role,
+    pub(crate) email: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) generation: u64,
+    pub(crate) dropped: bool,
+}
+
+pub(super) fn load(db: &Connection) -> Result<Loaded, EngineError> {
+    match db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
+        0 => create(db)?,
+        SCHEMA_VERSION => {}
+        found => return Err(EngineError::SchemaVersion { found, known: SCHEMA_VERSION }),
+    }
+    let secret: Vec<u8> =
+        db.query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| row.get(0))?;
+    let secret =
+        secret.try_into().map_err(|_| EngineError::Corrupt("the secret has a wrong length".into()))?;
+    let reserved_seq =
+        db.query_row("SELECT value FROM meta WHERE key = 'reserved_seq'", [], |row| row.get(0))?;
+    Ok(Loaded { secret, reserved_seq, catalog: load_catalog(db)?, users: load_users(db)? })
+}
+
+fn create(db: &Connection) -> Result<(), EngineError> {
+    let mut secret = [0_u8; 32];
+    getrandom::fill(&mut secret)
+        .map_err(|e| EngineError::Storage(format!("the system has no random numbers: {e}")))?;
+    db.execute_batch(
+        "BEGIN IMMEDIATE;
+         CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT;
+         CREATE TABLE namespaces (name TEXT PRIMARY KEY, created_at INTEGER NOT NULL) STRICT;
+         CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, definition TEXT NOT NULL) STRICT;
+         CREATE TABLE users (id TEXT PRIMARY KEY, hash TEXT NOT NULL, role TEXT NOT NULL, email TEXT,
+                             created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+                             generation INTEGER NOT NULL, dropped INTEGER NOT NULL) STRICT;",
+    )?;
+    db.execute("INSERT INTO meta VALUES ('secret', ?1), ('reserved_seq', 0)", [&secret[..]])?;
+    add_namespace(db, DEFAULT_NAMESPACE, time::now_micros())?;
+    db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    db.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+fn load_catalog(db: &Connection) -> Result<Catalog, EngineError> {
+    let mut catalog = Catalog::default();
+    let mut statement = db.prepare("SELECT name, created_at FROM namespaces")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let namespace = Namespace { created_at: row.get(1)?, ..Namespace::default() };
+        catalog.namespaces.insert(row.get::<_, String>(0)?.into(), namespace);
+    }
+    let mut statement = db.prepare("SELECT id, definition FROM tables")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, text): (i64, String) = (row.get(0)?, row.get(1)?);
+        let mut table: Table = serde_json::from_str(&text).map_err(|e| {
+            EngineError::Corrupt(format!("the definition of table {id} can not be read: {e}"))
+        })?;
+        table.id = TableId(id);
+        let Some(namespace) = catalog.namespaces.get_mut(&table.namespace) else {
+            return Err(EngineError::Corrupt(format!("table {id} is in a namespace that does not exist")));
+        };
+        namespace.tables.insert(table.name.clone(), Arc::new(table));
+    }
+    Ok(catalog)
+}
+
+fn load_users(db: &Connection) -> Result<Vec<StoredUser>, EngineError> {
+    let mut statement =
+        db.prepare("SELECT id, hash, role, email, created_at, updated_at, generation, dropped FROM users")?;
+    let mut rows = statement.query([])?;
+    let mut users = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, role): (String, String) = (row.get(0)?, row.get(2)?);
+        let role =
+            Role::parse(&role).ok_or_else(|| EngineError::Corrupt(format!("user {id} has no known role")))?;
+        users.push(StoredUser {
+            id: id.into(),
+            hash: row.get(1)?,
+            role,
+            email: row.get(3)?,
+            created_at: row.get(4)?,
+            updated_at: row.get(5)?,
+            generation: u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0),
+            dropped: row.get(7)?,
+        });
+    }
+    Ok(users)
+}
+
+pub(super) fn reserve_seq(db: &Connection, ceiling: i64) -> Result<()> {
+    db.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'reserved_seq'")?.execute([ceiling]).map(drop)
+}
+
+pub(crate) fn add_namespace(db: &Connection, name: &str, created_at: i64) -> Result<()> {
+    db.execute("INSERT INTO namespaces VALUES (?1, ?2)", params![name, created_at]).map(drop)
+}
+
+pub(crate) fn remove_namespace(db: &Connection, name: &str) -> Result<()> {
+    db.execute("DELETE FROM namespaces WHERE name = ?1", [name]).map(drop)
+}
+
+/// Stores the definition, makes the row table, and gives the table its id.
+pub(crate) fn add_table(db: &Connection, table: &mut Table) -> Result<()> {
+    db.execute("INSERT INTO tables (definition) VALUES (?1)", [definition(table)?])?;
+    table.id = TableId(db.last_insert_rowid());
+    let columns: String =
+        table.columns.iter().map(|c| format!("{} {}, ", c.sqlite_name(), c.sqlite_type())).collect();
+    let key: Vec<String> = table.key.iter().map(|k| table.columns[*k].sqlite_name()).collect();
+    let (name, key) = (table.sqlite_name(), key.join(", "));
+    // Clustered by version, so that snapshots and resumes are range scans in order; the key has an index beside it.
+    let (owner, cluster, unique) = if table.has_owner() {
+        ("o TEXT NOT NULL, ", ", PRIMARY KEY (o, s)) STRICT, WITHOUT ROWID", format!("o, {key}"))
+    } else {
+        ("", ", PRIMARY KEY (s)) STRICT", key)
+    };
+    db.execute_batch(&format!(
+        "CREATE TABLE {name} ({owner}{columns}s INTEGER NOT NULL, n INTEGER NOT NULL, d INTEGER NOT NULL{cluster};
+         CREATE UNIQUE INDEX {name}_key ON {name} ({unique});"
+    ))
+}
+
+/// Stores an altered definition.
+pub(crate) fn update_table(db: &Connection, table: &Table) -> Result<()> {
+    db.execute("UPDATE tables SET definition = ?1 WHERE id = ?2", params![definition(table)?, table.id.0])
+        .map(drop)
+}
+
+pub(crate) fn remove_table(db: &Connection, table: &Table) -> Result<()> {
+    db.execute("DELETE FROM tables WHERE id = ?1", [table.id.0])?;
+    db.execute_batch(&format!("DROP TABLE {}", table.sqlite_name()))
+}
+
+fn definition(table: &Table) -> Result<String> {
+    serde_json::to_string(table).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
+}
+
+pub(crate) fn store_user(db: &Connection, user: &StoredUser) -> Result<()> {
+    db.execute(
+        "INSERT OR REPLACE INTO users VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            &*user.id,
+            user.hash,
+            user.role.name(),
+            user.email,
+            user.created_at,
+            user.updated_at,
+            i64::try_from(user.generation).unwrap_or(i64::MAX),
+            user.dropped
+        ],
+    )
+    .map(drop)
+}
+
+/// Whether the table has no row at all, tombstones included.
+pub(crate) fn is_empty(db: &Connection, table: &Table) -> Result<bool> {
+    let sql = format!("SELECT 1 FROM {} LIMIT 1", table.sqlite_name());
+    Ok(db.query_row(&sql, [], |_| Ok(())).optional()?.is_none())
+}

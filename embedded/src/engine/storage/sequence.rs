@@ -1,0 +1,104 @@
+//! Numbers that only grow: `_seq` for row versions, and the identifiers of the SQL functions.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::engine::time;
+
+/// 2024-01-01T00:00:00Z in milliseconds: the zero of `_seq` (as recorded, `wire/types.jsonl`).
+const SEQ_EPOCH_MS: i64 = 1_704_067_200_000;
+/// Milliseconds stand above these bits.
+const SHIFT: u32 = 22;
+/// How far ahead of use numbers are reserved in the data: one small extra write per ten seconds of writing.
+const RESERVE: i64 = 10_000 << SHIFT;
+
+/// Hands out `_seq` under the commit lock: milliseconds in the upper bits, a counter below, strictly increasing, also
+/// over restarts and when the clock goes back.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    last: i64,
+    /// No number above this one was ever committed.
+    reserved: i64,
+}
+
+impl Sequence {
+    /// `reserved` is what the data says; numbers up to it may be taken.
+    pub(crate) fn new(reserved: i64) -> Self {
+        Self { last: reserved, reserved }
+    }
+
+    pub(crate) fn next(&mut self) -> i64 {
+        self.next_at(time::now_micros() / 1000)
+    }
+
+    fn next_at(&mut self, now_ms: i64) -> i64 {
+        self.last = (self.last + 1).max((now_ms - SEQ_EPOCH_MS) << SHIFT);
+        self.last
+    }
+
+    /// What to write into the data before this commit, if anything.
+    pub(crate) fn to_reserve(&self) -> Option<i64> {
+        (self.last > self.reserved).then_some(self.last + RESERVE)
+    }
+
+    /// The commit that wrote `reserved` is durable.
+    pub(crate) fn reserved(&mut self, reserved: i64) {
+        self.reserved = reserved;
+    }
+}
+
+/// `SNOWFLAKE_ID()`: Unix milliseconds in the upper bits, unique in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Snowflake(AtomicI64);
+
+impl Snowflake {
+    pub(crate) fn next(&self) -> i64 {
+        let now = (time::now_micros() / 1000) << SHIFT;
+        let following = |last: i64| Some((last + 1).max(now));
+        // The closure never refuses, so both arms hold the previous value.
+        let (Ok(last) | Err(last)) = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, following);
+        (last + 1).max(now)
+    }
+}
+
+/// `ULID()`: 48 bits of milliseconds and 80 random bits in Crockford's base 32.
+pub(crate) fn ulid() -> String {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let millis = (time::now_micros() / 1000) as u128 & ((1 << 48) - 1);
+    let random = uuid::Uuid::new_v4().as_u128() & ((1 << 80) - 1);
+    let bits = millis << 80 | random;
+    (0..26).rev().map(|i| char::from(DIGITS[(bits >> (i * 5)) as usize & 31])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_when_the_clock_does_not() {
+        let mut sequence = Sequence::new(0);
+        let first = sequence.next_at(SEQ_EPOCH_MS + 5);
+        assert_eq!(first, 5 << SHIFT);
+        assert_eq!(sequence.next_at(SEQ_EPOCH_MS + 5), first + 1);
+        assert_eq!(sequence.next_at(SEQ_EPOCH_MS + 1), first + 2);
+        assert_eq!(sequence.next_at(SEQ_EPOCH_MS + 6), 6 << SHIFT);
+    }
+
+    #[test]
+    fn grows_over_a_restart_with_an_older_clock() {
+        let mut before = Sequence::new(0);
+        let last = before.next_at(SEQ_EPOCH_MS + 1000);
+        let reserved = before.to_reserve().unwrap();
+        before.reserved(reserved);
+        assert_eq!(before.to_reserve(), None);
+        assert!(Sequence::new(reserved).next_at(SEQ_EPOCH_MS) > last);
+    }
+
+    #[test]
+    fn identifiers_are_distinct_and_sorted() {
+        let source = Snowflake::default();
+        let ids: Vec<i64> = (0..1000).map(|_| source.next()).collect();
+        assert!(ids.windows(2).all(|w| w[0] < w[1]));
+        assert_eq!(ulid().len(), 26);
+        assert_ne!(ulid(), ulid());
+    }
+}

@@ -1,0 +1,12 @@
+//! The server as clients see it: over its sockets.
+
+mod auth;
+mod command;
+mod hostile;
+mod isolation;
+mod limits;
+mod live;
+mod replay;
+mod resume;
+mod shutdown;
+mod support;

@@ -1,0 +1,504 @@
+//! Recordings of a real KalamDB server, played against this one: what was sent is sent, what was received is
+//! expected, but for the differences that are listed here with their reasons.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use kalam_embedded::{Limits, Options};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{Got, Server, Ws, is_error, options, request};
+
+/// Where this server answers otherwise, on purpose.
+struct Difference {
+    /// The frames concerned: those of this subscription...
+    subscription: &'static str,
+    /// ...that follow the first action (SQL, message, note) with this text.
+    after: &'static str,
+    /// What comes instead. `"*"` stands for any value, and other fields may be there.
+    instead: Vec<Value>,
+    why: &'static str,
+}
+
+/// An unrecorded part of a recording, by the note that stands for it.
+type Aside = for<'a> fn(&'a mut Player, &'a str) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+struct Player {
+    server: Server,
+    sockets: HashMap<String, Ws>,
+    /// Recorded `_seq` to ours.
+    seqs: HashMap<i64, i64>,
+    /// What the client did last.
+    action: String,
+    /// What the recording says that it tries.
+    note: String,
+    differences: Vec<Difference>,
+    used: Vec<bool>,
+}
+
+impl Player {
+    async fn play(name: &str, limits: Limits, differences: Vec<Difference>, prepare: &[&str], aside: Aside) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/wire").join(name);
+        let lines =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        // Recorded with the server's defaults, which the tests need not wait for.
+        let heartbeat_timeout = Duration::from_secs(4);
+        let server = Server::with(Options { limits, heartbeat_timeout, ..options() }).await;
+        let used = vec![false; differences.len()];
+        let mut player = Self {
+            server,
+            sockets: HashMap::new(),
+            seqs: HashMap::new(),
+            action: String::new(),
+            note: String::new(),
+            differences,
+            used,
+        };
+        let mut at = 0;
+        let mut prepare = Some(prepare);
+        while at < events.len() {
+            let event = &events[at];
+            at += 1;
+            if event["via"] == "http" {
+                player.http(event).await;
+                let created =
+                    event["request"]["sql"].as_str().is_some_and(|sql| sql.starts_with("CREATE TABLE"));
+                for sql in prepare.take_if(|_| created).unwrap_or_default() {
+                    player.server.sql(sql).await;
+                }
+            } else if let Some(note) = event["note"].as_str() {
+                player.note = note.to_owned();
+                aside(&mut player, note).await;
+            } else if event["event"] == "open" {
+                player.open(event).await;
+            } else if event["dir"] == "send" {
+                player.send(event).await;
+            }
+            // What is received until the next action, in whatever order.
+            let mut received = Vec::new();
+            while at < events.len() && (events[at]["dir"] == "recv" || events[at]["event"] == "closed") {
+                received.push(&events[at]);
+                at += 1;
+            }
+            // A frame may have been noted before the answer of the statement that caused it.
+            player.receive(&received).await;
+        }
+        for (difference, used) in player.differences.iter().zip(player.used) {
+            assert!(used, "this difference did not show: {}", difference.why);
+        }
+    }
+
+    async fn http(&mut self, event: &Value) {
+        let (method, path) = (event["method"].as_str().unwrap(), event["path"].as_str().unwrap());
+        let mut body = event["request"].clone();
+        if let Some(sql) = body["sql"].as_str().map(str::to_owned) {
+            body["sql"] = json!(self.ours_in(&sql));
+            self.action = sql;
+        }
+        let token = match (event["status"].as_u64(), event["response"]["error"]["code"].as_str()) {
+            (_, Some("MISSING_AUTHORIZATION")) => None,
+            (_, Some("INVALID_CREDENTIALS")) => Some("nonsense"),
+            _ => Some(self.server.root.as_str()),
+        };
+        let body = (!body.is_null()).then_some(&body);
+        let answer = request(self.server.port(), method, path, token, body).await;
+        let (recorded, ours) = (&event["response"], &answer.body);
+        assert_eq!(u64::from(answer.status), event["status"].as_u64().unwrap(), "{event}\n{ours}");
+        if path == "/v1/api/sql" {
+            // The statements themselves are held against the recordings in the tests of the engine.
+            assert_eq!(ours["status"], recorded["status"], "{event}");
+            assert_eq!(ours["error"]["code"], recorded["error"]["code"], "{event}");
+            if !path.contains("auth") && token.is_some() {
+                assert_eq!(results(ours), results(recorded), "{event}\n{ours}");
+            }
+        } else {
+            assert_eq!(names(ours, path), names(recorded, path), "{event}\n{ours}");
+            assert_eq!(ours["error"], recorded["error"], "{event}");
+            assert_eq!(ours["message"], recorded["message"], "{event}");
+        }
+    }
+
+    async fn open(&mut self, event: &Value) {
+        let token = (event["header_auth"] == true).then(|| self.server.root.clone());
+        let query = event["query"].as_str().unwrap_or_default();
+        let ws = Ws::open(self.server.port(), &format!("/v1/ws{query}"), token.as_deref()).await;
+        self.sockets.insert(event["via"].as_str().unwrap().to_owned(), ws);
+        self.action = "open".to_owned();
+    }
+
+    async fn send(&mut self, event: &Value) {
+        let frame = &event["frame"];
+        self.action = frame.to_string();
+        let message = if let Some(text) = frame.as_str() {
+            Message::text(text)
+        } else if frame["binary_hex"] == "0001" {
+            Message::binary(vec![0u8, 1])
+        } else {
+            let mut frame = frame.clone();
+            if frame["type"] == "authenticate" {
+                // The tokens were redacted; the note tells the bad one.
+                let good = self.note != "bad token";
+                frame["token"] = json!(if good { self.server.root.as_str() } else { "nonsense" });
+            }
+            Message::text(self.ours_in(&frame.to_string()))
+        };
+        let ws = self.sockets.get_mut(event["via"].as_str().unwrap()).expect("an open socket");
+        ws.send_raw(message).await;
+        if frame["type"] == "unsubscribe" {
+            // It is not answered, so a second passed in the recording. This is answered.
+            ws.authenticate("").await;
+            assert_eq!(ws.frame().await["type"], "auth_success");
+        }
+    }
+
+    /// Recorded cursors in a text become ours.
+    fn ours_in(&self, text: &str) -> String {
+        self.seqs.iter().fold(text.to_owned(), |text, (recorded, ours)| {
+            text.replace(&recorded.to_string(), &ours.to_string())
+        })
+    }
+
+    async fn receive(&mut self, recorded: &[&Value]) {
+        let mut frames: HashMap<&str, Vec<Value>> = HashMap::new();
+        for event in recorded.iter().filter(|event| event["dir"] == "recv") {
+            frames.entry(event["via"].as_str().unwrap()).or_default().push(event["frame"].clone());
+        }
+        for (difference, used) in self.differences.iter().zip(&mut self.used) {
+            if !*used && self.action.contains(difference.after) {
+                let here = frames.entry("ws").or_default();
+                here.retain(|frame| frame["subscription_id"] != difference.subscription);
+                here.extend(difference.instead.iter().cloned());
+                *used = true;
+            }
+        }
+        for (via, expected) in frames {
+            self.frames(via, expected).await;
+        }
+        for event in recorded.iter().filter(|event| event["event"] == "closed") {
+            self.close(event["via"].as_str().unwrap(), event).await;
+        }
+    }
+
+    async fn frames(&mut self, via: &str, mut expected: Vec<Value>) {
+        while !expected.is_empty() {
+            let frame = match self.sockets.get_mut(via).expect("an open socket").next().await {
+                Got::Frame(frame) => frame,
+                end => panic!("{end:?} after {}\nmissing: {expected:#?}", self.action),
+            };
+            let mut seqs = Vec::new();
+            let place = expected.iter().position(|recorded| {
+                seqs.clear();
+                same(recorded, &frame, &mut seqs)
+            });
+            let Some(place) = place else {
+                panic!("after {}\nnot expected: {frame}\nexpected one of: {expected:#?}", self.action)
+            };
+            expected.remove(place);
+            self.seqs.extend(seqs);
+        }
+    }
+
+    async fn close(&mut self, via: &str, event: &Value) {
+        let got = self.sockets.get_mut(via).expect("an open socket").next().await;
+        let expected = match (event["code"].as_u64(), event["reason"].as_str()) {
+            (Some(code), Some(reason)) => Got::Close(code as u16, self.ours_in(reason)),
+            _ => Got::Lost,
+        };
+        assert_eq!(got, expected, "after {}", self.action);
+    }
+}
+
+/// Whether `ours` is what was recorded. Numbers of versions are matched up, not compared.
+fn same(recorded: &Value, ours: &Value, seqs: &mut Vec<(i64, i64)>) -> bool {
+    match (recorded, ours) {
+        (Value::String(any), _) if any == "*" => true,
+        (Value::Object(recorded), Value::Object(ours)) => {
+            // `auth_success` announces this server; nothing else has more fields than recorded.
+            let announces = ours.contains_key("server") && !recorded.contains_key("server");
+            ours.len() == recorded.len() + usize::from(announces)
+                && recorded.iter().all(|(name, recorded)| {
+                    let Some(ours) = ours.get(name) else { return false };
+                    match (name.as_str(), recorded, ours) {
+                        ("_seq", Value::String(recorded), Value::String(ours)) if recorded != "*" => {
+                            pair(recorded.parse().ok(), ours.parse().ok(), seqs)
+                        }
+                        // A subscription without a snapshot is told its cursor here, so that it can resume.
+                        ("last_seq_id", Value::Null, Value::Number(_)) => true,
+                        ("last_seq_id", Value::Number(recorded), Value::Number(ours)) => {
+                            pair(recorded.as_i64(), ours.as_i64(), seqs)
+                        }
+                        // The table has `ts TIMESTAMP DEFAULT NOW()`.
+                        ("ts", Value::Number(_), Value::Number(_)) => true,
+                        // Snapshots came in the order of keys, ours come in the order of versions.
+                        ("rows", Value::Array(recorded), Value::Array(ours)) => {
+                            let mut left: Vec<&Value> = ours.iter().collect();
+                            recorded.len() == ours.len()
+                                && recorded.iter().all(|row| {
+                                    let place = left.iter().position(|ours| {
+                                        let mut these = Vec::new();
+                                        let found = same(row, ours, &mut these);
+                                        if found {
+                                            seqs.extend(these);
+                                        }
+                                        found
+                                    });
+                                    place.map(|place| left.remove(place)).is_some()
+                                })
+                        }
+                        _ => same(recorded, ours, seqs),
+                    }
+                })
+        }
+        (Value::Array(recorded), Value::Array(ours)) => {
+            recorded.len() == ours.len()
+                && recorded.iter().zip(ours).all(|(recorded, ours)| same(recorded, ours, seqs))
+        }
+        _ => recorded == ours,
+    }
+}
+
+fn pair(recorded: Option<i64>, ours: Option<i64>, seqs: &mut Vec<(i64, i64)>) -> bool {
+    let (Some(recorded), Some(ours)) = (recorded, ours) else { return false };
+    seqs.push((recorded, ours));
+    true
+}
+
+/// Row counts and column names of each result.
+fn results(body: &Value) -> Vec<(Value, Vec<Value>)> {
+    let results = body["results"].as_array().cloned().unwrap_or_default();
+    let columns = |result: &Value| {
+        result["schema"]
+            .as_array()
+            .iter()
+            .flat_map(|columns| columns.iter())
+            .map(|c| c["name"].clone())
+            .collect()
+    };
+    results.iter().map(|result| (result["row_count"].clone(), columns(result))).collect()
+}
+
+/// The names of the fields, but for those that this server adds.
+fn names(body: &Value, path: &str) -> Vec<String> {
+    let mut names: Vec<String> =
+        body.as_object().map(|body| body.keys().cloned().collect()).unwrap_or_default();
+    if path.contains("health") {
+        names.retain(|name| name != "server");
+    }
+    names.sort();
+    names
+}
+
+fn nothing<'a>(_: &'a mut Player, _: &'a str) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'a>> {
+    Box::pin(async {})
+}
+
+fn ack(id: &str) -> Value {
+    json!({
+        "type": "subscription_ack", "subscription_id": id, "total_rows": 0, "schema": "*",
+        "batch_control": { "batch_num": 0, "has_more": false, "status": "ready", "last_seq_id": "*" },
+    })
+}
+
+fn batch(id: &str, rows: Value) -> Value {
+    json!({
+        "type": "initial_data_batch", "subscription_id": id, "rows": rows,
+        "batch_control": { "batch_num": 0, "has_more": false, "status": "ready", "last_seq_id": "*" },
+    })
+}
+
+fn insert(id: &str, row: Value) -> Value {
+    json!({ "type": "change", "subscription_id": id, "change_type": "insert", "rows": [row] })
+}
+
+fn error(id: &str, code: &str) -> Value {
+    json!({ "type": "error", "subscription_id": id, "code": code, "message": "*" })
+}
+
+#[tokio::test]
+async fn auth() {
+    Player::play("auth.jsonl", Limits::default(), vec![], &[], nothing).await;
+}
+
+#[tokio::test]
+async fn live_basic() {
+    let rows: Vec<String> = (0..25)
+        .map(|n| {
+            format!("INSERT INTO w288de9.msg (id,room,body,n) VALUES ('m{n:02}','main','hello {n}',{n})")
+        })
+        .collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let row = |id: &str| json!({ "id": id, "_seq": "*" });
+    let differences = vec![
+        Difference {
+            subscription: "last",
+            after: "\"last_rows\":3",
+            instead: vec![ack("last"), batch("last", json!([row("m22"), row("m23"), row("m24")]))],
+            why: "last_rows are the newest ones, in ascending order",
+        },
+        Difference {
+            subscription: "from",
+            after: "\"from\":",
+            instead: vec![ack("from"), batch("from", json!([])), insert("from", row("m24"))],
+            why: "a resume is an empty batch and then changes",
+        },
+    ];
+    Player::play("live_basic.jsonl", Limits::default(), differences, &rows, nothing).await;
+}
+
+#[tokio::test]
+async fn limits() {
+    // KalamDB's defaults.
+    let limits = Limits { subscriptions_per_user: 10, messages_per_second: 50, ..Limits::default() };
+    let differences = vec![Difference {
+        subscription: "rate_limit",
+        after: "80 messages at once",
+        instead: vec![],
+        why: "they are looked at where the messages are sent",
+    }];
+    Player::play("limits.jsonl", limits, differences, &[], |player, note| {
+        Box::pin(async move {
+            match note {
+                "80 messages at once" => {
+                    // Pings in the recording. These are answered too, so all answers can be waited for; how
+                    // many messages find room again while they are sent depends on the machine.
+                    let ws = player.sockets.get_mut("ws").unwrap();
+                    for _ in 0..80 {
+                        ws.send(&json!({ "type": "next_batch", "subscription_id": "none" })).await;
+                    }
+                    let recorded = json!({
+                        "type": "error", "subscription_id": "rate_limit",
+                        "code": "RATE_LIMIT_EXCEEDED", "message": "Too many messages",
+                    });
+                    let mut limited = 0;
+                    for _ in 0..80 {
+                        match ws.frame().await {
+                            frame if frame == recorded => limited += 1,
+                            frame => assert!(is_error(&frame, "none", "BATCH_FETCH_FAILED"), "{frame}"),
+                        }
+                    }
+                    assert!(limited > 0);
+                    player.action = note.to_owned();
+                }
+                "a 2 MB message" => {
+                    let ws = player.sockets.get_mut("ws").unwrap();
+                    let _ = ws.try_send(Message::text("x".repeat(2 << 20))).await;
+                }
+                "silence: the server waits for a ping" => {
+                    let ws = Ws::open(player.server.port(), "/v1/ws", Some(&player.server.root)).await;
+                    player.sockets.insert("ws-silent".to_owned(), ws);
+                }
+                _ => {}
+            }
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn live_errors() {
+    let worded = |subscription, after, code| Difference {
+        subscription,
+        after,
+        instead: vec![error(subscription, code)],
+        why: "the sentence is ours, the code is KalamDB's",
+    };
+    let differences = vec![
+        worded("e2", "\"id\":\"e2\"", "SUBSCRIPTION_FAILED"),
+        worded("e9", "\"id\":\"e9\"", "SUBSCRIPTION_FAILED"),
+        worded("e11", "\"id\":\"e11\"", "SUBSCRIPTION_FAILED"),
+        worded("e14", "\"id\":\"e14\"", "SUBSCRIPTION_FAILED"),
+        Difference {
+            subscription: "e11",
+            after: "INSERT",
+            instead: vec![],
+            why: "an expression instead of a column is refused: its rows would carry nothing",
+        },
+    ];
+    Player::play("live_errors.jsonl", Limits::default(), differences, &[], |player, note| {
+        Box::pin(async move {
+            if note == "unknown message type" {
+                let frame = player.sockets.get_mut("ws").unwrap().frame().await;
+                assert!(is_error(&frame, "dup", "NOT_FOUND"), "a dropped table is told: {frame}");
+            }
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn resume() {
+    let rows: Vec<String> = ["a", "b", "c", "d", "e", "f"]
+        .iter()
+        .map(|id| format!("INSERT INTO w288de9.res (id,v) VALUES ('{id}','0')"))
+        .collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let differences = vec![Difference {
+        subscription: "r",
+        after: "\"from\":",
+        instead: vec![
+            ack("r"),
+            batch("r", json!([])),
+            json!({
+                "type": "change", "subscription_id": "r", "change_type": "update",
+                "rows": [{ "id": "a", "v": "1", "_seq": "*" }], "old_values": "*",
+            }),
+            json!({
+                "type": "change", "subscription_id": "r", "change_type": "delete",
+                "old_values": [{ "id": "b", "v": "0", "_seq": "*" }],
+            }),
+            insert("r", json!({ "id": "g", "v": "0", "_seq": "*" })),
+            insert("r", json!({ "id": "c", "v": "again", "_seq": "*" })),
+        ],
+        why: "a resume is an empty batch and then changes, deletes included",
+    }];
+    Player::play("resume.jsonl", Limits::default(), differences, &rows, nothing).await;
+}
+
+#[tokio::test]
+async fn types() {
+    Player::play("types.jsonl", Limits::default(), vec![], &[], nothing).await;
+}
+
+#[tokio::test]
+async fn live_filter() {
+    let mut differences = vec![
+        Difference {
+            subscription: "open",
+            after: "SET status='closed' WHERE id='a'",
+            instead: vec![json!({
+                "type": "change", "subscription_id": "open", "change_type": "delete",
+                "old_values": [{
+                    "id": "a", "status": "open", "pri": 1, "note": null, "_deleted": true, "_seq": "*",
+                }],
+            })],
+            why: "a row that leaves the filter is a delete",
+        },
+        Difference {
+            subscription: "open",
+            after: "SET status='closed' WHERE id='c'",
+            instead: vec![json!({
+                "type": "change", "subscription_id": "open", "change_type": "delete",
+                "old_values": [{
+                    "id": "c", "status": "open", "pri": 3, "note": null, "_deleted": true, "_seq": "*",
+                }],
+            })],
+            why: "a row that leaves the filter is a delete",
+        },
+    ];
+    for (subscription, after, key) in [
+        ("f_in", "'k_in'", "k_in"),
+        ("f_between", "'k_between'", "k_between"),
+        ("f_isnull", "'k_isnull'", "k_isnull"),
+        ("f_func", "'k_func'", "k_func"),
+        ("f_textcmp", "'k_textcmp'", "k_textcmp"),
+        ("f_cast", "'k_cast'", "k_cast"),
+    ] {
+        let row = json!({ "id": key, "status": "open", "pri": 4, "_seq": "*" });
+        let why = "every filter is evaluated, not only those that KalamDB's live evaluator knows";
+        differences.push(Difference { subscription, after, instead: vec![insert(subscription, row)], why });
+    }
+    Player::play("live_filter.jsonl", Limits::default(), differences, &[], nothing).await;
+}
