@@ -193,6 +193,7 @@ struct Shared {
 
 async fn connection(tcp: TcpStream, shared: Shared) {
     let Shared { tls, cut_first, http, script, requests, sockets } = shared;
+    tcp.set_nodelay(true).expect("nodelay");
     let mut stream: Box<dyn Io> = match tls {
         None => Box::new(tcp),
         Some(config) => match tokio_rustls::TlsAcceptor::from(config).accept(tcp).await {
