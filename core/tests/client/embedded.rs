@@ -1,11 +1,10 @@
 //! Against the embedded server: what a program does, from end to end.
 
-use std::sync::Arc;
-
 use kalam_embedded::{Embedded, Options};
+use kalam_fault_proxy::{Direction, FaultProxy, Flow};
 use kalam_live::{
-    ChangeEvent, ErrorCode, KalamClient, LiveRows, LiveRowsConfig, Phase, SubscriptionConfig,
-    SubscriptionOptions, Value, params,
+    ChangeEvent, ConnectionState, ErrorCode, KalamClient, LiveRows, LiveRowsConfig, Phase,
+    SubscriptionConfig, SubscriptionOptions, Timeouts, Value, params,
 };
 use tokio::sync::oneshot;
 
@@ -151,9 +150,26 @@ async fn events_resume_from_a_checkpoint() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn right_in_the_end_whatever_happens() {
     let (server, client) = start().await;
-    let proxy = Arc::new(fault_proxy(&server).await);
-    let shaky = builder(&proxy.url()).user("root").password(PASSWORD).namespace("app").build().unwrap();
+    let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into()).await.unwrap();
+    let ms = std::time::Duration::from_millis;
+    let timeouts = Timeouts {
+        keepalive: ms(50),
+        pong: ms(100),
+        connect: ms(500),
+        auth: ms(500),
+        subscribe: ms(500),
+        ..Timeouts::default()
+    };
+    let shaky = builder(&format!("http://{}", proxy.address()))
+        .timeouts(timeouts)
+        .user("root")
+        .password(PASSWORD)
+        .namespace("app")
+        .build()
+        .unwrap();
     let mut live = shaky.live("SELECT * FROM t WHERE n < 8").await.unwrap();
+    assert!(until(&mut live, |_| true).await.is_empty());
+    let mut state = shaky.watch_state();
     let (stop, mut stopped) = oneshot::channel::<()>();
     let reader = tokio::spawn(async move {
         loop {
@@ -167,8 +183,22 @@ async fn right_in_the_end_whatever_happens() {
         insert(&client, round * 10 + 1..=round * 10 + 10).await;
         client.execute("DELETE FROM t WHERE id = $1", &params![round * 10 + 3]).await.unwrap();
         client.execute("UPDATE t SET n = n + 1 WHERE id = $1", &params![round * 10 + 7]).await.unwrap();
-        if round % 4 == 1 {
-            proxy.cut_all();
+        match round % 5 {
+            0 => proxy.cut(),
+            1 => proxy.set_flow(Flow::Sliced(3)),
+            2 => proxy.cut_after(Direction::ToClient, 700),
+            3 => {
+                // A connection that looks alive, until a ping is not answered.
+                assert!(state.wait_for(|state| *state == ConnectionState::Connected).await);
+                proxy.set_flow(Flow::BlackHole);
+                assert!(state.wait_for(|state| *state != ConnectionState::Connected).await);
+            }
+            _ => {
+                // What a black hole took does not come back, as on no real connection that goes on.
+                proxy.cut();
+                proxy.set_flow(Flow::Open);
+                assert!(state.wait_for(|state| *state == ConnectionState::Connected).await);
+            }
         }
     }
     stop.send(()).unwrap();
@@ -189,43 +219,6 @@ async fn right_in_the_end_whatever_happens() {
     };
     until(&mut live, |ids| sorted(ids) == wanted).await;
     assert!(shaky.counters().connection.connects > 1);
-}
-
-async fn fault_proxy(server: &Embedded) -> Proxy {
-    Proxy::start(server.port()).await
-}
-
-/// Passes bytes on until it is told to cut.
-struct Proxy {
-    port: u16,
-    connections: Arc<std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>>,
-}
-
-impl Proxy {
-    async fn start(target: u16) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let connections = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let tasks = connections.clone();
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let task = tokio::spawn(async move {
-                    let mut far = tokio::net::TcpStream::connect(("127.0.0.1", target)).await.unwrap();
-                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-                });
-                tasks.lock().unwrap().push(task);
-            }
-        });
-        Self { port, connections }
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    fn cut_all(&self) {
-        self.connections.lock().unwrap().drain(..).for_each(|task| task.abort());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
