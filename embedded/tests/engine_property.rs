@@ -98,7 +98,7 @@ fn start(engine: &Engine, query: &LiveQuery, from: Start) -> (Subscriber, i64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn changes_add_up_to_the_select(
