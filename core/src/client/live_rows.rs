@@ -25,7 +25,6 @@ pub struct LiveRows(pub(super) Handle<LiveState>);
 
 /// What [`LiveRows::next`] gives.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum LiveRowsEvent {
     /// The rows as they are now.
     #[non_exhaustive]
