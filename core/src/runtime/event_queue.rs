@@ -190,11 +190,13 @@ mod tests {
     #[test]
     fn half_a_snapshot_is_no_point_to_resume_from() {
         let mut queue = queue(2, usize::MAX);
-        (1..=4).for_each(|version| drop(queue.push(batch(version, true))));
+        let overflows = (1..=4).filter(|version| queue.push(batch(*version, true))).count();
+        assert_eq!(overflows, 1);
         let restarts: Vec<_> = (0..3).map(|_| queue.pop().1).collect();
         assert_eq!(restarts, [None, None, Some(Restart { from: None })]);
         queue.push(batch(9, false));
-        (10..=12).for_each(|version| drop(queue.push(insert(version))));
+        let overflows = (10..=12).filter(|version| queue.push(insert(*version))).count();
+        assert_eq!(overflows, 1);
         let restarts: Vec<_> = (0..3).map(|_| queue.pop().1).collect();
         assert_eq!(restarts, [None, None, Some(Restart { from: Some(10.into()) })]);
     }
