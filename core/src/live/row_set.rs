@@ -56,8 +56,8 @@ impl RowSet {
         index: KeyIndex,
         next_arrival: u64,
     ) -> Self {
-        let entry = |held: &Held| Entry { arrival: held.arrival, row: held.row.clone() };
         let sort = &layout.sort;
+        let entry = |held: &Held| sort.entry(held.arrival, held.row.clone());
         let (entries, pool) = match limit {
             None => (index.iter().map(entry).collect(), None),
             Some(limit) => {
@@ -115,7 +115,8 @@ impl RowSet {
                 self.next_arrival += 1;
                 slot.insert(Held { row: row.clone(), arrival, version, foreign });
                 self.digest.add(version);
-                self.admit(Member { version, entry: Entry { arrival, row } }, pending);
+                let entry = self.layout.sort.entry(arrival, row);
+                self.admit(Member { version, entry }, pending);
                 Upsert::Added
             }
             Slot::Occupied(mut slot) => {
@@ -140,7 +141,8 @@ impl RowSet {
                     (true, false) => Upsert::Renumbered,
                     (true, true) => Upsert::Unchanged,
                 };
-                self.change(old, Member { version, entry: Entry { arrival, row } }, pending);
+                let entry = self.layout.sort.entry(arrival, row);
+                self.change(old, Member { version, entry }, pending);
                 effect
             }
         }
@@ -154,8 +156,8 @@ impl RowSet {
         }
         let (Held { row, arrival, version, .. }, _) = slot.remove();
         self.digest.remove(version);
-        let entry = Entry { arrival, row };
         let sort = &self.layout.sort;
+        let entry = sort.entry(arrival, row);
         let Some(Pool { limit, members }) = &mut self.pool else {
             return self.shown.hide(&entry, sort, pending);
         };
@@ -187,7 +189,7 @@ impl RowSet {
             return self.shown.change(&old.row, new.entry, sort, pending);
         };
         let order = Membership(sort);
-        let old = Member { version: old.version, entry: Entry { arrival: old.arrival, row: old.row } };
+        let old = Member { version: old.version, entry: sort.entry(old.arrival, old.row) };
         let Some((was, _)) = members.remove(&old, &order) else { return };
         let is = members.insert(new.clone(), &order);
         match (was < *limit, is < *limit) {
@@ -219,7 +221,7 @@ impl Shown {
     }
 
     fn hide(&mut self, entry: &Entry, sort: &Sort, pending: &mut Pending) {
-        if let Some((_, Entry { arrival, row })) = self.0.remove(entry, sort) {
+        if let Some((_, Entry { arrival, row, .. })) = self.0.remove(entry, sort) {
             pending.record(arrival, Some(row), None);
         }
     }
@@ -228,11 +230,11 @@ impl Shown {
         if old.ptr_eq(&new.row) {
             return;
         }
-        let Entry { arrival, row } = new.clone();
+        let Entry { arrival, row, .. } = new.clone();
         let replaced = if sort.compare_rows(old, &row).is_eq() {
             self.0.replace(new, sort)
         } else {
-            let removed = self.0.remove(&Entry { arrival, row: old.clone() }, sort);
+            let removed = self.0.remove(&sort.entry(arrival, old.clone()), sort);
             self.0.insert(new, sort);
             removed.map(|(_, entry)| entry)
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::sabotage::Sabotage;
 use crate::protocol::{BatchControl, Change, Cursor};
 use crate::row::Row;
 use crate::schema::SeqId;
@@ -23,6 +24,7 @@ pub(super) struct Checkpoint {
     replay: Replay,
     /// How this server spells cursors.
     spelling: BatchControl,
+    sabotage: Sabotage,
 }
 
 /// How rows that were handed out before are known.
@@ -39,6 +41,10 @@ enum Replay {
 }
 
 impl Checkpoint {
+    pub(super) fn new(sabotage: Sabotage) -> Self {
+        Self { sabotage, ..Self::default() }
+    }
+
     pub(super) fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()
     }
@@ -70,10 +76,10 @@ impl Checkpoint {
     pub(super) fn begin_resumed(&mut self, complete: bool) {
         self.loading = None;
         match (&self.replay, &self.cursor) {
-            (_, Some(cursor)) if complete => self.replay = Replay::UpTo(cursor.seq()),
+            (_, Some(cursor)) if complete => self.replay(Replay::UpTo(cursor.seq())),
             // An earlier replay from the same position was cut short: its rows must not come twice.
             (Replay::Exactly(_), _) => {}
-            _ => self.replay = Replay::Exactly(BTreeSet::new()),
+            _ => self.replay(Replay::Exactly(BTreeSet::new())),
         }
     }
 
@@ -98,6 +104,9 @@ impl Checkpoint {
         rows.retain(|r| self.replay.is_news(r));
         self.replay.remember(rows);
         self.loading = self.loading.max(greatest(rows));
+        if self.sabotage == Sabotage::CheckpointWhileLoading {
+            self.advance(self.loading);
+        }
         before - rows.len()
     }
 
@@ -136,6 +145,10 @@ impl Checkpoint {
         change.rows.retain(|_| keep(&mut row));
         change.old.retain(|_| keep(&mut old));
         news.len() - change.rows.len()
+    }
+
+    fn replay(&mut self, replay: Replay) {
+        self.replay = if self.sabotage == Sabotage::ReplayFilter { Replay::Off } else { replay };
     }
 
     fn advance(&mut self, to: Option<SeqId>) {

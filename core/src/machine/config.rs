@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::sabotage::Sabotage;
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::{Limits, WireProtocol};
 
@@ -35,6 +36,9 @@ pub struct Config {
     /// Rows in one page of a snapshot, unless the server announces another number. A page as large as the server's own cap
     /// would end the snapshot early (recorded in `wire/snapshots.jsonl`).
     pub batch_size: u32,
+    /// A rule to break, for the simulation.
+    #[cfg(feature = "sabotage")]
+    pub sabotage: Sabotage,
 }
 
 impl Default for Config {
@@ -51,11 +55,20 @@ impl Default for Config {
             messages_per_second: 50,
             message_bytes: 1 << 20,
             batch_size: 400,
+            #[cfg(feature = "sabotage")]
+            sabotage: Sabotage::None,
         }
     }
 }
 
 impl Config {
+    pub(super) fn sabotage(&self) -> Sabotage {
+        #[cfg(feature = "sabotage")]
+        return self.sabotage;
+        #[cfg(not(feature = "sabotage"))]
+        Sabotage::None
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let wrong = |message: &str| Err(Error::new(ErrorCode::Config, message));
         if self.urls.is_empty() {

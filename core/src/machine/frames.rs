@@ -2,6 +2,7 @@
 
 use super::event::{GapReason, Lifecycle, LinkId, Mode, SubscriptionEvent};
 use super::link::Phase;
+use super::sabotage::Sabotage;
 use super::subscription::{Progress, Stage};
 use super::{Machine, Time, Timer};
 use crate::error::{Error, ErrorCode};
@@ -131,7 +132,9 @@ impl Machine {
         } else {
             incarnation.progress = Progress::Ready;
             incarnation.deadline = None;
-            let told = control.last_seq.filter(|_| incarnation.mode == Mode::Fresh);
+            let told = control.last_seq.filter(|_| {
+                incarnation.mode == Mode::Fresh || subscription.sabotage == Sabotage::CheckpointFromServer
+            });
             subscription.checkpoint.ready(told.map(|c| c.seq()));
             subscription.established = true;
         }

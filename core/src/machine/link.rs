@@ -4,6 +4,7 @@ use super::event::{
     Action, AttemptId, ConnectionState, Lifecycle, LinkEnd, LinkId, SubscriptionEvent, Token,
 };
 use super::pacing::Pacer;
+use super::sabotage::Sabotage;
 use super::subscription::{Progress, Stage};
 use super::{Machine, Time, Timer};
 use crate::error::{Error, ErrorCode, Result};
@@ -392,7 +393,7 @@ impl Machine {
     pub(super) fn ping(&mut self, now: Time) {
         let Phase::Connected { link } = self.connection.phase else { return };
         self.actions.push_back(Action::Ping { link });
-        if !self.timers.is_set(Timer::Pong) {
+        if !self.timers.is_set(Timer::Pong) && self.config.sabotage() != Sabotage::PongDeadline {
             self.timers.set(Timer::Pong, now + self.config.timeouts.pong);
         }
         self.timers.set(Timer::Keepalive, now + self.config.timeouts.keepalive);

@@ -38,6 +38,7 @@ mod frames;
 mod link;
 mod pacing;
 pub(crate) mod random;
+mod sabotage;
 mod sending;
 mod subscription;
 mod table;
@@ -49,6 +50,9 @@ use std::collections::VecDeque;
 
 pub use backoff::Backoff;
 pub use config::{Config, Timeouts};
+#[cfg(feature = "sabotage")]
+pub use sabotage::Sabotage;
+
 pub use event::{
     Action, AttemptId, ConnectionState, Counters, Event, GapReason, Lifecycle, LinkEnd, LinkId, Mode,
     OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent, SubscriptionInfo,
@@ -209,11 +213,12 @@ impl Machine {
             options,
             old,
             resume,
-            checkpoint: checkpoint::Checkpoint::default(),
+            checkpoint: checkpoint::Checkpoint::new(self.config.sabotage()),
             established: false,
             stage: Stage::Offline,
             retries: Retries::default(),
             strikes: 0,
+            sabotage: self.config.sabotage(),
         });
         if self.connection.is_connected() {
             self.enqueue_subscribe(key);
@@ -292,6 +297,11 @@ impl Machine {
     /// The cursor of a row's version, as the server of this subscription spells cursors.
     pub fn cursor_at(&self, key: SubscriptionKey, version: SeqId) -> Option<Cursor> {
         Some(self.table.get(key)?.checkpoint.at(version))
+    }
+
+    /// How many messages wait for their turn, because the server accepts only so many a second.
+    pub fn queued_messages(&self) -> usize {
+        self.outbox.len()
     }
 
     /// What has been counted.

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 
 use super::event::{Action, LinkId, SubscriptionEvent, SubscriptionKey};
 use super::link::{Loss, Phase};
+use super::sabotage::Sabotage;
 use super::subscription::{Incarnation, Progress, Stage};
 use super::{Machine, Time, Timer};
 use crate::error::{Error, ErrorCode};
@@ -15,7 +16,7 @@ use crate::protocol::ClientFrame;
 /// A message that the server refused for being one too many was sent at most this long ago.
 const REFUSED_WITHIN: Time = Time::from_secs(2);
 /// When a message that may have been refused is sent again, if there was no answer.
-const SEND_AGAIN_AFTER: Time = Time::from_millis(1_200);
+const SEND_AGAIN_AFTER: Time = Time::from_millis(1_500);
 
 /// Messages that wait for their turn. What they say is written when they are sent, so that it is up to date.
 #[derive(Debug, Default)]
@@ -39,9 +40,8 @@ impl Outbox {
         *self = Self::default();
     }
 
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     /// How many unsubscribes are kept for being sent again.
@@ -78,7 +78,7 @@ impl Machine {
                     continue;
                 }
                 let at = self.pacer.ready_at(now);
-                if at > now {
+                if at > now && self.config.sabotage() != Sabotage::Pacing {
                     self.timers.set(Timer::Send, at);
                     break;
                 }
@@ -135,7 +135,8 @@ impl Machine {
         let longest = announced.message_bytes.unwrap_or(self.config.message_bytes);
         let Some(subscription) = self.table.get(key) else { return };
         let id = subscription.id.clone();
-        let wire_id = self.table.next_wire_id(&id);
+        let same_id = self.config.sabotage() == Sabotage::WireIds;
+        let wire_id = if same_id { id } else { self.table.next_wire_id(&id) };
         let Some(subscription) = self.table.get_mut(key) else { return };
         let request = subscription.request(complete, page_rows);
         let frame = ClientFrame::Subscribe {

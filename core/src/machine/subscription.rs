@@ -5,6 +5,7 @@ use compact_str::CompactString;
 use super::Time;
 use super::checkpoint::Checkpoint;
 use super::event::{GapReason, Mode, OldValues, Resume, SubscribeOptions, SubscriptionStage};
+use super::sabotage::Sabotage;
 use crate::protocol::{Cursor, RowPlan, SnapshotOptions};
 use crate::sql::LiveSql;
 
@@ -25,6 +26,7 @@ pub(super) struct Subscription {
     pub(super) retries: Retries,
     /// Connections in a row that the server ended with a complaint while this waited for its ack.
     pub(super) strikes: u32,
+    pub(super) sabotage: Sabotage,
 }
 
 /// How far a subscription is.
@@ -119,6 +121,7 @@ impl Subscription {
         let cursor = match (complete, self.resume) {
             (true, _) => self.checkpoint.cursor_at_complete(),
             (false, Resume::Cursor) => self.checkpoint.cursor(),
+            (false, Resume::Live) if self.sabotage == Sabotage::ResumeAnywhere => self.checkpoint.cursor(),
             (false, Resume::Live) => None,
         };
         let batch_size = Some(self.options.batch_size.unwrap_or(page_rows));

@@ -9,11 +9,11 @@ fn a_burst_of_subscribes_is_paced() {
         rig.subscribe(Resume::Live);
     }
     assert_eq!(rig.log().len(), 45);
-    rig.pass(ms(999));
+    rig.pass(ms(1_249));
     assert_eq!(rig.log(), [""; 0]);
     rig.pass(ms(1));
     assert_eq!(rig.log().len(), 45);
-    rig.pass(ms(1_000));
+    rig.pass(ms(1_250));
     assert_eq!(rig.log().len(), 10);
 }
 
@@ -33,7 +33,7 @@ fn what_ends_before_its_turn_is_never_sent() {
     for key in &keys[1..4] {
         rig.machine.unsubscribe(rig.now, *key);
     }
-    rig.pass(ms(1_000));
+    rig.pass(ms(1_250));
     let mut log = rig.log();
     log.retain(|l| l.starts_with('>'));
     assert_eq!(
@@ -63,7 +63,7 @@ fn messages_over_the_limit_are_sent_again() {
     rig.ack("live3_3", None);
     rig.batch("live3_3", &[], false);
     rig.log();
-    rig.pass(ms(1_199));
+    rig.pass(ms(1_499));
     rig.expect(&["> unsubscribe live1_1"]);
     rig.pass(ms(1));
     rig.expect(&["> next live2_2 10", "> unsubscribe live4_4", r#"> subscribe live4_5 {"batch_size":400}"#]);
