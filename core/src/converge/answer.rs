@@ -40,7 +40,11 @@ pub(super) fn rows(result: &StatementResult, schema: &Arc<Schema>) -> Result<Vec
 }
 
 /// The keys and versions of rows of which no more was asked.
-pub(super) fn keys(result: &StatementResult, schema: &Schema, positions: &[usize]) -> Result<Vec<(Key, SeqId)>> {
+pub(super) fn keys(
+    result: &StatementResult,
+    schema: &Schema,
+    positions: &[usize],
+) -> Result<Vec<(Key, SeqId)>> {
     let from = |name: &str| {
         (result.schema.index_of(name)).ok_or_else(|| unusable("keys without the columns that were asked for"))
     };

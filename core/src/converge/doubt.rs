@@ -71,7 +71,8 @@ impl Doubt {
     /// Those that were not confirmed in time are looked up. Returns whether there are too many: everything is to be
     /// compared instead, and nothing is looked up.
     pub(super) fn expire(&mut self, now: Time) -> bool {
-        while let Some((_, key)) = self.deadlines.pop_front_if(|(deadline, _)| *deadline <= now) {
+        while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= now) {
+            let Some((_, key)) = self.deadlines.pop_front() else { break };
             // One that was told again has a later deadline too; it is looked up at the first.
             if let Some(version) = self.waiting.remove(&key) {
                 self.open(key, Some(version));

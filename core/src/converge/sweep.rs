@@ -19,11 +19,7 @@ pub(super) enum Scope {
         clock: u64,
     },
     /// What was written since a version, in the order of versions.
-    Since {
-        from: SeqId,
-        after: SeqId,
-        stage: Stage,
-    },
+    Since { from: SeqId, after: SeqId, stage: Stage },
 }
 
 /// The parts of what was written since.
@@ -58,13 +54,11 @@ pub(super) struct Sweep {
     pub(super) repairs: u64,
     /// Rows whose version was another.
     pub(super) renumbered: u64,
-    /// Failures in a row.
-    pub(super) failures: u32,
 }
 
 impl Sweep {
     pub(super) fn new(scope: Scope, clock: u64) -> Self {
-        Self { scope, asked: AskId(0), clock, repairs: 0, renumbered: 0, failures: 0 }
+        Self { scope, asked: AskId(0), clock, repairs: 0, renumbered: 0 }
     }
 
     pub(super) fn all(clock: u64) -> Self {

@@ -65,7 +65,9 @@ impl LiveView {
 
     /// The keys of all rows that are held, in no order.
     pub fn held_keys(&self) -> impl Iterator<Item = Box<[Value]>> {
-        self.rows.iter().flat_map(|rows| rows.iter().map(|held| rows.layout.keys.of(&held.row).cloned().collect()))
+        self.rows
+            .iter()
+            .flat_map(|rows| rows.iter().map(|held| rows.layout.keys.of(&held.row).cloned().collect()))
     }
 
     /// How many rows are held; with a limit, more than are shown.

@@ -79,7 +79,7 @@ mod tests {
     fn an_even_run_of_one_statement_does_not_cancel() {
         let first = 383_749_823_030_726_656;
         let all = of(first..first + 500);
-        for run in [2, 4, 100, 256] {
+        for run in [4, 100, 256] {
             let lost = first..first + run;
             assert_eq!(lost.fold(0, |xor, v| xor ^ v), 0, "a plain XOR of the run finds nothing");
             let stale = of((first - 1_000..first - 1_000 + run).chain(first + run..first + 500));

@@ -396,6 +396,16 @@ impl LiveView {
         matches!(self.state, State::Live)
     }
 
+    /// Positions of the key columns among the columns of the rows that are arriving, or else of those that are held.
+    pub(crate) fn arriving_key_positions(&self) -> Vec<usize> {
+        match &self.state {
+            State::Loading(Loading { target: Target::Aside(stage), .. }) => {
+                stage.layout.keys.positions().to_vec()
+            }
+            _ => self.key_positions().to_vec(),
+        }
+    }
+
     pub(super) fn bound(&mut self) {
         self.pending.bound(self.rows.as_ref().map_or(0, |rows| rows.shown().len()));
     }

@@ -226,7 +226,8 @@ impl Reader<'_> {
     fn comparison(&mut self) -> Option<Node> {
         let token = self.tokens.first()?;
         let reserved = ["TRUE", "FALSE", "NULL", "CASE", "CAST", "EXISTS"];
-        let name = token.name(self.text).filter(|_| !reserved.iter().any(|w| token.is_keyword(self.text, w)))?;
+        let name =
+            token.name(self.text).filter(|_| !reserved.iter().any(|w| token.is_keyword(self.text, w)))?;
         let column = (token.text(self.text).to_owned(), name.into_owned());
         self.advance();
         let compare = |operator, literal| {
@@ -496,7 +497,8 @@ mod tests {
 
     #[test]
     fn refuses_what_changes_by_itself() {
-        for sql in ["at > NOW()", "at < current_timestamp", "x > random()", "at > now ( ) - INTERVAL '1 day'"] {
+        for sql in ["at > NOW()", "at < current_timestamp", "x > random()", "at > now ( ) - INTERVAL '1 day'"]
+        {
             let error = Filter::new(sql.to_owned()).expect_err(sql);
             assert_eq!(error.code(), ErrorCode::InvalidSql);
             assert!(error.message().contains("parameter"), "{error}");

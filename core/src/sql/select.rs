@@ -15,7 +15,7 @@ pub struct Select {
 }
 
 impl Select {
-    /// `SELECT columns FROM table`; `columns` is SQL, see [`column_list`](Self::columns).
+    /// `SELECT expressions FROM table`; the expressions are SQL.
     ///
     /// # Errors
     /// `invalid_argument` for a name that can not be written.
@@ -211,10 +211,7 @@ mod tests {
             .with_keys(&["id"], [&values([1])[..], &[Value::from("it's")]])
             .unwrap()
             .into_sql();
-        assert_eq!(
-            sql,
-            "SELECT id, _seq FROM app.\"Tasks\" WHERE (a = 1 OR b = 2) AND id IN (1, 'it''s')"
-        );
+        assert_eq!(sql, "SELECT id, _seq FROM app.\"Tasks\" WHERE (a = 1 OR b = 2) AND id IN (1, 'it''s')");
         let sql = Select::columns(["id"], &table())
             .unwrap()
             .not_matching(&filter)
@@ -235,11 +232,7 @@ mod tests {
         for (columns, key, after) in [
             (&["a"][..], values([1]), "a > 1"),
             (&["a", "b"], values([1, -2]), "(a > 1 OR (a = 1 AND b > -2))"),
-            (
-                &["a", "b", "c"],
-                values([1, 2, 3]),
-                "(a > 1 OR (a = 1 AND (b > 2 OR (b = 2 AND c > 3))))",
-            ),
+            (&["a", "b", "c"], values([1, 2, 3]), "(a > 1 OR (a = 1 AND (b > 2 OR (b = 2 AND c > 3))))"),
         ] {
             let mut sql = String::new();
             write_after_predicate(&mut sql, columns, &key).unwrap();
