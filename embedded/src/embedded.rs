@@ -4,12 +4,14 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
 use crate::engine::{Engine, EngineError, EngineLimits, EngineOptions};
 use crate::options::Options;
 use crate::server;
+use crate::server::token::{TokenKey, TokenKind};
 
 /// The numbers of row versions have ten bits for it.
 const MOST_NODE: u16 = 1023;
@@ -31,6 +33,9 @@ const MOST_NODE: u16 = 1023;
 pub struct Embedded {
     address: SocketAddr,
     root_password: Option<String>,
+    /// For [`Embedded::root_token`]; gone once stopping, since the data is closed with the last clone.
+    engine: Option<Engine>,
+    token_lifetime: Duration,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
     thread: Option<JoinHandle<()>>,
@@ -72,6 +77,8 @@ impl Embedded {
         .map_err(StartError::Data)?;
         let root_password = given.or_else(|| engine.generated_root_password().map(str::to_owned));
 
+        let (own_engine, token_lifetime) = (engine.clone(), options.access_token_lifetime);
+
         let (stop, stop_wished) = watch::channel(false);
         let (has_stopped, stopped) = watch::channel(false);
         let (started, wait_for_start) = mpsc::channel();
@@ -82,8 +89,16 @@ impl Embedded {
                 has_stopped.send_replace(true);
             })
             .map_err(StartError::Runtime)?;
-        let mut server =
-            Self { address, root_password, stop, stopped, thread: Some(thread), process: std::process::id() };
+        let mut server = Self {
+            address,
+            root_password,
+            engine: Some(own_engine),
+            token_lifetime,
+            stop,
+            stopped,
+            thread: Some(thread),
+            process: std::process::id(),
+        };
         match wait_for_start.recv() {
             Ok(Ok(())) => Ok(server),
             Ok(Err(error)) => {
@@ -116,19 +131,36 @@ impl Embedded {
         self.root_password.as_deref()
     }
 
+    /// An access token for `root`, valid as long as [`Options::access_token_lifetime`] says: for a client in this
+    /// process, which owns the data anyway and should not have to know or change the password.
+    #[must_use]
+    pub fn root_token(&self) -> Option<String> {
+        let engine = self.engine.as_ref()?;
+        let root = engine.user("root")?;
+        let key = TokenKey::new(engine.secret());
+        Some(key.issue(&root.id, root.generation, TokenKind::Access, self.token_lifetime, SystemTime::now()).0)
+    }
+
     /// Stops: WebSockets are closed with 1001, requests finish, within [`Options::shutdown_deadline`].
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
+        self.engine = None;
         // An error means that the thread is gone, which is as good.
         let _ = self.stopped.wait_for(|stopped| *stopped).await;
         self.join();
     }
 
     fn join(&mut self) {
+        // The child of a fork has this handle but neither the thread nor, with its locks, the data.
+        if std::process::id() != self.process {
+            std::mem::forget(self.engine.take());
+            return;
+        }
         self.stop.send_replace(true);
-        let Some(thread) = self.thread.take() else { return };
-        // The child of a fork has this handle but not the thread, and would wait for ever.
-        if std::process::id() == self.process && thread.join().is_err() {
+        self.engine = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
             tracing::error!("the server's thread panicked");
         }
     }

@@ -30,7 +30,7 @@ mod snapshot;
 mod socket;
 mod subscription;
 mod subscriptions;
-mod token;
+pub(crate) mod token;
 mod writer;
 
 use std::sync::{Arc, mpsc};
