@@ -108,10 +108,10 @@ impl KalamClient {
         let id = self.subscription_id(config.id);
         let limits = QueueLimits { events: bounds.max_events.max(1), bytes: bounds.max_bytes.max(1) };
         let from = options.from.as_ref().map(crate::protocol::Cursor::seq);
-        let mailbox = Arc::new(Mailbox::new(EventQueue::new(id.clone(), limits, from)));
+        let mailbox = Arc::new(Mailbox::new(EventQueue::new(id.clone(), limits)));
         let sink = Sink::Events(mailbox.clone());
         let key = self.subscribe(&id, sql, options, OldValues::Keep, Resume::Cursor, sink).await?;
-        Ok(LiveEvents(Handle::new(id, key, mailbox, self.inner.commands.clone())))
+        Ok(LiveEvents::new(Handle::new(id, key, mailbox, self.inner.commands.clone()), from))
     }
 
     fn subscription_id(&self, given: Option<String>) -> Arc<str> {

@@ -3,13 +3,14 @@
 //! It waits for the network, for commands and for time, never for a reader. Everything that may take long or runs the
 //! user's code (dialling, token providers) is a task of its own.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
@@ -26,7 +27,7 @@ use super::subscriber::{Applied, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
     Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
-    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
+    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, Token,
 };
 use crate::protocol::RawFrame;
 
@@ -48,8 +49,8 @@ pub(crate) struct Owner {
     /// The token that the machine used last.
     generation: u64,
     timer: Pin<Box<Sleep>>,
-    subscribers: HashMap<SubscriptionKey, Subscriber>,
-    /// Those who got something since they were last woken.
+    subscribers: HashMap<SubscriptionKey, Subscriber, RandomState>,
+    /// Those who have pending events.
     touched: Vec<SubscriptionKey>,
     lagged: u64,
     /// Goodbyes under way.
@@ -64,7 +65,8 @@ pub(crate) struct Owner {
 struct Subscriber {
     sink: Sink,
     since: Instant,
-    touched: bool,
+    /// Events of this turn.
+    pending: Vec<SubscriptionEvent>,
 }
 
 type Dial = JoinHandle<Result<Socket, LinkEnd>>;
@@ -101,7 +103,7 @@ impl Owner {
             fetching: None,
             generation: 0,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            subscribers: HashMap::new(),
+            subscribers: HashMap::default(),
             touched: Vec::new(),
             lagged: 0,
             closing: Vec::new(),
@@ -195,7 +197,8 @@ impl Owner {
         let result = self.machine.subscribe(now, request);
         match &result {
             Ok(key) => drop(
-                self.subscribers.insert(*key, Subscriber { sink, since: Instant::now(), touched: false }),
+                self.subscribers
+                    .insert(*key, Subscriber { sink, since: Instant::now(), pending: Vec::new() }),
             ),
             Err(_) if idle => self.machine.disconnect(now),
             Err(_) => {}
@@ -309,35 +312,47 @@ impl Owner {
             match event {
                 Event::Subscription { key, event } => {
                     let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
-                    let applied = subscriber.sink.apply(event);
-                    if !subscriber.touched {
-                        subscriber.touched = true;
+                    if subscriber.pending.is_empty() {
                         self.touched.push(key);
                     }
-                    self.after(key, applied);
+                    subscriber.pending.push(event);
                 }
                 Event::Lifecycle(event) => self.lifecycle(event),
             }
         }
     }
 
-    fn after(&mut self, key: SubscriptionKey, applied: Applied) {
+    /// Gives each subscriber its events and wakes its readers, once for all of them. Returns whether that gave the
+    /// machine something to do.
+    fn deliver(&mut self) -> bool {
+        let mut asked = false;
+        let mut touched = std::mem::take(&mut self.touched);
+        for key in touched.drain(..) {
+            let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
+            let applied = subscriber.sink.apply(&mut subscriber.pending);
+            subscriber.sink.wake();
+            if matches!(applied, Applied::Over | Applied::Refused) {
+                self.subscribers.remove(&key);
+            }
+            asked |= self.after(key, applied);
+        }
+        self.touched = touched;
+        asked
+    }
+
+    fn after(&mut self, key: SubscriptionKey, applied: Applied) -> bool {
         let now = self.now();
         match applied {
-            Applied::Fine => {}
+            Applied::Fine | Applied::Over => return false,
             Applied::Lagged => {
                 self.lagged += 1;
                 tracing::warn!(?key, "an event reader is too slow: events were dropped");
+                return false;
             }
             Applied::StartAnew => self.machine.restart(now, key, Restart::Fresh),
             Applied::Refused => self.machine.unsubscribe(now, key),
-            Applied::Over => {}
         }
-        if matches!(applied, Applied::Over | Applied::Refused)
-            && let Some(subscriber) = self.subscribers.remove(&key)
-        {
-            subscriber.sink.wake();
-        }
+        true
     }
 
     fn lifecycle(&mut self, event: Lifecycle) {
@@ -455,16 +470,6 @@ impl Owner {
         }
     }
 
-    /// Wakes the readers that got something, once each.
-    fn wake(&mut self) {
-        for key in self.touched.drain(..) {
-            if let Some(subscriber) = self.subscribers.get_mut(&key) {
-                subscriber.touched = false;
-                subscriber.sink.wake();
-            }
-        }
-    }
-
     fn publish(&self) {
         self.status.set_state(State::from(self.machine.state()));
         self.status.set_counters(Counters { connection: self.machine.counters(), lagged: self.lagged });
@@ -489,13 +494,13 @@ impl Future for Owner {
                 break;
             }
         }
-        this.wake();
+        let asked = this.deliver();
         this.poll_closing(cx);
         this.publish();
         if this.closed && this.closing.is_empty() && this.quiet_replies.is_empty() {
             return Poll::Ready(());
         }
-        if frames_left == 0 {
+        if frames_left == 0 || asked {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

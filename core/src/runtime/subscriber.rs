@@ -35,11 +35,11 @@ pub(crate) enum Applied {
 }
 
 impl Sink {
-    /// Applies one event. Wakes nobody: see [`wake`](Self::wake).
-    pub(crate) fn apply(&self, event: SubscriptionEvent) -> Applied {
+    /// Applies events in order, under one lock, and empties the list. Wakes nobody: see [`wake`](Self::wake).
+    pub(crate) fn apply(&self, events: &mut Vec<SubscriptionEvent>) -> Applied {
         match self {
-            Self::Rows(mailbox) => mailbox.with(|state| state.apply(event)),
-            Self::Events(mailbox) => mailbox.with(|queue| push(queue, event)),
+            Self::Rows(mailbox) => mailbox.with(|state| all(events, |event| state.apply(event))),
+            Self::Events(mailbox) => mailbox.with(|queue| all(events, |event| push(queue, event))),
         }
     }
 
@@ -54,9 +54,27 @@ impl Sink {
     /// The owner task ends without the machine having said so: its runtime was stopped.
     pub(crate) fn abandon(&self) {
         let error = Error::new(ErrorCode::Closed, "the runtime that this client lives on was stopped");
-        self.apply(SubscriptionEvent::Failed(error));
+        self.apply(&mut vec![SubscriptionEvent::Failed(error)]);
         self.wake();
     }
+}
+
+/// Applies events until one needs something done. Those behind a [`StartAnew`](Applied::StartAnew) speak of what is to be
+/// begun anew, but for the end.
+fn all(events: &mut Vec<SubscriptionEvent>, mut apply: impl FnMut(SubscriptionEvent) -> Applied) -> Applied {
+    let mut result = Applied::Fine;
+    for event in events.drain(..) {
+        let is_end = matches!(event, SubscriptionEvent::Failed(_) | SubscriptionEvent::Ended);
+        if result == Applied::StartAnew && !is_end {
+            continue;
+        }
+        match apply(event) {
+            Applied::Over => result = Applied::Over,
+            applied if result == Applied::Fine => result = applied,
+            _ => {}
+        }
+    }
+    result
 }
 
 fn push(queue: &mut EventQueue, event: SubscriptionEvent) -> Applied {
