@@ -167,7 +167,7 @@ pub struct LiveRowsConfig {
 /// How `live_events` holds events for a reader that is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveEventsConfig {
-    /// Events held at most. 65,536.
+    /// Events held at most. 262,144: about what 64 MiB hold.
     pub max_events: usize,
     /// Bytes held at most, about. 64 MiB.
     pub max_bytes: usize,
@@ -175,7 +175,7 @@ pub struct LiveEventsConfig {
 
 impl Default for LiveEventsConfig {
     fn default() -> Self {
-        Self { max_events: 65_536, max_bytes: 64 << 20 }
+        Self { max_events: 262_144, max_bytes: 64 << 20 }
     }
 }
 
