@@ -16,6 +16,7 @@ use crate::runtime::live_state::LiveState;
 use crate::runtime::mailbox::Mailbox;
 use crate::runtime::subscriber::Sink;
 use crate::sql::{LiveSql, Projection, check_live};
+use compact_str::{CompactString, format_compact};
 
 impl KalamClient {
     /// The rows of `SELECT columns FROM namespace.table [WHERE ...]`, now and whenever they change.
@@ -72,7 +73,7 @@ impl KalamClient {
         })?;
         let mailbox = Arc::new(Mailbox::new(LiveState::new(view)));
         let id = self.subscription_id(config.id);
-        let sink = Sink::Rows(mailbox.clone());
+        let sink = Sink::rows(mailbox.clone());
         let key = self.subscribe(&id, sql, options, OldValues::Skip, Resume::Live, sink).await?;
         Ok(LiveRows(Handle::new(id, key, mailbox, self.inner.commands.clone())))
     }
@@ -108,22 +109,22 @@ impl KalamClient {
         let id = self.subscription_id(config.id);
         let limits = QueueLimits { events: bounds.max_events.max(1), bytes: bounds.max_bytes.max(1) };
         let from = options.from.as_ref().map(crate::protocol::Cursor::seq);
-        let mailbox = Arc::new(Mailbox::new(EventQueue::new(id.clone(), limits)));
-        let sink = Sink::Events(mailbox.clone());
+        let mailbox = Arc::new(Mailbox::new(EventQueue::new(limits)));
+        let sink = Sink::events(id.clone(), mailbox.clone());
         let key = self.subscribe(&id, sql, options, OldValues::Keep, Resume::Cursor, sink).await?;
         Ok(LiveEvents::new(Handle::new(id, key, mailbox, self.inner.commands.clone()), from))
     }
 
-    fn subscription_id(&self, given: Option<String>) -> Arc<str> {
+    fn subscription_id(&self, given: Option<String>) -> CompactString {
         match given {
             Some(id) => id.into(),
-            None => format!("live-{}", self.inner.next_id.fetch_add(1, Ordering::Relaxed)).into(),
+            None => format_compact!("live-{}", self.inner.next_id.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
     async fn subscribe(
         &self,
-        id: &Arc<str>,
+        id: &CompactString,
         sql: LiveSql,
         options: SubscriptionOptions,
         old: OldValues,
@@ -132,7 +133,7 @@ impl KalamClient {
     ) -> Result<SubscriptionKey> {
         let SubscriptionOptions { snapshot, last_rows, batch_size, from } = options;
         let options = SubscribeOptions { snapshot, last_rows, batch_size, from };
-        let request = Box::new(SubscribeRequest { id: Some((&**id).into()), sql, options, old, resume });
+        let request = Box::new(SubscribeRequest { id: Some(id.clone()), sql, options, old, resume });
         self.owner()?.ask(|reply| Command::Subscribe { request, sink, reply }).await?
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
@@ -35,7 +35,7 @@ impl LiveEvents {
     }
 
     /// The subscription's name.
-    pub fn id(&self) -> &Arc<str> {
+    pub fn id(&self) -> &str {
         self.handle.id()
     }
 
@@ -47,10 +47,8 @@ impl LiveEvents {
     pub async fn next(&mut self) -> Option<Result<ChangeEvent>> {
         loop {
             let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let (event, anew) = reader.next(self.handle.mailbox());
-            self.make_anew(anew);
-            if event.is_some() {
-                return event;
+            if let Some(event) = reader.next(self.handle.mailbox(), |anew| make_anew(&self.handle, anew)) {
+                return Some(event);
             }
             if self.is_over() {
                 return None;
@@ -77,20 +75,12 @@ impl LiveEvents {
         let mut events = Vec::new();
         let mut reader = self.reader();
         while events.len() < max {
-            let (event, anew) = reader.next(self.handle.mailbox());
-            self.make_anew(anew);
-            match event {
+            match reader.next(self.handle.mailbox(), |anew| make_anew(&self.handle, anew)) {
                 Some(event) => events.push(event),
                 None => break,
             }
         }
         events
-    }
-
-    fn make_anew(&self, anew: Option<Anew>) {
-        if let Some(Anew { from }) = anew {
-            self.handle.send(Command::Restart { key: self.handle.key(), from });
-        }
     }
 
     fn reader(&self) -> MutexGuard<'_, EventReader> {
@@ -120,6 +110,10 @@ impl LiveEvents {
     }
 }
 
+fn make_anew(handle: &Handle<EventQueue>, Anew { from }: Anew) {
+    handle.send(Command::Restart { key: handle.key(), from });
+}
+
 impl Stream for LiveEvents {
     type Item = Result<ChangeEvent>;
 
@@ -127,10 +121,8 @@ impl Stream for LiveEvents {
         loop {
             let this = &mut *self;
             let reader = this.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let (event, anew) = reader.next(this.handle.mailbox());
-            this.make_anew(anew);
-            if event.is_some() {
-                return Poll::Ready(event);
+            if let Some(event) = reader.next(this.handle.mailbox(), |anew| make_anew(&this.handle, anew)) {
+                return Poll::Ready(Some(event));
             }
             if this.is_over() {
                 return Poll::Ready(None);
@@ -142,6 +134,6 @@ impl Stream for LiveEvents {
 
 impl fmt::Debug for LiveEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveEvents").field("id", self.id()).finish_non_exhaustive()
+        f.debug_struct("LiveEvents").field("id", &self.id()).finish_non_exhaustive()
     }
 }

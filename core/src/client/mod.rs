@@ -24,6 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+pub use compact_str::CompactString;
+
 pub use self::as_user::AsUser;
 pub use self::builder::KalamClientBuilder;
 pub use self::event_handlers::EventHandlers;
@@ -228,7 +230,7 @@ impl KalamClient {
     /// # Errors
     /// `not_found` when there is none of that name.
     pub async fn cancel_subscription(&self, id: &str) -> Result<()> {
-        let id: Arc<str> = id.into();
+        let id = CompactString::from(id);
         let name = id.clone();
         let found = self.is_started()
             && self.inner.commands.ask(|reply| Command::Cancel { id, reply }).await.unwrap_or(false);

@@ -1,6 +1,5 @@
 //! What a subscription is to be, and what one is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
@@ -9,6 +8,7 @@ use crate::protocol::Cursor;
 use crate::schema::SeqId;
 use crate::sql::token::tokenize;
 use crate::value::Value;
+use compact_str::CompactString;
 
 /// A live query with its options.
 ///
@@ -184,7 +184,7 @@ impl Default for LiveEventsConfig {
 #[non_exhaustive]
 pub struct SubscriptionInfo {
     /// Its name.
-    pub id: Arc<str>,
+    pub id: CompactString,
     /// The SQL as the server gets it: parameters bound, key columns added.
     pub query: String,
     /// How far it is.
@@ -198,7 +198,7 @@ pub struct SubscriptionInfo {
 impl SubscriptionInfo {
     pub(super) fn new(info: machine::SubscriptionInfo, age: Duration) -> Self {
         Self {
-            id: (&*info.id).into(),
+            id: info.id,
             query: info.sql,
             stage: info.stage,
             last_seq_id: info.checkpoint.map(|cursor| cursor.seq()),

@@ -1,8 +1,8 @@
 //! What the client asks of the owner task.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use compact_str::CompactString;
 use tokio::sync::{mpsc, oneshot};
 
 use super::subscriber::Sink;
@@ -36,7 +36,7 @@ pub(crate) enum Command {
         from: Option<SeqId>,
     },
     Cancel {
-        id: Arc<str>,
+        id: CompactString,
         reply: oneshot::Sender<bool>,
     },
     Subscriptions {

@@ -1,18 +1,16 @@
 //! The reader's side of an [`EventQueue`]: takes whole batches, so that reader and owner task seldom meet.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
 use super::event::ChangeEvent;
-use super::event_queue::{EventQueue, Lent};
+use super::event_queue::{Batch, EventQueue, Lent};
 use super::mailbox::Mailbox;
 use crate::error::Result;
 use crate::schema::SeqId;
+use compact_str::CompactString;
 
 /// What a reader has taken out of the queue and not handed out yet.
 pub(crate) struct EventReader {
-    id: Arc<str>,
-    events: VecDeque<ChangeEvent>,
+    id: CompactString,
+    batch: Batch,
     /// Whether a snapshot is only partly handed out: then there is no point to resume from.
     inside_snapshot: bool,
     /// Greatest version handed out.
@@ -27,8 +25,8 @@ pub(crate) struct Anew {
 
 impl EventReader {
     /// `from`: where the subscription itself begins, if it does not begin with a snapshot.
-    pub(crate) fn new(id: Arc<str>, from: Option<SeqId>) -> Self {
-        Self { id, events: VecDeque::new(), inside_snapshot: false, handed_out: from }
+    pub(crate) fn new(id: CompactString, from: Option<SeqId>) -> Self {
+        Self { id, batch: Batch::default(), inside_snapshot: false, handed_out: from }
     }
 
     /// Greatest version handed out.
@@ -38,44 +36,42 @@ impl EventReader {
 
     /// Whether there is something to hand out without looking into the queue.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.events.is_empty()
+        !self.batch.is_empty()
     }
 
-    /// The next event, if there is one; the second value asks to make the subscription anew.
+    /// The next event, if there is one. May ask, by `anew`, to make the subscription anew.
     pub(crate) fn next(
         &mut self,
         queue: &Mailbox<EventQueue>,
-    ) -> (Option<Result<ChangeEvent>>, Option<Anew>) {
-        if self.events.is_empty() {
-            match queue.with(|queue| queue.lend(&mut self.events)) {
+        anew: impl FnOnce(Anew),
+    ) -> Option<Result<ChangeEvent>> {
+        if self.batch.is_empty() {
+            match queue.with(|queue| queue.lend(&mut self.batch)) {
                 Lent::Events => {}
-                Lent::Lagged { dropped, goes_on } => return self.lagged(dropped, goes_on),
-                Lent::Failed(error) => {
-                    let told = ChangeEvent::is_told_by_server(&error);
-                    let item =
-                        if told { Ok(ChangeEvent::error(self.id.clone(), &error)) } else { Err(error) };
-                    return (Some(item), None);
+                Lent::Lagged { dropped, goes_on } => {
+                    let resumes_from = if self.inside_snapshot { None } else { self.handed_out };
+                    self.inside_snapshot = false;
+                    if goes_on {
+                        anew(Anew { from: resumes_from });
+                    }
+                    let subscription_id = self.id.clone();
+                    return Some(Ok(ChangeEvent::Lagged { subscription_id, dropped, resumes_from }));
                 }
-                Lent::Nothing | Lent::Over => return (None, None),
+                Lent::Failed(error) if ChangeEvent::is_told_by_server(&error) => {
+                    return Some(Ok(ChangeEvent::error(self.id.clone(), &error)));
+                }
+                Lent::Failed(error) => return Some(Err(error)),
+                Lent::Nothing | Lent::Over => return None,
             }
         }
-        let event = self.events.pop_front();
-        if let Some(event) = &event {
-            match event {
-                ChangeEvent::InitialDataBatch { has_more, .. } => self.inside_snapshot = *has_more,
-                ChangeEvent::Ack { .. } => self.inside_snapshot = false,
-                _ => {}
-            }
-            self.handed_out = self.handed_out.max(event.last_seq_id());
+        let event = self.batch.pop()?;
+        match &event {
+            ChangeEvent::InitialDataBatch { has_more, .. } => self.inside_snapshot = *has_more,
+            ChangeEvent::Ack { .. } => self.inside_snapshot = false,
+            _ => {}
         }
-        (event.map(Ok), None)
-    }
-
-    fn lagged(&mut self, dropped: u64, goes_on: bool) -> (Option<Result<ChangeEvent>>, Option<Anew>) {
-        let resumes_from = if self.inside_snapshot { None } else { self.handed_out };
-        self.inside_snapshot = false;
-        let event = ChangeEvent::Lagged { subscription_id: self.id.clone(), dropped, resumes_from };
-        (Some(Ok(event)), goes_on.then_some(Anew { from: resumes_from }))
+        self.handed_out = self.handed_out.max(event.last_seq_id());
+        Some(Ok(event))
     }
 }
 
@@ -104,24 +100,47 @@ mod tests {
     }
 
     fn both(events: usize, bytes: usize) -> (Mailbox<EventQueue>, EventReader) {
-        let queue = EventQueue::new("s".into(), QueueLimits { events, bytes });
+        let queue = EventQueue::new(QueueLimits { events, bytes });
         (Mailbox::new(queue), EventReader::new("s".into(), None))
     }
 
     /// Pushes all; how often the queue said that it was too much.
     fn push(queue: &Mailbox<EventQueue>, events: impl IntoIterator<Item = ChangeEvent>) -> usize {
-        events.into_iter().filter(|event| queue.with(|queue| queue.push(event.clone()))).count()
+        events.into_iter().filter(|event| append(queue, [event.clone()])).count()
+    }
+
+    /// Puts all in at once; whether they were too many.
+    fn append(queue: &Mailbox<EventQueue>, events: impl IntoIterator<Item = ChangeEvent>) -> bool {
+        let mut batch = Batch::default();
+        events.into_iter().for_each(|event| batch.push(event));
+        let too_many = queue.with(|queue| queue.append(&mut batch));
+        assert!(batch.is_empty());
+        too_many
+    }
+
+    fn next(
+        queue: &Mailbox<EventQueue>,
+        reader: &mut EventReader,
+    ) -> (Option<Result<ChangeEvent>>, Option<Anew>) {
+        let mut asked = None;
+        let event = reader.next(queue, |anew| asked = Some(anew));
+        (event, asked)
     }
 
     #[test]
     fn overflow_is_told_once_and_resumes_after_what_was_held() {
-        for (queue, mut reader) in [both(3, usize::MAX), both(100, 4000)] {
-            assert_eq!(push(&queue, (1..=20).map(insert)), 1);
+        for turn in 0..4 {
+            let (queue, mut reader) = if turn % 2 == 0 { both(3, usize::MAX) } else { both(100, 4000) };
+            if turn < 2 {
+                assert_eq!(push(&queue, (1..=20).map(insert)), 1);
+            } else {
+                assert!(append(&queue, (1..=20).map(insert)), "the same in one go");
+            }
             for version in 1..=3 {
-                assert_eq!(reader.next(&queue), (Some(Ok(insert(version))), None));
+                assert_eq!(next(&queue, &mut reader), (Some(Ok(insert(version))), None));
             }
             assert!(queue.with(|queue| queue.is_ready()));
-            let (event, anew) = reader.next(&queue);
+            let (event, anew) = next(&queue, &mut reader);
             assert_eq!(anew, Some(Anew { from: Some(3.into()) }));
             let Some(Ok(ChangeEvent::Lagged { dropped: 17, resumes_from: Some(from), .. })) = event else {
                 panic!("{event:?}")
@@ -136,10 +155,10 @@ mod tests {
     fn what_the_reader_has_not_finished_counts() {
         let (queue, mut reader) = both(4, usize::MAX);
         assert_eq!(push(&queue, (1..=3).map(insert)), 0);
-        assert_eq!(reader.next(&queue).0, Some(Ok(insert(1))));
+        assert_eq!(next(&queue, &mut reader).0, Some(Ok(insert(1))));
         assert_eq!(push(&queue, (4..=5).map(insert)), 1, "three lent and one held are four");
         let rest: Vec<_> =
-            std::iter::from_fn(|| reader.next(&queue).0).map(|e| e.unwrap().last_seq_id()).collect();
+            std::iter::from_fn(|| next(&queue, &mut reader).0).map(|e| e.unwrap().last_seq_id()).collect();
         assert_eq!(rest, [Some(2.into()), Some(3.into()), Some(4.into()), None]);
         assert_eq!(push(&queue, (5..=8).map(insert)), 0);
     }
@@ -148,10 +167,10 @@ mod tests {
     fn half_a_snapshot_is_no_point_to_resume_from() {
         let (queue, mut reader) = both(2, usize::MAX);
         assert_eq!(push(&queue, (1..=4).map(|version| batch(version, true))), 1);
-        let anew: Vec<_> = (0..3).map(|_| reader.next(&queue).1).collect();
+        let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
         assert_eq!(anew, [None, None, Some(Anew { from: None })]);
         assert_eq!(push(&queue, std::iter::once(batch(9, false)).chain((10..=12).map(insert))), 1);
-        let anew: Vec<_> = (0..3).map(|_| reader.next(&queue).1).collect();
+        let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
         assert_eq!(anew, [None, None, Some(Anew { from: Some(10.into()) })]);
     }
 
@@ -160,7 +179,7 @@ mod tests {
         let (queue, mut reader) = both(10, 10);
         for version in 1..=2 {
             assert_eq!(push(&queue, [insert(version)]), 0);
-            assert_eq!(reader.next(&queue).0, Some(Ok(insert(version))));
+            assert_eq!(next(&queue, &mut reader).0, Some(Ok(insert(version))));
         }
     }
 
@@ -174,18 +193,18 @@ mod tests {
             assert!(!queue.is_over());
         });
         push(&queue, [insert(2)]);
-        assert_eq!(reader.next(&queue).0, Some(Ok(insert(1))));
+        assert_eq!(next(&queue, &mut reader).0, Some(Ok(insert(1))));
         let Some(Ok(ChangeEvent::Error { code: ErrorCode::NotFound, server_code: Some(code), .. })) =
-            reader.next(&queue).0
+            next(&queue, &mut reader).0
         else {
             panic!()
         };
         assert_eq!(code, "TABLE_NOT_FOUND");
         assert!(queue.with(|queue| queue.is_over() && queue.is_ready()));
-        assert_eq!(reader.next(&queue), (None, None));
+        assert_eq!(next(&queue, &mut reader), (None, None));
 
         let (queue, mut reader) = both(10, usize::MAX);
         queue.with(|queue| queue.fail(Error::new(ErrorCode::AuthFailed, "no")));
-        assert!(matches!(reader.next(&queue).0, Some(Err(_))));
+        assert!(matches!(next(&queue, &mut reader).0, Some(Err(_))));
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of one `live` handle, and whether more can come.
 
 use super::mailbox::Content;
-use super::subscriber::Applied;
+use super::subscriber::Delivered;
 use crate::error::{ErrorCode, Result};
 use crate::live::{Begin, LiveView, Rows};
 use crate::machine::{Mode, SubscriptionEvent};
@@ -17,7 +17,25 @@ impl LiveState {
         Self { view }
     }
 
-    pub(crate) fn apply(&mut self, event: SubscriptionEvent) -> Applied {
+    /// Applies events in order and empties the list. Those behind a [`StartAnew`](Delivered::StartAnew) speak of what is to
+    /// be begun anew, but for the end.
+    pub(crate) fn apply_all(&mut self, events: &mut Vec<SubscriptionEvent>) -> Delivered {
+        let mut result = Delivered::Fine;
+        for event in events.drain(..) {
+            let is_end = matches!(event, SubscriptionEvent::Failed(_) | SubscriptionEvent::Ended);
+            if result == Delivered::StartAnew && !is_end {
+                continue;
+            }
+            match self.apply(event) {
+                Delivered::Over => result = Delivered::Over,
+                delivered if result == Delivered::Fine => result = delivered,
+                _ => {}
+            }
+        }
+        result
+    }
+
+    fn apply(&mut self, event: SubscriptionEvent) -> Delivered {
         let resumed = matches!(event, SubscriptionEvent::Acked { mode: Mode::Resumed, .. });
         let result = match event {
             SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => self.view.begin(schema, Begin::Fresh),
@@ -35,19 +53,19 @@ impl LiveState {
             }
             SubscriptionEvent::Failed(error) => {
                 self.view.fail(error);
-                return Applied::Over;
+                return Delivered::Over;
             }
             SubscriptionEvent::Ended => {
                 self.view.closed();
-                return Applied::Over;
+                return Delivered::Over;
             }
         };
         match result {
-            Ok(()) => Applied::Fine,
-            Err(error) if resumed && error.code() == ErrorCode::Protocol => Applied::StartAnew,
+            Ok(()) => Delivered::Fine,
+            Err(error) if resumed && error.code() == ErrorCode::Protocol => Delivered::StartAnew,
             Err(error) => {
                 self.view.fail(error);
-                Applied::Refused
+                Delivered::Refused
             }
         }
     }

@@ -23,11 +23,11 @@ use super::network::Network;
 use super::secret::Secret;
 use super::socket::OpenSocket;
 use super::status::{ConnectionState as State, Counters, Status};
-use super::subscriber::{Applied, Sink};
+use super::subscriber::{Delivered, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
     Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
-    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, Token,
+    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
 };
 use crate::protocol::RawFrame;
 
@@ -50,7 +50,7 @@ pub(crate) struct Owner {
     generation: u64,
     timer: Pin<Box<Sleep>>,
     subscribers: HashMap<SubscriptionKey, Subscriber, RandomState>,
-    /// Those who have pending events.
+    /// Those who got something in this turn.
     touched: Vec<SubscriptionKey>,
     lagged: u64,
     /// Goodbyes under way.
@@ -65,8 +65,8 @@ pub(crate) struct Owner {
 struct Subscriber {
     sink: Sink,
     since: Instant,
-    /// Events of this turn.
-    pending: Vec<SubscriptionEvent>,
+    /// Whether it got something in this turn.
+    touched: bool,
 }
 
 type Dial = JoinHandle<Result<Socket, LinkEnd>>;
@@ -197,8 +197,7 @@ impl Owner {
         let result = self.machine.subscribe(now, request);
         match &result {
             Ok(key) => drop(
-                self.subscribers
-                    .insert(*key, Subscriber { sink, since: Instant::now(), pending: Vec::new() }),
+                self.subscribers.insert(*key, Subscriber { sink, since: Instant::now(), touched: false }),
             ),
             Err(_) if idle => self.machine.disconnect(now),
             Err(_) => {}
@@ -312,10 +311,10 @@ impl Owner {
             match event {
                 Event::Subscription { key, event } => {
                     let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
-                    if subscriber.pending.is_empty() {
+                    if !std::mem::replace(&mut subscriber.touched, true) {
                         self.touched.push(key);
                     }
-                    subscriber.pending.push(event);
+                    subscriber.sink.push(event);
                 }
                 Event::Lifecycle(event) => self.lifecycle(event),
             }
@@ -329,28 +328,28 @@ impl Owner {
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
             let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
-            let applied = subscriber.sink.apply(&mut subscriber.pending);
-            subscriber.sink.wake();
-            if matches!(applied, Applied::Over | Applied::Refused) {
+            subscriber.touched = false;
+            let delivered = subscriber.sink.deliver();
+            if matches!(delivered, Delivered::Over | Delivered::Refused) {
                 self.subscribers.remove(&key);
             }
-            asked |= self.after(key, applied);
+            asked |= self.after(key, delivered);
         }
         self.touched = touched;
         asked
     }
 
-    fn after(&mut self, key: SubscriptionKey, applied: Applied) -> bool {
+    fn after(&mut self, key: SubscriptionKey, delivered: Delivered) -> bool {
         let now = self.now();
-        match applied {
-            Applied::Fine | Applied::Over => return false,
-            Applied::Lagged => {
+        match delivered {
+            Delivered::Fine | Delivered::Over => return false,
+            Delivered::Lagged => {
                 self.lagged += 1;
                 tracing::warn!(?key, "an event reader is too slow: events were dropped");
                 return false;
             }
-            Applied::StartAnew => self.machine.restart(now, key, Restart::Fresh),
-            Applied::Refused => self.machine.unsubscribe(now, key),
+            Delivered::StartAnew => self.machine.restart(now, key, Restart::Fresh),
+            Delivered::Refused => self.machine.unsubscribe(now, key),
         }
         true
     }
@@ -510,7 +509,7 @@ impl Future for Owner {
 /// However the task ends, with the client or with its runtime: nobody waits for ever.
 impl Drop for Owner {
     fn drop(&mut self) {
-        for subscriber in self.subscribers.values() {
+        for subscriber in self.subscribers.values_mut() {
             subscriber.sink.abandon();
         }
         if let Some((_, task)) = self.fetching.take() {

@@ -1,9 +1,12 @@
-//! The owner task's side of a handle: applies what the machine tells, and never waits.
+//! The owner task's side of a handle: keeps what the machine tells until the end of a turn, then hands it over under one
+//! lock. It never waits.
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 use super::event::ChangeEvent;
-use super::event_queue::EventQueue;
+use super::event_queue::{Batch, EventQueue};
 use super::live_state::LiveState;
 use super::mailbox::Mailbox;
 use crate::error::{Error, ErrorCode};
@@ -11,18 +14,23 @@ use crate::machine::{Mode, SubscriptionEvent};
 use crate::protocol::{Change, ChangeKind};
 
 /// Where the events of one subscription go.
-#[derive(Clone)]
 pub(crate) enum Sink {
     /// Live rows.
-    Rows(Arc<Mailbox<LiveState>>),
+    Rows { mailbox: Arc<Mailbox<LiveState>>, pending: Vec<SubscriptionEvent> },
     /// Raw events.
-    Events(Arc<Mailbox<EventQueue>>),
+    Events { id: CompactString, mailbox: Arc<Mailbox<EventQueue>>, pending: Batch, end: Option<End> },
 }
 
-/// What came of an event.
+/// How a subscription ended.
+pub(crate) enum End {
+    Failed(Error),
+    Closed,
+}
+
+/// What came of the events of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Applied {
-    /// It is there for the reader.
+pub(crate) enum Delivered {
+    /// They are there for the reader.
     Fine,
     /// Nothing more will come.
     Over,
@@ -35,51 +43,72 @@ pub(crate) enum Applied {
 }
 
 impl Sink {
-    /// Applies events in order, under one lock, and empties the list. Wakes nobody: see [`wake`](Self::wake).
-    pub(crate) fn apply(&self, events: &mut Vec<SubscriptionEvent>) -> Applied {
+    pub(crate) fn rows(mailbox: Arc<Mailbox<LiveState>>) -> Self {
+        Self::Rows { mailbox, pending: Vec::new() }
+    }
+
+    pub(crate) fn events(id: CompactString, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
+        Self::Events { id, mailbox, pending: Batch::default(), end: None }
+    }
+
+    /// Keeps one event.
+    pub(crate) fn push(&mut self, event: SubscriptionEvent) {
         match self {
-            Self::Rows(mailbox) => mailbox.with(|state| all(events, |event| state.apply(event))),
-            Self::Events(mailbox) => mailbox.with(|queue| all(events, |event| push(queue, event))),
+            Self::Rows { pending, .. } => pending.push(event),
+            Self::Events { id, pending, end, .. } => match event {
+                SubscriptionEvent::Failed(error) => *end = Some(End::Failed(error)),
+                SubscriptionEvent::Ended => *end = Some(End::Closed),
+                event => {
+                    if let Some(event) = change_event(id, event) {
+                        pending.push(event);
+                    }
+                }
+            },
         }
     }
 
-    /// Wakes who waits for it, if there is something to take.
-    pub(crate) fn wake(&self) {
+    /// Hands over what was kept and wakes who waits for it.
+    pub(crate) fn deliver(&mut self) -> Delivered {
         match self {
-            Self::Rows(mailbox) => mailbox.wake(),
-            Self::Events(mailbox) => mailbox.wake(),
+            Self::Rows { mailbox, pending } => {
+                let delivered = mailbox.with(|state| state.apply_all(pending));
+                mailbox.wake();
+                delivered
+            }
+            Self::Events { mailbox, pending, end, .. } => {
+                let delivered = mailbox.with(|queue| {
+                    let lagged = queue.append(pending);
+                    match end.take() {
+                        Some(End::Failed(error)) => queue.fail(error),
+                        Some(End::Closed) => queue.end(),
+                        None if lagged => return Delivered::Lagged,
+                        None => return Delivered::Fine,
+                    }
+                    Delivered::Over
+                });
+                mailbox.wake();
+                delivered
+            }
         }
     }
 
     /// The owner task ends without the machine having said so: its runtime was stopped.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(&mut self) {
         let error = Error::new(ErrorCode::Closed, "the runtime that this client lives on was stopped");
-        self.apply(&mut vec![SubscriptionEvent::Failed(error)]);
-        self.wake();
+        self.push(SubscriptionEvent::Failed(error));
+        self.deliver();
     }
 }
 
-/// Applies events until one needs something done. Those behind a [`StartAnew`](Applied::StartAnew) speak of what is to be
-/// begun anew, but for the end.
-fn all(events: &mut Vec<SubscriptionEvent>, mut apply: impl FnMut(SubscriptionEvent) -> Applied) -> Applied {
-    let mut result = Applied::Fine;
-    for event in events.drain(..) {
-        let is_end = matches!(event, SubscriptionEvent::Failed(_) | SubscriptionEvent::Ended);
-        if result == Applied::StartAnew && !is_end {
-            continue;
-        }
-        match apply(event) {
-            Applied::Over => result = Applied::Over,
-            applied if result == Applied::Fine => result = applied,
-            _ => {}
-        }
-    }
-    result
-}
-
-fn push(queue: &mut EventQueue, event: SubscriptionEvent) -> Applied {
-    let subscription_id = queue.id().clone();
-    let event = match event {
+/// What a reader of events sees of it.
+fn change_event(id: &CompactString, event: SubscriptionEvent) -> Option<ChangeEvent> {
+    let subscription_id = id.clone();
+    Some(match event {
+        SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
+            ChangeKind::Insert => ChangeEvent::Insert { subscription_id, rows },
+            ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
+            ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
+        },
         SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
             ChangeEvent::Ack { subscription_id, schema }
         }
@@ -87,24 +116,13 @@ fn push(queue: &mut EventQueue, event: SubscriptionEvent) -> Applied {
         SubscriptionEvent::Batch { rows, has_more } => {
             ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
         }
-        SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
-            ChangeKind::Insert => ChangeEvent::Insert { subscription_id, rows },
-            ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
-            ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
-        },
         SubscriptionEvent::GapPossible { reason } => {
             ChangeEvent::GapPossible { subscription_id, reason: reason.as_str().to_owned() }
         }
-        SubscriptionEvent::Failed(error) => {
-            queue.fail(error);
-            return Applied::Over;
-        }
-        SubscriptionEvent::Ended => {
-            queue.end();
-            return Applied::Over;
-        }
-        // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption.
-        SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return Applied::Fine,
-    };
-    if queue.push(event) { Applied::Lagged } else { Applied::Fine }
+        // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption; the end is kept apart.
+        SubscriptionEvent::Ready
+        | SubscriptionEvent::Interrupted
+        | SubscriptionEvent::Failed(_)
+        | SubscriptionEvent::Ended => return None,
+    })
 }
