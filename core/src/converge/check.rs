@@ -9,7 +9,6 @@ use hashbrown::HashSet;
 use super::frames::Frames;
 use super::keeper::Keeper;
 use super::questions::PAGE;
-use super::report::{Reason, Report};
 use super::sweep::{Scope, Sweep};
 use super::{AskId, Key, answer};
 use crate::error::{Error, ErrorCode, Result};
@@ -17,6 +16,7 @@ use crate::live::compare::compare_values;
 use crate::live::{Correction, Digest};
 use crate::machine::Time;
 use crate::protocol::StatementResult;
+use crate::repair::{Reason, Repair};
 use crate::row::Row;
 use crate::schema::SeqId;
 use crate::value::Value;
@@ -48,7 +48,7 @@ pub(super) struct Check {
     /// When the next one begins.
     due: Option<Time>,
     not_before: Time,
-    pub(super) report: Report,
+    pub(super) report: Repair,
     /// States since the digest was asked for.
     seen: HashSet<Digest, RandomState>,
     /// What was written up to here was compared.
@@ -108,7 +108,7 @@ impl Default for Check {
             step: Step::Idle,
             due: None,
             not_before: Time::ZERO,
-            report: Report::new(Reason::Mismatch),
+            report: Repair::new(Reason::Mismatch),
             seen: HashSet::default(),
             since: None,
             greatest: None,
@@ -308,6 +308,10 @@ impl Keeper {
             self.restart(now, Reason::Schema);
             return Ok(());
         }
+        if let (Some(table), Some(rows)) = (results.get(1), self.view.schema().cloned()) {
+            // The types of columns that are not selected are known from here on.
+            self.classify(&table.schema, &rows);
+        }
         self.check.greatest = greatest;
         self.check.failures = 0;
         if self.check.seen.contains(&digest) {
@@ -337,7 +341,7 @@ impl Keeper {
         (check.swept, check.rounds, check.inconclusive) = (Swept::Nothing, 0, 0);
         check.doubtful = doubtful;
         self.view.set_unverified(doubtful);
-        let report = std::mem::replace(&mut self.check.report, Report::new(Reason::Mismatch));
+        let report = std::mem::replace(&mut self.check.report, Repair::new(Reason::Mismatch));
         if report.repaired() {
             self.report(report);
         }
@@ -507,7 +511,7 @@ impl Keeper {
         now: Time,
         found: &HashSet<Key, RandomState>,
         clock: u64,
-        report: &mut Report,
+        report: &mut Repair,
     ) {
         if !self.options.rules.sweep_removes {
             return;
@@ -558,7 +562,7 @@ impl Keeper {
     ) -> Result<()> {
         let schema = self.view.schema().ok_or_else(no_rows)?.clone();
         let rows = self.keyed(answer::rows(first(results)?, &schema)?)?;
-        let mut report = Report { reason: Reason::NewestRows, ..self.check.report };
+        let mut report = Repair { reason: Reason::NewestRows, ..self.check.report };
         let lowest = rows.iter().filter_map(|(_, row)| row.version()).min();
         if let (Some(lowest), Some(least)) = (lowest, least)
             && lowest >= least
