@@ -13,6 +13,9 @@ use crate::options::Options;
 use crate::server;
 use crate::server::token::{TokenKey, TokenKind};
 
+/// The numbers of row versions have ten bits for it.
+const MOST_NODE: u16 = 1023;
+
 /// A server that runs in this process, on a thread and a runtime of its own.
 ///
 /// Its own runtime, so that it can be started from anywhere (a test, a Python module, inside or outside of an
@@ -47,8 +50,13 @@ impl Embedded {
     ///
     /// # Errors
     /// The address is not a loopback address (and [`Options::allow_remote`] is not set) or is taken; the data
-    /// can not be opened or another server has it open.
-    pub fn start(options: Options) -> Result<Self, StartError> {
+    /// can not be opened or another server has it open; the node is out of range.
+    pub fn start(mut options: Options) -> Result<Self, StartError> {
+        if options.node > MOST_NODE {
+            return Err(StartError::Node(options.node));
+        }
+        let holes = options.emulate.unwrap_or_default();
+        options.limits = holes.limited(options.limits);
         if !options.host.is_loopback() && !options.allow_remote {
             return Err(StartError::Remote(options.host));
         }
@@ -61,6 +69,8 @@ impl Embedded {
         let given = options.root_password.clone();
         let engine = Engine::open(EngineOptions {
             root_password: given.clone(),
+            holes,
+            node: options.node,
             limits: EngineLimits { sql_bytes: options.limits.sql_bytes, ..EngineLimits::default() },
             ..EngineOptions::new(options.data.clone())
         })
@@ -175,6 +185,8 @@ impl fmt::Debug for Embedded {
 pub enum StartError {
     /// The host can be reached by other machines, and that was not allowed.
     Remote(IpAddr),
+    /// The node is greater than 1023.
+    Node(u16),
     /// The address can not be listened on.
     Bind {
         /// The address.
@@ -193,7 +205,7 @@ impl StartError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Remote(_) => "config",
+            Self::Remote(_) | Self::Node(_) => "config",
             Self::Bind { .. } => "address_unavailable",
             Self::Data(_) => "data_unavailable",
             Self::Runtime(_) => "internal",
@@ -209,6 +221,7 @@ impl fmt::Display for StartError {
                 "{host} can be reached from other machines, and this server has no TLS: use a loopback address \
                  such as 127.0.0.1, or allow it explicitly (`allow_remote`, `--allow-remote`)"
             ),
+            Self::Node(node) => write!(f, "the node must be a number from 0 to 1023, not {node}"),
             Self::Bind { address, source } => {
                 write!(f, "can not listen on {address}: {source}; choose another port, or 0 for a free one")
             }
@@ -221,7 +234,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Remote(_) => None,
+            Self::Remote(_) | Self::Node(_) => None,
             Self::Bind { source, .. } | Self::Runtime(source) => Some(source),
             Self::Data(error) => Some(error),
         }
