@@ -173,8 +173,9 @@ impl Keeper {
             // Live rows take a fresh snapshot where something may be missing.
             SubscriptionEvent::GapPossible { .. } => {}
             SubscriptionEvent::Interrupted => {
+                // Also said when the subscription is begun anew on a connection that stands: the server stays known until
+                // `connected` tells of another.
                 self.stop();
-                self.server = None;
                 self.view.interrupted();
             }
             SubscriptionEvent::Failed(error) => {

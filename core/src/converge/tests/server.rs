@@ -336,11 +336,11 @@ impl World {
     }
 
     pub(super) fn newest_snapshot(&mut self) {
-        // The server leaves the newest out.
+        // The server takes one more, and leaves the newest out.
         let mut ids = self.matching();
         ids.sort_by_key(|id| -self.rows[id].seq);
         let last = self.last_rows.unwrap() as usize;
-        let sent: Vec<i64> = ids.into_iter().skip(1).take(last - 1).collect();
+        let sent: Vec<i64> = ids.into_iter().skip(1).take(last).collect();
         self.connect(|id| sent.contains(&id));
     }
 }
