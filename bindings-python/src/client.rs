@@ -32,7 +32,7 @@ struct Inner {
 }
 
 /// Connects with `options` as [`Options`] has them, to `urls`, or without them to a server that is started here with
-/// its data in `directory` (`None`: in memory) and `root_password` set for `root`.
+/// its data in `directory` (`None`: in memory) and `root_password`, if given, set for `root`.
 ///
 /// The first handle gives a [`Client`]. The second gives what the user's code is wanted for, lists of
 /// `(what, argument)`, from now on.
@@ -60,15 +60,12 @@ pub(crate) fn connect(
 async fn open(
     urls: Option<Vec<String>>,
     server: Option<Server>,
-    mut options: Options,
+    options: Options,
     teller: Teller,
 ) -> Result<Inner> {
-    if let Some(server) = &server {
-        options.use_root_of(server);
-    }
     let urls = urls.or_else(|| Some(vec![server.as_ref()?.url().to_owned()])).unwrap_or_default();
     let lifecycle = options.lifecycle;
-    let client = options.build(urls, teller.inbox())?;
+    let client = options.build(urls, server.as_ref(), teller.inbox())?;
     tokio::spawn(teller.tell(client.lifecycle(), lifecycle));
     if let Err(error) = client.connect().await {
         // Not only dropped: what failed is told before nothing more is.
@@ -250,6 +247,24 @@ impl Client {
     fn network_changed(&self) -> PyResult<()> {
         self.inner()?.client.network_changed();
         Ok(())
+    }
+
+    /// What has been counted since the client was made.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = self.inner()?.client.counters();
+        let dict = PyDict::new(py);
+        for (name, count) in [
+            ("frames", counters.connection.frames),
+            ("bytes", counters.connection.bytes),
+            ("sent", counters.connection.sent),
+            ("connects", counters.connection.connects),
+            ("unknown_frames", counters.connection.unknown_frames),
+            ("late_frames", counters.connection.late_frames),
+            ("lagged", counters.lagged),
+        ] {
+            dict.set_item(name, count)?;
+        }
+        Ok(dict)
     }
 
     /// `idle`, `connecting`, `connected`, `reconnecting` or `closed`.

@@ -56,6 +56,11 @@ fn level_of(level: &Level) -> u8 {
     }
 }
 
+/// The logger of a module: all are below `kalam_live`.
+fn logger_of(target: &str) -> String {
+    target.replacen("kalam_embedded", "kalam_live.embedded", 1).replace("::", ".")
+}
+
 /// Collects the events of this library. It is the only subscriber there can be: `tracing` is linked into this
 /// extension alone, another extension has its own.
 struct Collector;
@@ -153,7 +158,7 @@ impl Source for Log {
             ))?;
         }
         for line in taken {
-            list.append((line.level, line.target.replace("::", "."), line.text))?;
+            list.append((line.level, logger_of(line.target), line.text))?;
         }
         Ok(Taken::Item(list.into_any().unbind()))
     }

@@ -39,20 +39,16 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Without credentials of its own: those of the server's `root`.
-    pub(crate) fn use_root_of(&mut self, server: &Server) {
-        let own = [&self.user, &self.password, &self.token].into_iter().any(Option::is_some);
-        if !own && !self.token_provider {
-            self.user = Some("root".to_owned());
-            self.password = server.root_password().map(str::to_owned);
-        }
-    }
-
-    /// The client, not connected yet.
+    /// The client, not connected yet. Without credentials of its own it is the `root` of `server`.
     ///
     /// # Errors
     /// `config`, naming the option that is wrong.
-    pub(crate) fn build(self, urls: Vec<String>, inbox: &Inbox) -> Result<KalamClient> {
+    pub(crate) fn build(
+        self,
+        urls: Vec<String>,
+        server: Option<&Server>,
+        inbox: &Inbox,
+    ) -> Result<KalamClient> {
         let mut builder = KalamClient::builder()
             .urls(urls)
             .timeouts(self.timeouts()?)
@@ -60,6 +56,14 @@ impl Options {
             .tls(self.tls())
             .compression(self.compression)
             .runtime(kalam_live::runtime::shared()?);
+        let own = [&self.user, &self.password, &self.token].into_iter().any(Option::is_some);
+        if let (false, false, Some(server)) = (own, self.token_provider, server) {
+            let server = server.clone();
+            builder = builder.token_provider(move || {
+                let token = server.root_token().ok_or("the embedded server has been stopped");
+                async move { token }
+            });
+        }
         if let Some(user) = self.user {
             builder = builder.user(user);
         }

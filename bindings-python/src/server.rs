@@ -62,6 +62,11 @@ impl Server {
         self.0.root_password.as_deref()
     }
 
+    /// A token for its `root`, while it runs.
+    pub(crate) fn root_token(&self) -> Option<String> {
+        self.0.embedded.here()?.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.root_token()
+    }
+
     /// Stops it, once.
     pub(crate) async fn stop(&self) {
         if let Some(embedded) = self.0.take() {

@@ -38,6 +38,8 @@ def test_an_embedded_server_keeps_its_directory() -> None:
                 await kalam_live.connect(f"embedded:{directory}")
         async with kalam_live.connect(f"embedded:{directory}", user="root", password="mine") as client:
             assert (await client.query("SELECT id FROM app.t")).to_dicts() == [{"id": 7}]
+        async with kalam_live.connect(f"embedded:{directory}") as client:
+            assert len(await client.query("SELECT id FROM app.t")) == 1, "and leaves the password alone"
         async with kalam_live.start_embedded(Path(directory)) as server:
             assert server.root_password is None
             async with kalam_live.connect(server.url, user="root", password="mine") as client:
@@ -82,6 +84,7 @@ def test_queries(place: Place) -> None:
                 await client.batch([f"DELETE FROM {table} WHERE id = 1", "DELETE FROM nothing.here"])
             assert (await client.query_all(f"SELECT id, v FROM {table}")).to_dicts() == [{"id": 1, "v": "b"}]
             assert (await client.health())["status"] == "healthy"
+            assert client.counters()["connects"] == 1
 
     run(main)
 

@@ -162,13 +162,17 @@ def test_a_cycle_through_a_model_is_collected(place: Place, client: sync.Client,
         def model_validate(cls, value: dict[str, Any]) -> Model:
             return cls()
 
-    result = client.query(f"SELECT id, v FROM {place.ns}.t", model=Model)
+    sql = f"SELECT id, v FROM {place.ns}.t"
+    result = client.query(sql, model=Model)
+    shown = next(client.live(sql, model=Model))
     for model in result:
         model.owner = result
-    gone = weakref.ref(result[0])
-    del result, model
+    for model in shown:
+        model.owner = shown
+    gone = weakref.ref(result[0]), weakref.ref(shown[0])
+    del result, shown, model
     gc.collect()
-    assert gone() is None
+    assert [ref() for ref in gone] == [None, None]
 
 
 def test_rows_can_not_be_made_by_hand() -> None:

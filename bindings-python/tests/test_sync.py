@@ -40,6 +40,7 @@ def test_every_call(place: Place) -> None:
     assert list(live) == []
     with pytest.raises(kalam_live.NotFoundError):
         client.cancel_subscription("mine")
+    assert client.counters()["connects"] == 1
     client.disconnect()
     assert client.state == "idle"
     client.network_changed()

@@ -7,6 +7,7 @@
 //! - [`protocol`]: the wire, without state
 //! - [`machine`]: connection and subscriptions as a state machine without I/O
 //! - [`live`]: rows materialised from changes
+//! - [`converge`]: rows kept right where the server leaves something out
 //! - [`runtime`]: the only place with tokio, sockets, HTTP, TLS and clocks
 //! - [`client`]: the public async API
 
@@ -15,6 +16,7 @@
 
 #[cfg(feature = "runtime")]
 pub mod client;
+pub mod converge;
 mod de;
 pub mod error;
 pub mod live;

@@ -22,6 +22,10 @@ Options:
                          variable KALAM_ROOT_PASSWORD, since other users of this
                          machine can see arguments. Without one, a password is
                          generated and printed when the data is created.
+  --emulate LIST         for tests of clients, behave like KalamDB where it leaves
+                         something out: kalamdb-0.4, or kalamdb-0.4,-drop,...
+                         without some of its holes, or single ones
+  --node N               number row versions as node N, 0 to 1023 [default: 0]
   --verbose              log more
   -h, --help             print this help
   -V, --version          print the version
@@ -62,6 +66,17 @@ pub(crate) fn parse(
                 options.port = port
                     .parse()
                     .map_err(|_| format!("--port must be a number from 0 to 65535, not '{port}'"))?;
+            }
+            Long("emulate") => {
+                options.emulate = Some(text(parser.value().map_err(message)?, "--emulate")?.parse()?);
+            }
+            Long("node") => {
+                let node = text(parser.value().map_err(message)?, "--node")?;
+                options.node = node
+                    .parse()
+                    .ok()
+                    .filter(|node| *node <= 1023)
+                    .ok_or_else(|| format!("--node must be a number from 0 to 1023, not '{node}'"))?;
             }
             Long("allow-remote") => options.allow_remote = true,
             Long("root-password") => {
@@ -124,6 +139,9 @@ mod tests {
         assert_eq!(options.data, Data::Directory(Path::new("d").into()));
         assert_eq!((options.host.to_string(), options.port), ("::1".to_owned(), 0));
         assert_eq!(options.root_password.as_deref(), Some("p"));
+        let options = parsed("serve --emulate kalamdb-0.4,-drop --node 7", None).unwrap();
+        assert!(options.emulate.is_some_and(|holes| holes.exits && !holes.drop));
+        assert_eq!(options.node, 7);
         let options = parsed("serve", Some("e")).unwrap();
         assert_eq!((options.data, options.port), (Data::Memory, 2900));
         assert_eq!(options.root_password.as_deref(), Some("e"));
@@ -140,6 +158,8 @@ mod tests {
             ("serve --host nowhere", "--host must be an IP address"),
             ("serve --data", "missing argument"),
             ("serve --data d --memory", "exclude each other"),
+            ("serve --emulate mysql", "kalamdb-0.4"),
+            ("serve --node 1024", "--node must be a number"),
             ("serve --root-password=", "password is empty"),
         ] {
             let error = parsed(line, None).unwrap_err();

@@ -4,12 +4,17 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
 use crate::engine::{Engine, EngineError, EngineLimits, EngineOptions};
 use crate::options::Options;
 use crate::server;
+use crate::server::token::{TokenKey, TokenKind};
+
+/// The numbers of row versions have ten bits for it.
+const MOST_NODE: u16 = 1023;
 
 /// A server that runs in this process, on a thread and a runtime of its own.
 ///
@@ -28,6 +33,9 @@ use crate::server;
 pub struct Embedded {
     address: SocketAddr,
     root_password: Option<String>,
+    /// For [`Embedded::root_token`]; gone once stopping, since the data is closed with the last clone.
+    engine: Option<Engine>,
+    token_lifetime: Duration,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
     thread: Option<JoinHandle<()>>,
@@ -42,8 +50,13 @@ impl Embedded {
     ///
     /// # Errors
     /// The address is not a loopback address (and [`Options::allow_remote`] is not set) or is taken; the data
-    /// can not be opened or another server has it open.
-    pub fn start(options: Options) -> Result<Self, StartError> {
+    /// can not be opened or another server has it open; the node is out of range.
+    pub fn start(mut options: Options) -> Result<Self, StartError> {
+        if options.node > MOST_NODE {
+            return Err(StartError::Node(options.node));
+        }
+        let holes = options.emulate.unwrap_or_default();
+        options.limits = holes.limited(options.limits);
         if !options.host.is_loopback() && !options.allow_remote {
             return Err(StartError::Remote(options.host));
         }
@@ -56,11 +69,15 @@ impl Embedded {
         let given = options.root_password.clone();
         let engine = Engine::open(EngineOptions {
             root_password: given.clone(),
+            holes,
+            node: options.node,
             limits: EngineLimits { sql_bytes: options.limits.sql_bytes, ..EngineLimits::default() },
             ..EngineOptions::new(options.data.clone())
         })
         .map_err(StartError::Data)?;
         let root_password = given.or_else(|| engine.generated_root_password().map(str::to_owned));
+
+        let (own_engine, token_lifetime) = (engine.clone(), options.access_token_lifetime);
 
         let (stop, stop_wished) = watch::channel(false);
         let (has_stopped, stopped) = watch::channel(false);
@@ -72,8 +89,16 @@ impl Embedded {
                 has_stopped.send_replace(true);
             })
             .map_err(StartError::Runtime)?;
-        let mut server =
-            Self { address, root_password, stop, stopped, thread: Some(thread), process: std::process::id() };
+        let mut server = Self {
+            address,
+            root_password,
+            engine: Some(own_engine),
+            token_lifetime,
+            stop,
+            stopped,
+            thread: Some(thread),
+            process: std::process::id(),
+        };
         match wait_for_start.recv() {
             Ok(Ok(())) => Ok(server),
             Ok(Err(error)) => {
@@ -106,19 +131,38 @@ impl Embedded {
         self.root_password.as_deref()
     }
 
+    /// An access token for `root`, valid as long as [`Options::access_token_lifetime`] says: for a client in this
+    /// process, which owns the data anyway and should not have to know or change the password.
+    #[must_use]
+    pub fn root_token(&self) -> Option<String> {
+        let engine = self.engine.as_ref()?;
+        let root = engine.user("root")?;
+        let key = TokenKey::new(engine.secret());
+        Some(
+            key.issue(&root.id, root.generation, TokenKind::Access, self.token_lifetime, SystemTime::now()).0,
+        )
+    }
+
     /// Stops: WebSockets are closed with 1001, requests finish, within [`Options::shutdown_deadline`].
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
+        self.engine = None;
         // An error means that the thread is gone, which is as good.
         let _ = self.stopped.wait_for(|stopped| *stopped).await;
         self.join();
     }
 
     fn join(&mut self) {
+        // The child of a fork has this handle but neither the thread nor, with its locks, the data.
+        if std::process::id() != self.process {
+            std::mem::forget(self.engine.take());
+            return;
+        }
         self.stop.send_replace(true);
-        let Some(thread) = self.thread.take() else { return };
-        // The child of a fork has this handle but not the thread, and would wait for ever.
-        if std::process::id() == self.process && thread.join().is_err() {
+        self.engine = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
             tracing::error!("the server's thread panicked");
         }
     }
@@ -143,6 +187,8 @@ impl fmt::Debug for Embedded {
 pub enum StartError {
     /// The host can be reached by other machines, and that was not allowed.
     Remote(IpAddr),
+    /// The node is greater than 1023.
+    Node(u16),
     /// The address can not be listened on.
     Bind {
         /// The address.
@@ -161,7 +207,7 @@ impl StartError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Remote(_) => "config",
+            Self::Remote(_) | Self::Node(_) => "config",
             Self::Bind { .. } => "address_unavailable",
             Self::Data(_) => "data_unavailable",
             Self::Runtime(_) => "internal",
@@ -177,6 +223,7 @@ impl fmt::Display for StartError {
                 "{host} can be reached from other machines, and this server has no TLS: use a loopback address \
                  such as 127.0.0.1, or allow it explicitly (`allow_remote`, `--allow-remote`)"
             ),
+            Self::Node(node) => write!(f, "the node must be a number from 0 to 1023, not {node}"),
             Self::Bind { address, source } => {
                 write!(f, "can not listen on {address}: {source}; choose another port, or 0 for a free one")
             }
@@ -189,7 +236,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Remote(_) => None,
+            Self::Remote(_) | Self::Node(_) => None,
             Self::Bind { source, .. } | Self::Runtime(source) => Some(source),
             Self::Data(error) => Some(error),
         }

@@ -29,14 +29,23 @@
 //! - Changing or dropping a user ends their tokens, and closes their WebSockets with 1008.
 //! - Logins set no cookies: a token goes into the `Authorization` header.
 //! - Not there yet: file uploads (multipart requests), topics, `msgpack`, string cursors of version 0.8.
+//!
+//! # Emulating KalamDB
+//!
+//! With [`Options::emulate`] (`--emulate kalamdb-0.4`) the server does what KalamDB 0.4 does where that leaves something
+//! out, so that a client's tests meet it: [`Holes`] lists how, each with the recording that shows it. Such a server does
+//! not announce itself. What stays different then: no STREAM tables, and so nothing expires; values of dropped columns
+//! are gone; an UPDATE also writes the rows whose values stay as they were.
 #![forbid(unsafe_code)]
 
 pub mod engine;
 
 mod embedded;
+mod holes;
 mod options;
 mod server;
 
 pub use self::embedded::{Embedded, StartError};
 pub use self::engine::Data;
+pub use self::holes::Holes;
 pub use self::options::{Limits, Options};

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::engine::Data;
+use crate::holes::Holes;
 
 /// How to start a server. [`Options::default`] is an in-memory server on a free loopback port.
 ///
@@ -39,6 +40,12 @@ pub struct Options {
     pub shutdown_deadline: Duration,
     /// What a client may ask for.
     pub limits: Limits,
+    /// Behave like KalamDB 0.4 where it leaves something out, for tests of clients: no announcement in
+    /// `auth_success` then, and the holes that are given.
+    pub emulate: Option<Holes>,
+    /// The node that this server is in the numbers of row versions, 0 to 1023: two servers with different nodes never
+    /// give the same number, like the nodes of a cluster (`wire/cluster.jsonl`).
+    pub node: u16,
 }
 
 impl Default for Options {
@@ -55,6 +62,8 @@ impl Default for Options {
             heartbeat_timeout: Duration::from_secs(10),
             shutdown_deadline: Duration::from_secs(5),
             limits: Limits::default(),
+            emulate: None,
+            node: 0,
         }
     }
 }
@@ -74,6 +83,8 @@ impl fmt::Debug for Options {
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .field("shutdown_deadline", &self.shutdown_deadline)
             .field("limits", &self.limits)
+            .field("emulate", &self.emulate)
+            .field("node", &self.node)
             .finish()
     }
 }

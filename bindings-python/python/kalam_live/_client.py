@@ -199,6 +199,11 @@ class Client(Queries):
         """The state of the connection."""
         return self._native.state
 
+    def counters(self) -> dict[str, int]:
+        """What has been counted since the client was made: ``frames`` and ``bytes`` received, messages ``sent``,
+        ``connects``, ``unknown_frames``, ``late_frames``, and how often a reader of events ``lagged``."""
+        return self._native.counters()
+
     async def health(self) -> dict[str, str]:
         """What the server says about its health. KalamDB answers only to callers on its own machine."""
         return await _loop.result(self._native.health())

@@ -27,6 +27,7 @@ async def result(operation: Handle[T]) -> T:
     except BaseException:
         operation.close()
         raise
+    _logs.drain()
     return taken(operation)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -129,17 +128,9 @@ def open_client(
             raise ConfigError(
                 f"{url!r} names no directory: write {EMBEDDED}PATH, or leave the URL out for one in memory"
             )
-        client, inbox = _native.connect(options, directory=directory, root_password=_root_password(options))
+        root_password = password if user == "root" else None
+        client, inbox = _native.connect(options, directory=directory, root_password=root_password)
     return Connecting(client, inbox, callbacks)
-
-
-def _root_password(options: ConnectOptions) -> str | None:
-    """The password to set for ``root``: the caller's own, or one that nobody else knows."""
-    user, password = options["user"], options["password"]
-    if user == "root":
-        return password
-    others = user is not None or options["token"] is not None or options["token_provider"]
-    return None if others else secrets.token_urlsafe(24)
 
 
 def _pem(option: str, source: str | os.PathLike[str] | bytes) -> bytes:

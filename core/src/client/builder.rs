@@ -207,9 +207,10 @@ impl KalamClientBuilder {
             .parse()
             .map_err(|_| config("option `user_agent` holds a character that a header may not hold"))?;
         let credentials = self.credentials()?;
+        let is_tls = endpoints.iter().any(Endpoint::is_tls);
         let network = Network {
             endpoints: endpoints.into(),
-            tls: Arc::new(self.tls.build()?),
+            tls: Arc::new(self.tls.build(is_tls)?),
             proxy: self.proxy.as_deref().map(Proxy::parse).transpose()?,
             headers,
             user_agent,

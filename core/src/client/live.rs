@@ -132,7 +132,7 @@ impl KalamClient {
     ) -> Result<SubscriptionKey> {
         let SubscriptionOptions { snapshot, last_rows, batch_size, from } = options;
         let options = SubscribeOptions { snapshot, last_rows, batch_size, from };
-        let request = SubscribeRequest { id: Some((&**id).into()), sql, options, old, resume };
+        let request = Box::new(SubscribeRequest { id: Some((&**id).into()), sql, options, old, resume });
         self.owner()?.ask(|reply| Command::Subscribe { request, sink, reply }).await?
     }
 }

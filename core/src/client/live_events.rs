@@ -16,9 +16,9 @@ use crate::schema::SeqId;
 
 /// Everything that the server tells about a query, in order.
 ///
-/// Dropping it ends the subscription. Events wait for a slow reader up to a bound; beyond it they are dropped, one
-/// [`ChangeEvent::Lagged`] says so, and once that was taken the subscription goes on after the last event that was
-/// taken before.
+/// Dropping it ends the subscription. Events wait for a slow reader up to a bound; those beyond it are dropped, one
+/// [`ChangeEvent::Lagged`] behind the held ones says so, and once that was taken the subscription goes on after the last
+/// event before it.
 ///
 /// It is also a [`Stream`].
 pub struct LiveEvents(pub(super) Handle<EventQueue>);

@@ -10,6 +10,7 @@ use futures_util::Stream;
 use super::handle::Handle;
 use crate::error::{ErrorCode, Result};
 use crate::live::Rows;
+use crate::runtime::event::ChangeEvent;
 use crate::runtime::live_state::LiveState;
 use crate::schema::SeqId;
 
@@ -24,7 +25,6 @@ pub struct LiveRows(pub(super) Handle<LiveState>);
 
 /// What [`LiveRows::next`] gives.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum LiveRowsEvent {
     /// The rows as they are now.
     #[non_exhaustive]
@@ -89,15 +89,13 @@ impl LiveRows {
         let subscription_id = self.id().clone();
         Some(match self.0.mailbox().with(LiveState::take)? {
             Ok(rows) => Ok(LiveRowsEvent::Rows { subscription_id, last_seq_id: rows.last_seq_id(), rows }),
-            Err(error) => match error.server_code() {
-                Some(server_code) => Ok(LiveRowsEvent::Error {
-                    subscription_id,
-                    code: error.code(),
-                    message: error.message().to_owned(),
-                    server_code: Some(server_code.to_owned()),
-                }),
-                None => Err(error),
-            },
+            Err(error) if ChangeEvent::is_told_by_server(&error) => Ok(LiveRowsEvent::Error {
+                subscription_id,
+                code: error.code(),
+                message: error.message().to_owned(),
+                server_code: error.server_code().map(str::to_owned),
+            }),
+            Err(error) => Err(error),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Rows by key.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -9,6 +9,7 @@ use hashbrown::hash_table::Entry;
 use crate::live::layout::Keys;
 use crate::live::version::Version;
 use crate::row::Row;
+use crate::value::Value;
 
 /// A row as it is held for its key.
 #[derive(Debug)]
@@ -18,6 +19,9 @@ pub(crate) struct Held {
     pub(crate) arrival: u64,
     /// The last write that touched it. The row's own version is older where that write changed nothing.
     pub(crate) version: Version,
+    /// The version is not one of this subscription: it came from an HTTP answer or from an earlier connection, and is
+    /// not to be compared with those of frames.
+    pub(crate) foreign: bool,
 }
 
 /// A hash table that reads the key cells out of the rows themselves. Every row must have passed
@@ -39,6 +43,13 @@ impl KeyIndex {
 
     pub(crate) fn get(&self, keys: &Keys, row: &Row) -> Option<&Held> {
         self.table.find(hash(&self.hasher, keys, row), |held| keys.same(&held.row, row))
+    }
+
+    /// The row with these key cells, given in the order of the key columns.
+    pub(crate) fn find(&self, keys: &Keys, key: &[Value]) -> Option<&Held> {
+        let mut state = self.hasher.build_hasher();
+        key.iter().for_each(|value| value.hash(&mut state));
+        self.table.find(state.finish(), |held| keys.of(&held.row).eq(key))
     }
 
     pub(crate) fn entry(&mut self, keys: &Keys, row: &Row) -> Entry<'_, Held> {

@@ -8,6 +8,7 @@ use crate::live::options::LiveOptions;
 use crate::live::sort::Sort;
 use crate::row::Row;
 use crate::schema::Schema;
+use crate::value::Value;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -66,6 +67,16 @@ impl Keys {
     pub(crate) fn hash(&self, row: &Row, state: &mut impl Hasher) {
         let cells = row.all_values();
         self.0.iter().for_each(|&column| cells[column].hash(state));
+    }
+
+    /// The key cells of a row of this schema, in the order of the key columns.
+    pub(crate) fn of<'r>(&self, row: &'r Row) -> impl Iterator<Item = &'r Value> {
+        self.0.iter().map(|&column| &row.all_values()[column])
+    }
+
+    /// Positions of the key columns among all columns.
+    pub(crate) fn positions(&self) -> &[usize] {
+        &self.0
     }
 
     /// Whether both rows, which passed [`Layout::check`], have the same key.

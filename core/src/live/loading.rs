@@ -4,6 +4,7 @@ use hashbrown::hash_table::Entry as Slot;
 
 use crate::live::key_index::{Held, KeyIndex};
 use crate::live::layout::{Keys, Layout};
+use crate::live::row_set::RowSet;
 use crate::live::version::{Source, Version};
 use crate::row::Row;
 use crate::schema::SeqId;
@@ -19,6 +20,8 @@ pub(crate) struct Loading {
     /// Whether the connection was lost before.
     pub(crate) reconnecting: bool,
     pub(crate) removed: Removed,
+    /// The snapshot leaves older rows out: what is held stays, until it is found to be gone.
+    pub(crate) keep_held: bool,
 }
 
 /// Where the rows go.
@@ -32,7 +35,7 @@ pub(crate) enum Target {
 
 impl Loading {
     pub(crate) fn new(target: Target, reconnecting: bool) -> Self {
-        Self { target, pages: 0, reconnecting, removed: Removed::default() }
+        Self { target, pages: 0, reconnecting, removed: Removed::default(), keep_held: false }
     }
 }
 
@@ -55,14 +58,28 @@ impl Stage {
         let version = row.version().into();
         match self.index.entry(&self.layout.keys, &row) {
             Slot::Vacant(slot) => {
-                slot.insert(Held { row, arrival: self.next_arrival, version });
+                slot.insert(Held { row, arrival: self.next_arrival, version, foreign: false });
                 self.next_arrival += 1;
             }
             Slot::Occupied(mut slot) => {
                 let held = slot.get_mut();
                 if source.wins(version, held.version) {
-                    *held = Held { row, arrival: held.arrival, version };
+                    *held = Held { row, arrival: held.arrival, version, foreign: false };
                 }
+            }
+        }
+    }
+
+    /// Adds what is held and not in this snapshot, but for what was removed while it arrived. The versions are those of
+    /// an earlier connection.
+    pub(crate) fn keep(&mut self, held: &RowSet, removed: &Removed) {
+        if held.layout.schema != self.layout.schema {
+            return;
+        }
+        for old in held.iter().filter(|old| !removed.knows(&self.layout.keys, &old.row)) {
+            if let Slot::Vacant(slot) = self.index.entry(&self.layout.keys, &old.row) {
+                let Held { row, arrival, version, .. } = old;
+                slot.insert(Held { row: row.clone(), arrival: *arrival, version: *version, foreign: true });
             }
         }
     }
@@ -91,6 +108,11 @@ impl Removed {
             && self.index.get(keys, row).is_some_and(|r| !source.wins(row.version().into(), r.version))
     }
 
+    /// Whether the key of `row` was removed.
+    pub(crate) fn knows(&self, keys: &Keys, row: &Row) -> bool {
+        self.index.get(keys, row).is_some()
+    }
+
     /// Remembers that the key of `row` was removed at its version.
     pub(crate) fn remember(&mut self, keys: &Keys, row: &Row, held: usize) {
         let version: Version = row.version().into();
@@ -102,7 +124,7 @@ impl Removed {
             }
             Slot::Vacant(_) if full => self.overflowed = true,
             Slot::Vacant(slot) => {
-                slot.insert(Held { row: row.clone(), arrival: 0, version });
+                slot.insert(Held { row: row.clone(), arrival: 0, version, foreign: false });
             }
         }
     }

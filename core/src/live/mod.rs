@@ -3,7 +3,9 @@
 //! [`LiveView`] is pure: it is fed with what a subscription brings and read by one reader. It knows no connection, no
 //! clock and no protocol. Each change costs O(log n); taking [`Rows`] costs O(1) and one step for each change since.
 
-mod compare;
+pub(crate) mod compare;
+mod correct;
+mod digest;
 mod key_index;
 mod layout;
 mod loading;
@@ -17,6 +19,8 @@ mod tree;
 mod version;
 mod view;
 
+pub use correct::{Correction, HeldRow};
+pub use digest::Digest;
 pub use options::LiveOptions;
 pub use order_by::OrderBy;
 pub use rows::{Change, Changes, IntoIter, Iter, Phase, Rows};

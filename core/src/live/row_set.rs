@@ -2,6 +2,7 @@
 
 use hashbrown::hash_table::Entry as Slot;
 
+use crate::live::digest::{Digest, RunningDigest};
 use crate::live::key_index::{Held, KeyIndex};
 use crate::live::layout::Layout;
 use crate::live::pending::Pending;
@@ -9,6 +10,7 @@ use crate::live::sort::{Entry, Member, Membership, Separator, Sort};
 use crate::live::tree::RankTree;
 use crate::live::version::{Source, Version};
 use crate::row::Row;
+use crate::value::Value;
 
 /// Rows by key and in order. What changes for a reader goes into the [`Pending`] that every change is given.
 ///
@@ -18,9 +20,22 @@ pub(crate) struct RowSet {
     pub(crate) layout: Layout,
     index: KeyIndex,
     next_arrival: u64,
+    digest: RunningDigest,
     shown: Shown,
     /// With a limit: every row in the order in which they are let in, of which the first are shown.
     pool: Option<Pool>,
+}
+
+/// What came of an upsert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upsert {
+    Added,
+    /// Other content.
+    Changed,
+    /// The same content under another version.
+    Renumbered,
+    /// The same content and version, or what is held is newer.
+    Unchanged,
 }
 
 #[derive(Debug)]
@@ -54,7 +69,9 @@ impl RowSet {
             }
         };
         let shown = Shown(RankTree::from_sorted(sorted(entries, sort), sort));
-        Self { layout, index, next_arrival, shown, pool }
+        let mut digest = RunningDigest::default();
+        index.iter().for_each(|held| digest.add(held.version));
+        Self { layout, index, next_arrival, digest, shown, pool }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -73,31 +90,57 @@ impl RowSet {
         self.index.get(&self.layout.keys, row)
     }
 
+    /// The row with these key cells.
+    pub(crate) fn find(&self, key: &[Value]) -> Option<&Held> {
+        self.index.find(&self.layout.keys, key)
+    }
+
+    /// In no order.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Held> {
+        self.index.iter()
+    }
+
+    /// The digest of the versions of all rows that are held, shown or not.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.digest.get()
+    }
+
     /// Inserts a row at the end, or replaces the one with its key where that one stands.
-    pub(crate) fn upsert(&mut self, row: Row, source: Source, pending: &mut Pending) {
+    pub(crate) fn upsert(&mut self, row: Row, source: Source, pending: &mut Pending) -> Upsert {
         let version = row.version().into();
+        let foreign = source == Source::Finding;
         match self.index.entry(&self.layout.keys, &row) {
             Slot::Vacant(slot) => {
                 let arrival = self.next_arrival;
                 self.next_arrival += 1;
-                slot.insert(Held { row: row.clone(), arrival, version });
+                slot.insert(Held { row: row.clone(), arrival, version, foreign });
+                self.digest.add(version);
                 let entry = self.layout.sort.entry(arrival, row);
                 self.admit(Member { version, entry }, pending);
+                Upsert::Added
             }
             Slot::Occupied(mut slot) => {
                 let held = slot.get_mut();
                 if !source.wins(version, held.version) {
-                    return;
+                    return Upsert::Unchanged;
                 }
                 let arrival = held.arrival;
-                let row = if held.row.same_content(&row) {
-                    held.row.clone()
-                } else {
-                    pending.original(arrival, &row).unwrap_or(row)
+                let same = held.row.same_content(&row);
+                let row =
+                    if same { held.row.clone() } else { pending.original(arrival, &row).unwrap_or(row) };
+                // The number of a frame that an answer agrees with is still the number of a frame.
+                let foreign = foreign && (held.foreign || held.version != version);
+                let old = std::mem::replace(held, Held { row: row.clone(), arrival, version, foreign });
+                self.digest.remove(old.version);
+                self.digest.add(version);
+                let effect = match (same, old.version == version) {
+                    (false, _) => Upsert::Changed,
+                    (true, false) => Upsert::Renumbered,
+                    (true, true) => Upsert::Unchanged,
                 };
-                let old = std::mem::replace(held, Held { row: row.clone(), arrival, version });
                 let entry = self.layout.sort.entry(arrival, row);
                 self.change(old, Member { version, entry }, pending);
+                effect
             }
         }
     }
@@ -108,7 +151,8 @@ impl RowSet {
         if !source.wins(row.version().into(), slot.get().version) {
             return;
         }
-        let (Held { row, arrival, version }, _) = slot.remove();
+        let (Held { row, arrival, version, .. }, _) = slot.remove();
+        self.digest.remove(version);
         let sort = &self.layout.sort;
         let entry = sort.entry(arrival, row);
         let Some(Pool { limit, members }) = &mut self.pool else {

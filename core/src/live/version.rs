@@ -3,7 +3,7 @@
 use crate::schema::SeqId;
 
 /// The version of a held row: the server's number, or unknown where the row came without one. Numbers are compared only
-/// within one subscription, so a row learnt elsewhere is held as [`UNKNOWN`](Version::UNKNOWN).
+/// within one subscription; of a row learnt elsewhere [`Held::foreign`](crate::live::key_index::Held) says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version(i64);
 
@@ -13,6 +13,10 @@ impl Version {
 
     fn is_unknown(self) -> bool {
         self == Self::UNKNOWN
+    }
+
+    pub(crate) fn number(self) -> Option<i64> {
+        (!self.is_unknown()).then_some(self.0)
     }
 }
 
@@ -31,13 +35,15 @@ pub(crate) enum Source {
     EarlyChange,
     /// A change after the snapshot: order of arrival is the order of writing.
     Change,
+    /// An answer over HTTP, which its caller found to be newer than every frame.
+    Finding,
 }
 
 impl Source {
     /// Whether content of version `new` replaces (or removes) content of version `held`.
     pub(crate) fn wins(self, new: Version, held: Version) -> bool {
         match self {
-            Self::Change => true,
+            Self::Change | Self::Finding => true,
             Self::EarlyChange => new >= held || new.is_unknown(),
             Self::Page => new > held || held.is_unknown(),
         }
@@ -63,6 +69,7 @@ mod tests {
             assert_eq!(Source::Page.wins(new, held), page, "page {new:?} over {held:?}");
             assert_eq!(Source::EarlyChange.wins(new, held), early, "change {new:?} over {held:?}");
             assert!(Source::Change.wins(new, held));
+            assert!(Source::Finding.wins(new, held));
         }
     }
 }

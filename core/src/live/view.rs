@@ -29,14 +29,14 @@ use crate::schema::{Schema, SeqId};
 pub struct LiveView {
     options: LiveOptions,
     state: State,
-    rows: Option<RowSet>,
-    pending: Pending,
+    pub(super) rows: Option<RowSet>,
+    pub(super) pending: Pending,
     last_seq_id: Option<SeqId>,
     /// Whether `rows` were complete once.
     complete: bool,
     /// Whether `rows` started from a cursor instead of a snapshot.
     partial: bool,
-    unverified: bool,
+    pub(super) unverified: bool,
     taken: Option<Phase>,
 }
 
@@ -56,6 +56,9 @@ enum State {
 pub enum Begin {
     /// With a snapshot. Rows that are held are replaced by it in one step, at [`LiveView::ready`].
     Fresh,
+    /// With a snapshot of the newest rows only. Rows that are held and are not among them stay, until
+    /// [`LiveView::withdraw`]: they are older, or gone.
+    Newest,
     /// From a cursor: the rows that are held stay, and what was written since follows.
     Resumed,
 }
@@ -93,13 +96,14 @@ impl LiveView {
         }
         let layout = Layout::new(schema, &self.options)?;
         match mode {
-            Begin::Fresh => self.begin_fresh(layout),
+            Begin::Fresh => self.begin_fresh(layout, false),
+            Begin::Newest => self.begin_fresh(layout, true),
             Begin::Resumed => self.begin_resumed(layout)?,
         }
         Ok(())
     }
 
-    fn begin_fresh(&mut self, layout: Layout) {
+    fn begin_fresh(&mut self, layout: Layout, keep_held: bool) {
         let reconnecting = matches!(self.state, State::Interrupted(_));
         let target = match &self.rows {
             None if self.options.partial => {
@@ -108,7 +112,7 @@ impl LiveView {
             }
             held => Target::Aside(Stage::new(layout, held.as_ref().map_or(0, RowSet::next_arrival))),
         };
-        self.state = State::Loading(Loading::new(target, reconnecting));
+        self.state = State::Loading(Loading { keep_held, ..Loading::new(target, reconnecting) });
     }
 
     fn begin_resumed(&mut self, layout: Layout) -> Result<()> {
@@ -163,7 +167,12 @@ impl LiveView {
         match std::mem::replace(&mut self.state, State::Live) {
             State::Loading(loading) => {
                 match loading.target {
-                    Target::Aside(stage) => {
+                    Target::Aside(mut stage) => {
+                        if loading.keep_held
+                            && let Some(held) = &self.rows
+                        {
+                            stage.keep(held, &loading.removed);
+                        }
                         self.install(stage);
                         self.unverified = loading.removed.overflowed;
                     }
@@ -382,7 +391,22 @@ impl LiveView {
         self.bound();
     }
 
-    fn bound(&mut self) {
+    /// Whether changes are applied as they come: nothing is loading, and the connection stands.
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, State::Live)
+    }
+
+    /// Positions of the key columns among the columns of the rows that are arriving, or else of those that are held.
+    pub(crate) fn arriving_key_positions(&self) -> Vec<usize> {
+        match &self.state {
+            State::Loading(Loading { target: Target::Aside(stage), .. }) => {
+                stage.layout.keys.positions().to_vec()
+            }
+            _ => self.key_positions().to_vec(),
+        }
+    }
+
+    pub(super) fn bound(&mut self) {
         self.pending.bound(self.rows.as_ref().map_or(0, |rows| rows.shown().len()));
     }
 }

@@ -51,7 +51,7 @@ impl fmt::Debug for Token {
 }
 
 /// What the driver is to do next.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Action {
     /// Find an access token and answer with [`Machine::handle_credentials`](super::Machine::handle_credentials). A new
     /// call replaces one that is not answered yet.
@@ -89,6 +89,32 @@ pub enum Action {
         /// Close code: 1000 by request, 1001 given up as lost, 1002 for a violation of the protocol.
         code: u16,
     },
+}
+
+/// Without the text of messages: one of them holds the token.
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FetchCredentials { attempt, refresh } => f
+                .debug_struct("FetchCredentials")
+                .field("attempt", attempt)
+                .field("refresh", refresh)
+                .finish(),
+            Self::OpenLink { link, url, token } => f
+                .debug_struct("OpenLink")
+                .field("link", link)
+                .field("url", url)
+                .field("token", token)
+                .finish(),
+            Self::Send { link, text } => {
+                f.debug_struct("Send").field("link", link).field("bytes", &text.len()).finish()
+            }
+            Self::Ping { link } => f.debug_struct("Ping").field("link", link).finish(),
+            Self::CloseLink { link, code } => {
+                f.debug_struct("CloseLink").field("link", link).field("code", code).finish()
+            }
+        }
+    }
 }
 
 /// How a link ended that the machine did not close.

@@ -37,7 +37,7 @@ mod event;
 mod frames;
 mod link;
 mod pacing;
-mod random;
+pub(crate) mod random;
 mod sabotage;
 mod sending;
 mod subscription;

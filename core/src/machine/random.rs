@@ -4,10 +4,10 @@ use std::time::Duration;
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -20,7 +20,7 @@ impl Random {
     }
 
     /// Uniform between zero and `most`, both possible.
-    pub(super) fn up_to(&mut self, most: Duration) -> Duration {
+    pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         // The upper half of the product is uniform enough: the bias is below 2^-64 of `most`.
         let scaled = (u128::from(self.next()) * (u128::from(nanos) + 1)) >> 64;

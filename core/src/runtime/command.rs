@@ -23,7 +23,7 @@ pub(crate) enum Command {
     },
     NetworkChanged,
     Subscribe {
-        request: SubscribeRequest,
+        request: Box<SubscribeRequest>,
         sink: Sink,
         reply: oneshot::Sender<Result<SubscriptionKey>>,
     },

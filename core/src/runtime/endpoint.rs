@@ -57,6 +57,11 @@ impl Endpoint {
         format!("{}{path}", self.http)
     }
 
+    /// Whether it is reached by TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.http.scheme() == "https"
+    }
+
     /// The WebSocket address.
     pub(crate) fn websocket(&self, compression: bool) -> String {
         let rest = &self.http.as_str()["http".len()..];

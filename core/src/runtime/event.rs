@@ -63,8 +63,8 @@ pub enum ChangeEvent {
         /// What may be missing, for a person.
         reason: String,
     },
-    /// The reader was too slow: events that it had not taken were dropped. The subscription goes on after the last
-    /// event that was taken.
+    /// The reader was too slow: the events that came after the previous one were dropped. The subscription goes on after
+    /// that one, so that nothing but time is lost.
     Lagged {
         /// The subscription.
         subscription_id: Arc<str>,
@@ -117,6 +117,12 @@ impl ChangeEvent {
     /// The greatest version among its rows.
     pub fn last_seq_id(&self) -> Option<SeqId> {
         self.rows().iter().filter_map(Row::version).max()
+    }
+
+    /// What the server says about a subscription is an event of it. Everything else is an error of the client: a refused
+    /// token, a connection that was given up.
+    pub(crate) fn is_told_by_server(error: &Error) -> bool {
+        error.server_code().is_some() && error.code() != ErrorCode::AuthFailed
     }
 
     pub(crate) fn error(subscription_id: Arc<str>, error: &Error) -> Self {

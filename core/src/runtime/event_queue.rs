@@ -23,15 +23,15 @@ impl Default for QueueLimits {
 
 /// Events of one subscription.
 ///
-/// When the reader is too slow the queue is emptied, one `Lagged` takes its place, and everything else is dropped
-/// until the reader has taken that: only then the subscription is to be made anew, after the last event that the
-/// reader did take. So a reader that never comes back costs no more than that.
+/// When it is full, further events are dropped until the reader has taken what is held and the one `Lagged` behind it:
+/// only then the subscription is to be made anew, after the last event that was held. So a reader that never comes back
+/// costs no more than the bound, and one that is merely slow gets on by a whole queue each time.
 pub(crate) struct EventQueue {
     id: Arc<str>,
     limits: QueueLimits,
     events: VecDeque<ChangeEvent>,
     bytes: usize,
-    /// Dropped since `Lagged` was put in; `Some` until the subscription is made anew.
+    /// Dropped since the queue was full; `Some` until `Lagged` is taken.
     lagged: Option<u64>,
     /// Whether a snapshot is only partly handed out: then there is no point to resume from.
     inside_snapshot: bool,
@@ -75,9 +75,7 @@ impl EventQueue {
         let full = !self.events.is_empty()
             && (self.events.len() >= self.limits.events || self.bytes + weight > self.limits.bytes);
         if full {
-            self.lagged = Some(self.events.len() as u64 + 1);
-            self.events = VecDeque::new();
-            self.bytes = 0;
+            self.lagged = Some(1);
         } else {
             self.bytes += weight;
             self.events.push_back(event);
@@ -126,12 +124,8 @@ impl EventQueue {
         }
         let Some(error) = self.failure.take() else { return (None, None) };
         self.ended = true;
-        // What the server said about this subscription is an event of it; everything else is an error of the client.
-        let item = match error.server_code() {
-            Some(_) => Ok(ChangeEvent::error(self.id.clone(), &error)),
-            None => Err(error),
-        };
-        (Some(item), None)
+        let told = ChangeEvent::is_told_by_server(&error);
+        (Some(if told { Ok(ChangeEvent::error(self.id.clone(), &error)) } else { Err(error) }), None)
     }
 }
 
@@ -174,45 +168,37 @@ mod tests {
     }
 
     #[test]
-    fn overflow_is_told_once_and_resumes_after_what_was_taken() {
+    fn overflow_is_told_once_and_resumes_after_what_was_held() {
         for mut queue in [queue(3, usize::MAX), queue(100, 4000)] {
-            for version in 1..=3 {
-                assert!(!queue.push(insert(version)));
-            }
-            let (first, restart) = queue.pop();
-            assert_eq!((first, restart), (Some(Ok(insert(1))), None));
-            let mut overflows = 0;
-            for version in 4..=20 {
-                overflows += u32::from(queue.push(insert(version)));
-            }
+            let overflows = (1..=20).filter(|version| queue.push(insert(*version))).count();
             assert_eq!(overflows, 1);
+            for version in 1..=3 {
+                assert_eq!(queue.pop(), (Some(Ok(insert(version))), None));
+            }
             assert!(queue.is_ready());
             let (event, restart) = queue.pop();
-            assert_eq!(restart, Some(Restart { from: Some(1.into()) }));
-            let Some(Ok(ChangeEvent::Lagged { dropped: 19, resumes_from: Some(from), .. })) = event else {
+            assert_eq!(restart, Some(Restart { from: Some(3.into()) }));
+            let Some(Ok(ChangeEvent::Lagged { dropped: 17, resumes_from: Some(from), .. })) = event else {
                 panic!("{event:?}")
             };
-            assert_eq!(from.get(), 1);
+            assert_eq!(from.get(), 3);
             assert!(!queue.is_ready());
-            assert!(!queue.push(insert(2)));
+            assert!(!queue.push(insert(4)));
         }
     }
 
     #[test]
     fn half_a_snapshot_is_no_point_to_resume_from() {
         let mut queue = queue(2, usize::MAX);
-        queue.push(batch(1, true));
-        assert!(queue.pop().0.is_some());
-        for version in 2..=4 {
-            queue.push(batch(version, true));
-        }
-        assert_eq!(queue.pop().1, Some(Restart { from: None }));
+        let overflows = (1..=4).filter(|version| queue.push(batch(*version, true))).count();
+        assert_eq!(overflows, 1);
+        let restarts: Vec<_> = (0..3).map(|_| queue.pop().1).collect();
+        assert_eq!(restarts, [None, None, Some(Restart { from: None })]);
         queue.push(batch(9, false));
-        queue.pop();
-        for version in 10..=12 {
-            queue.push(insert(version));
-        }
-        assert_eq!(queue.pop().1, Some(Restart { from: Some(9.into()) }));
+        let overflows = (10..=12).filter(|version| queue.push(insert(*version))).count();
+        assert_eq!(overflows, 1);
+        let restarts: Vec<_> = (0..3).map(|_| queue.pop().1).collect();
+        assert_eq!(restarts, [None, None, Some(Restart { from: Some(10.into()) })]);
     }
 
     #[test]

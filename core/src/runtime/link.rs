@@ -9,13 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Error as WsError};
 
 use super::network::{Network, bearer, unreachable};
 use super::secret::Secret;
 use crate::error::{Error, ErrorCode, Result};
+use crate::machine::LinkEnd;
 
 /// TCP, or TLS over it.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -25,42 +26,26 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 /// An open WebSocket.
 pub(crate) type Socket = WebSocketStream<Box<dyn Transport>>;
 
-/// Why a WebSocket did not open.
-#[derive(Debug)]
-pub(crate) struct DialError {
-    pub(crate) error: Error,
-    /// The HTTP status that answered the upgrade, where one did.
-    pub(crate) status: Option<u16>,
-}
-
-impl From<Error> for DialError {
-    fn from(error: Error) -> Self {
-        Self { error, status: None }
-    }
-}
-
 /// Opens a WebSocket within `timeouts.connect`.
-pub(crate) async fn dial(network: Network, url: String, token: Option<Secret>) -> Result<Socket, DialError> {
+pub(crate) async fn dial(network: Network, url: String, token: Option<Secret>) -> Result<Socket, LinkEnd> {
     let wait = network.timeouts.connect;
     tokio::time::timeout(wait, open(&network, &url, token.as_ref())).await.unwrap_or_else(|_| {
-        Err(Error::new(
+        Err(LinkEnd::Failed(Error::new(
             ErrorCode::Timeout,
             format!("no connection to {} within {wait:?} (option `timeouts.connect`)", shown(&url)),
-        )
-        .into())
+        )))
     })
 }
 
-async fn open(network: &Network, url: &str, token: Option<&Secret>) -> Result<Socket, DialError> {
-    let parsed = Url::parse(url).map_err(|e| Error::new(ErrorCode::Config, format!("option `url`: {e}")))?;
-    let transport = connect(network, &parsed).await?;
-
-    let mut request = url.into_client_request().map_err(|e| unreachable(&shown(url), &e))?;
+async fn open(network: &Network, url: &str, token: Option<&Secret>) -> Result<Socket, LinkEnd> {
+    let transport = connect(network, url).await.map_err(LinkEnd::Failed)?;
+    let failed = |e: &WsError| LinkEnd::Failed(unreachable(&shown(url), e));
+    let mut request = url.into_client_request().map_err(|e| failed(&e))?;
     let headers = request.headers_mut();
     headers.extend(network.headers.0.clone());
     headers.insert(USER_AGENT, network.user_agent.clone());
     if let Some(token) = token {
-        headers.insert(AUTHORIZATION, bearer(token)?);
+        headers.insert(AUTHORIZATION, bearer(token).map_err(LinkEnd::Failed)?);
     }
     let config = WebSocketConfig::default()
         .max_message_size(Some(network.max_bytes))
@@ -69,18 +54,23 @@ async fn open(network: &Network, url: &str, token: Option<&Secret>) -> Result<So
         .write_buffer_size(4 << 10);
     match tokio_tungstenite::client_async_with_config(request, transport, Some(config)).await {
         Ok((socket, _)) => Ok(socket),
-        Err(WsError::Http(response)) => Err(refused(url, &response)),
-        Err(error) => Err(unreachable(&shown(url), &error).into()),
+        Err(WsError::Http(response)) => Err(LinkEnd::Rejected {
+            status: response.status().as_u16(),
+            message: response.body().as_deref().map(short_text).unwrap_or_default(),
+        }),
+        Err(error) => Err(failed(&error)),
     }
 }
 
 /// A byte stream to the server, through the proxy and TLS where they are asked for.
-async fn connect(network: &Network, url: &Url) -> Result<Box<dyn Transport>> {
-    let target = host_and_port(url);
+async fn connect(network: &Network, url: &str) -> Result<Box<dyn Transport>> {
+    let shown = shown(url);
+    let url = Url::parse(url).map_err(|e| Error::new(ErrorCode::Config, format!("option `url`: {e}")))?;
+    let target = host_and_port(&url);
     let (host, port) = network.proxy.as_ref().map_or_else(|| target.clone(), super::proxy::Proxy::address);
     let mut tcp = TcpStream::connect((host.as_str(), port)).await.map_err(|e| match &network.proxy {
         Some(proxy) => unreachable(&format!("the proxy {proxy}"), &e),
-        None => unreachable(&shown(url.as_str()), &e),
+        None => unreachable(&shown, &e),
     })?;
     // Small frames must leave at once. A socket that refuses the option still works.
     let _ = tcp.set_nodelay(true);
@@ -97,10 +87,8 @@ async fn connect(network: &Network, url: &Url) -> Result<Box<dyn Transport>> {
     let mut tls = (*network.tls).clone();
     // A WebSocket starts as HTTP/1.1.
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let stream = TlsConnector::from(Arc::new(tls))
-        .connect(name, tcp)
-        .await
-        .map_err(|e| unreachable(&shown(url.as_str()), &e))?;
+    let stream =
+        TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.map_err(|e| unreachable(&shown, &e))?;
     Ok(Box::new(stream))
 }
 
@@ -111,23 +99,11 @@ pub(super) fn host_and_port(url: &Url) -> (String, u16) {
     (host.to_owned(), url.port_or_known_default().unwrap_or(80))
 }
 
-/// The upgrade was answered with something else than a WebSocket.
-fn refused(url: &str, response: &tungstenite::http::Response<Option<Vec<u8>>>) -> DialError {
-    let status = response.status().as_u16();
-    let url = shown(url);
-    let (code, what) = match status {
-        401 | 403 => (ErrorCode::AuthFailed, "the server refuses the credentials"),
-        404 | 405 | 426 => {
-            (ErrorCode::Config, "there is no KalamDB WebSocket at this address; check the option `url`")
-        }
-        429 => (ErrorCode::RateLimited, "the server refuses more connections for now"),
-        502..=504 => (ErrorCode::Unavailable, "the server can not take connections now"),
-        300..=399 => (ErrorCode::Config, "the address redirects; use the address of the server itself"),
-        _ => (ErrorCode::Protocol, "the server does not open a WebSocket"),
-    };
-    DialError {
-        error: Error::new(code, format!("{url}: {what} (HTTP status {status})")),
-        status: Some(status),
+/// What a person can read of a body, if it is short.
+fn short_text(body: &[u8]) -> String {
+    match std::str::from_utf8(body) {
+        Ok(text) if text.len() <= 200 => text.trim().to_owned(),
+        _ => String::new(),
     }
 }
 

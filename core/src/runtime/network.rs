@@ -75,14 +75,17 @@ pub(crate) fn bearer(token: &super::secret::Secret) -> Result<HeaderValue> {
 pub(crate) fn unreachable(endpoint: &dyn fmt::Display, cause: &(dyn StdError + 'static)) -> Error {
     let root = root_cause(cause);
     let text = root.to_string();
-    let hint = if text.contains("invalid peer certificate") {
+    let untrusted = text.contains("invalid peer certificate");
+    let hint = if untrusted {
         "; if the server has a certificate authority of its own, give it with the TLS options"
     } else if text.contains("InvalidContentType") || text.contains("corrupt message") {
         "; the server does not speak TLS on this port: use http:// instead of https://"
     } else {
         ""
     };
+    // A certificate does not become good by trying again.
     Error::new(ErrorCode::Disconnected, format!("can not reach {endpoint}: {text}{hint}"))
+        .with_retryable(!untrusted)
 }
 
 /// The last error of the chain, which says what happened rather than where it was noticed.

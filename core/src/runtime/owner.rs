@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::auth::{Auth, Token as AuthToken};
 use super::command::{Command, closed};
-use super::link::{DialError, Socket, dial};
+use super::link::{Socket, dial};
 use super::network::Network;
 use super::secret::Secret;
 use super::socket::OpenSocket;
@@ -67,11 +67,11 @@ struct Subscriber {
     touched: bool,
 }
 
-type Dial = JoinHandle<Result<Socket, DialError>>;
+type Dial = JoinHandle<Result<Socket, LinkEnd>>;
 
 enum Link {
     Opening(LinkId, Dial),
-    Open(LinkId, OpenSocket),
+    Open(LinkId, Box<OpenSocket>),
 }
 
 impl Link {
@@ -148,7 +148,7 @@ impl Owner {
             }
             Command::NetworkChanged => self.machine.network_changed(now),
             Command::Subscribe { request, sink, reply } => {
-                let result = self.subscribe(now, request, sink);
+                let result = self.subscribe(now, *request, sink);
                 // The caller has given up waiting: nobody will ever close it.
                 if let Err(Ok(key)) = reply.send(result) {
                     self.machine.unsubscribe(now, key);
@@ -257,14 +257,11 @@ impl Owner {
         let now = self.now();
         let end = match result {
             Ok(Ok(socket)) => {
-                self.link = Some(Link::Open(id, OpenSocket::new(socket)));
+                self.link = Some(Link::Open(id, Box::new(OpenSocket::new(socket))));
                 self.machine.handle_opened(now, id);
                 return true;
             }
-            Ok(Err(DialError { error, status: Some(status) })) => {
-                LinkEnd::Rejected { status, message: error.message().to_owned() }
-            }
-            Ok(Err(DialError { error, status: None })) => LinkEnd::Failed(error),
+            Ok(Err(end)) => end,
             Err(_) => {
                 LinkEnd::Failed(Error::new(ErrorCode::Disconnected, "the attempt to connect was aborted"))
             }
@@ -277,7 +274,7 @@ impl Owner {
         &mut self,
         cx: &mut Context<'_>,
         id: LinkId,
-        mut socket: OpenSocket,
+        mut socket: Box<OpenSocket>,
         frames_left: &mut usize,
     ) -> bool {
         let now = self.now();

@@ -5,8 +5,12 @@ use std::time::Duration;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long the client waits for each step. Every wait has an end.
+///
+/// ```
+/// # use {kalam_live::Timeouts, std::time::Duration};
+/// let patient = Timeouts { request: Duration::from_secs(120), ..Timeouts::default() };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Timeouts {
     /// To open a connection: name look-up, TCP, TLS, WebSocket upgrade. 10 s.
     pub connect: Duration,

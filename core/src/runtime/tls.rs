@@ -50,12 +50,12 @@ impl TlsOptions {
         self
     }
 
-    /// The rustls configuration.
+    /// The rustls configuration. The system's authorities are read from disk only when something `is_used`.
     ///
     /// # Errors
     /// `config` when a certificate or key can not be read, or nothing is trusted.
-    pub(crate) fn build(&self) -> Result<ClientConfig> {
-        let roots = self.roots()?;
+    pub(crate) fn build(&self, is_used: bool) -> Result<ClientConfig> {
+        let roots = self.roots(is_used)?;
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|e| bad("tls", &e))?
@@ -70,9 +70,9 @@ impl TlsOptions {
         builder.with_client_auth_cert(chain, key).map_err(|e| bad("client certificate", &e))
     }
 
-    fn roots(&self) -> Result<RootCertStore> {
+    fn roots(&self, is_used: bool) -> Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
-        if !self.only_these {
+        if is_used && !self.only_these {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
                 roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -83,7 +83,7 @@ impl TlsOptions {
                 roots.add(certificate).map_err(|e| bad("ca", &e))?;
             }
         }
-        if roots.is_empty() {
+        if self.only_these && roots.is_empty() {
             return Err(config("only_given_ca needs at least one certificate from with_ca"));
         }
         Ok(roots)
@@ -124,21 +124,21 @@ mod tests {
 
     #[test]
     fn default_trusts_somebody() {
-        TlsOptions::new().build().expect("the default builds");
+        TlsOptions::new().build(true).expect("the default builds");
     }
 
     #[test]
     fn bad_input_names_the_option_and_keeps_the_secret() {
-        let error = TlsOptions::new().with_ca("no pem").build().unwrap_err();
+        let error = TlsOptions::new().with_ca("no pem").build(false).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Config);
         assert!(error.message().contains("`ca`"), "{error}");
 
-        let error = TlsOptions::new().only_given_ca().build().unwrap_err();
+        let error = TlsOptions::new().only_given_ca().build(false).unwrap_err();
         assert!(error.message().contains("only_given_ca"), "{error}");
 
         let options = TlsOptions::new().with_client_certificate("x", "hunter2-private");
         assert!(!format!("{options:?}").contains("hunter2"));
-        let error = options.build().unwrap_err();
+        let error = options.build(false).unwrap_err();
         assert!(error.message().contains("client certificate"), "{error}");
         assert!(!error.to_string().contains("hunter2"));
     }

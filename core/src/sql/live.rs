@@ -1,6 +1,7 @@
 //! The shape of a live query.
 
 use super::bind;
+use super::condition::{Condition, refuse_volatile};
 use super::literal::write_identifier;
 use super::parse::Parser;
 use super::token::{Token, tokenize};
@@ -35,7 +36,9 @@ pub struct Filter {
 impl Filter {
     /// Keeps a condition that is known to be one.
     pub(super) fn new(text: String) -> Result<Self> {
-        Ok(Self { tokens: tokenize(&text)?, text })
+        let tokens = tokenize(&text)?;
+        refuse_volatile(&text, &tokens)?;
+        Ok(Self { tokens, text })
     }
 
     /// The text behind WHERE.
@@ -82,6 +85,18 @@ impl LiveSql {
                 self.hidden.push(name.to_owned());
             }
         }
+    }
+
+    /// Writes IN and BETWEEN as the comparisons that they stand for, which the server's live evaluator can follow
+    /// (recorded in `wire/live_filter.jsonl`). The rows that match stay the same.
+    ///
+    /// # Errors
+    /// None for what [`check_live`] read.
+    pub fn rewrite_filter(&mut self) -> Result<()> {
+        if let Some(condition) = self.filter.as_ref().and_then(Condition::read) {
+            self.filter = Some(Filter::new(condition.to_sql())?);
+        }
+        Ok(())
     }
 
     /// The text that is sent to the server. Two queries that mean the same, but for the order of conditions, have the

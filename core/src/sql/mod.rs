@@ -5,12 +5,16 @@
 //! value into SQL.
 
 pub(crate) mod bind;
+mod condition;
 pub mod literal;
 mod live;
 mod parse;
+mod select;
 pub(crate) mod token;
 
+pub use condition::Condition;
 pub use live::{Filter, LiveSql, Projection, TableName, check_live};
+pub use select::{Select, write_key_predicate};
 pub use token::{Token, TokenKind};
 
 /// Whether `sql` reads the server's own tables. Text that is no SQL does not.

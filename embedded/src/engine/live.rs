@@ -10,6 +10,7 @@ use super::{
     catalog::{DELETED, SEQ, Table},
     convert,
     error::SqlResult,
+    live_emulated::Emulation,
     run::{Values, bind_all, read_rows},
     sql::expr::Bind,
     storage::{Db, sql_error},
@@ -22,6 +23,8 @@ pub struct LiveQuery {
     pub(super) schema: Arc<[Column]>,
     pub(super) projection: Vec<Projected>,
     pub(super) filter: Option<Filter>,
+    /// Instead of the filter, for changes.
+    pub(super) emulation: Option<Emulation>,
     pub(super) seq_name: Arc<str>,
     /// Private connection for evaluating filters on single rows.
     pub(super) evaluator: Arc<Mutex<Db>>,
@@ -110,6 +113,12 @@ impl LiveQuery {
         self.table.id
     }
 
+    /// Its table by name.
+    #[must_use]
+    pub fn table_name(&self) -> String {
+        self.table.qualified()
+    }
+
     /// The owner whose rows it sees, for USER tables. A change of another owner never concerns it.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
@@ -128,6 +137,9 @@ impl LiveQuery {
     /// `SUBSCRIPTION_FAILED` when the filter can not be evaluated on the row (a division by zero, say) or the table was
     /// altered since: the subscription can not go on.
     pub fn evaluate(&self, change: &RowChange) -> Result<Option<LiveChange>, SqlError> {
+        if let Some(emulation) = &self.emulation {
+            return self.evaluate_emulated(emulation, change);
+        }
         if change.table.id != self.table.id
             || self.user().is_some_and(|user| change.user.as_deref() != Some(user))
         {
@@ -153,7 +165,14 @@ impl LiveQuery {
     }
 
     fn matches(&self, row: &StoredRow) -> SqlResult<bool> {
-        let Some(Filter { row: (sql, binds), .. }) = &self.filter else { return Ok(true) };
+        match &self.filter {
+            Some(Filter { row: (sql, binds), .. }) => self.holds(sql, binds, row),
+            None => Ok(true),
+        }
+    }
+
+    /// Evaluates a condition (a `SELECT` whose columns are bound) on one row; NULL does not hold.
+    pub(super) fn holds(&self, sql: &str, binds: &[Bind], row: &StoredRow) -> SqlResult<bool> {
         let values = self.values();
         self.evaluator
             .lock()
@@ -185,7 +204,7 @@ impl LiveQuery {
 
     // Frames
 
-    fn fields(&self, row: &StoredRow, seq: i64, deleted: bool) -> LiveFields {
+    pub(super) fn fields(&self, row: &StoredRow, seq: i64, deleted: bool) -> LiveFields {
         let mut fields = Vec::with_capacity(self.projection.len() + 1);
         let mut has_seq = false;
         for (column, from) in self.schema.iter().zip(&self.projection) {
@@ -205,19 +224,19 @@ impl LiveQuery {
         LiveFields(fields)
     }
 
-    fn inserted(&self, row: &StoredRow) -> LiveChange {
+    pub(super) fn inserted(&self, row: &StoredRow) -> LiveChange {
         let fields = self.fields(row, row.seq, false);
         LiveChange { kind: ChangeKind::Insert, seq: row.seq, row: Some(fields), old_values: None }
     }
 
-    fn removed(&self, last: &StoredRow, seq: i64) -> LiveChange {
+    pub(super) fn removed(&self, last: &StoredRow, seq: i64) -> LiveChange {
         let fields = self.fields(last, seq, true);
         LiveChange { kind: ChangeKind::Delete, seq, row: None, old_values: Some(fields) }
     }
 
     /// `rows`: projected columns that are not null, the key, `_seq`. `old_values`: the key, the old `_seq` and the
     /// projected columns that changed (recorded in `wire/live_basic.jsonl`). After a resume the old row is not known.
-    fn updated(&self, old: Option<&StoredRow>, new: &StoredRow) -> LiveChange {
+    pub(super) fn updated(&self, old: Option<&StoredRow>, new: &StoredRow) -> LiveChange {
         let (mut row, mut old_values) = (Vec::new(), Vec::new());
         for from in &self.projection {
             let Projected::Own(position) = *from else { continue };
@@ -270,7 +289,7 @@ impl LiveQuery {
     }
 
     /// Names of the columns, version and marks, as every scan reads them.
-    fn scan_columns(&self) -> String {
+    pub(super) fn scan_columns(&self) -> String {
         let own: String = self.table.columns.iter().map(|c| format!("{}, ", c.sqlite_name())).collect();
         format!("{own}s, n, d")
     }
@@ -336,7 +355,7 @@ impl LiveQuery {
         }))
     }
 
-    fn owner_term(&self, binds: &mut Vec<Bind>) -> String {
+    pub(super) fn owner_term(&self, binds: &mut Vec<Bind>) -> String {
         if !self.table.has_owner() {
             return String::new();
         }
@@ -344,7 +363,7 @@ impl LiveQuery {
         format!("o = ?{} AND ", binds.len())
     }
 
-    fn scan(&self, db: &Db, sql: &str, binds: &[Bind]) -> SqlResult<Vec<(StoredRow, bool)>> {
+    pub(super) fn scan(&self, db: &Db, sql: &str, binds: &[Bind]) -> SqlResult<Vec<(StoredRow, bool)>> {
         let mut types: Vec<DataType> = self.table.columns.iter().map(|c| c.data_type).collect();
         let width = types.len();
         types.extend([DataType::BigInt, DataType::BigInt, DataType::Boolean, DataType::Boolean]);

@@ -7,8 +7,10 @@ use sqlparser::ast::{Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExp
 use super::{
     Caller, Column, EngineLimits, SqlError,
     catalog::{Catalog, DELETED, SEQ, SYSTEM_NAMESPACES, Table},
+    condition::Condition,
     error::SqlResult,
     live::{Filter, LiveQuery, Projected, failed, system_projection},
+    live_emulated::Emulation,
     run::check_table,
     sql::{
         expr::Translator,
@@ -19,12 +21,14 @@ use super::{
     },
     storage::Db,
 };
+use crate::holes::Holes;
 
 /// What a live query needs of the engine.
 pub(super) struct Parts<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) evaluator: &'a Arc<parking_lot::Mutex<Db>>,
     pub(super) limits: &'a EngineLimits,
+    pub(super) holes: Holes,
 }
 
 pub(super) fn prepare(parts: &Parts<'_>, caller: &Caller, sql: &str) -> SqlResult<LiveQuery> {
@@ -35,16 +39,38 @@ pub(super) fn prepare(parts: &Parts<'_>, caller: &Caller, sql: &str) -> SqlResul
     let relation = Relation::of_table(&table, None);
     let (schema, projection) = project(&table, &relation, &select.projection)?;
     let filter = select.selection.as_ref().map(|s| filter(&relation, s)).transpose()?;
+    let emulation = match parts.holes == Holes::default() {
+        true => None,
+        false => Some(emulation(parts.holes, &relation, select, filter.as_ref())?),
+    };
     Ok(LiveQuery {
         table,
         caller: caller.clone(),
         schema,
         projection,
         filter,
+        emulation,
         seq_name: SEQ.into(),
         evaluator: Arc::clone(parts.evaluator),
         limits: parts.limits.clone(),
     })
+}
+
+fn emulation(
+    holes: Holes,
+    relation: &Relation,
+    select: &Select,
+    filter: Option<&Filter>,
+) -> SqlResult<Emulation> {
+    let condition = match (filter, &select.selection) {
+        (Some(Filter { row: (sql, binds), .. }), _) if !holes.filters => {
+            Condition::new(sql.clone(), binds.clone())
+        }
+        (_, Some(selection)) => Condition::of(relation, selection)?,
+        (_, None) => Condition::All(Vec::new()),
+    };
+    let everything = matches!(select.projection[..], [SelectItem::Wildcard(_)]);
+    Ok(Emulation { holes, everything, condition })
 }
 
 fn invalid(message: impl std::fmt::Display) -> SqlError {
@@ -192,6 +218,10 @@ fn project(
             return Err(failed("Execution error: a column is selected twice"));
         }
     }
+    Ok((schema(table, &projection), projection))
+}
+
+pub(super) fn schema(table: &Table, projection: &[Projected]) -> Arc<[Column]> {
     let columns = projection.iter().enumerate().map(|(index, from)| {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         match from {
@@ -205,7 +235,7 @@ fn project(
             Projected::Deleted => Table::system_column(DELETED, index),
         }
     });
-    Ok((columns.collect(), projection))
+    columns.collect()
 }
 
 fn column(relation: &Relation, table: &Table, idents: &[Ident]) -> SqlResult<Projected> {

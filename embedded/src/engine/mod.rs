@@ -20,11 +20,13 @@
 mod accounts;
 mod catalog;
 mod cell;
+mod condition;
 mod convert;
 mod data_type;
 mod decimal;
 mod error;
 mod live;
+mod live_emulated;
 mod live_plan;
 mod options;
 mod plans;
@@ -46,11 +48,14 @@ use catalog::Catalog;
 use plans::Plans;
 use storage::{Db, Storage, meta, sql_error};
 
+use crate::holes::Holes;
+
 pub use cell::Cell;
 pub use data_type::{Column, DataType, Flags};
 pub use decimal::Decimal;
 pub use error::{CredentialError, EngineError, SqlError};
 pub use live::{LiveChange, LiveFields, LiveQuery, LiveRow, LiveStart, Start};
+pub use live_emulated::Page;
 pub use options::{Data, EngineLimits, EngineOptions};
 pub use row::{ChangeKind, CommitObserver, RowChange, StoredRow, TableId};
 pub use statement::{SqlRequest, StatementResult};
@@ -73,6 +78,7 @@ struct Inner {
     scratch: Mutex<Db>,
     evaluator: Arc<Mutex<Db>>,
     limits: EngineLimits,
+    holes: Holes,
     secret: [u8; 32],
     generated_root_password: Option<String>,
 }
@@ -105,7 +111,7 @@ impl Engine {
     /// # Errors
     /// When the directory is in use by another server, can not be used, or was written by an unknown version.
     pub fn open(options: EngineOptions) -> Result<Self, EngineError> {
-        let (storage, loaded) = Storage::open(&options.data)?;
+        let (storage, loaded) = Storage::open(&options.data, options.node)?;
         let mut accounts = Accounts::new(loaded.users).map_err(EngineError::Storage)?;
         let generated_root_password = set_root(&storage, &mut accounts, options.root_password.as_deref())?;
         let scratch = Mutex::new(Db::memory(&storage.identifiers)?);
@@ -120,6 +126,7 @@ impl Engine {
                 scratch,
                 evaluator,
                 limits: options.limits,
+                holes: options.holes,
                 secret: loaded.secret,
                 generated_root_password,
             }),
@@ -180,6 +187,7 @@ impl Engine {
             catalog: &inner.catalog(),
             evaluator: &inner.evaluator,
             limits: &inner.limits,
+            holes: inner.holes,
         };
         live_plan::prepare(&parts, caller, sql).map(Arc::new)
     }
@@ -228,6 +236,15 @@ impl Engine {
         let registered = register();
         drop(writer);
         Ok((query.read_start(reader.db(), start)?, registered))
+    }
+
+    /// Reads a part of a snapshot the way KalamDB does: whatever is there now, in its order. True if it says that more
+    /// follows.
+    ///
+    /// # Errors
+    /// `SUBSCRIPTION_FAILED` when reading fails.
+    pub fn live_page(&self, query: &LiveQuery, page: Page) -> Result<(Vec<LiveRow>, bool), SqlError> {
+        self.inner.storage.read(|db| query.page(db, page))
     }
 
     /// Replaces the observer of commits.

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use crate::holes::Holes;
+
 /// Where the data lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
@@ -20,12 +22,16 @@ pub struct EngineOptions {
     /// has another one, it is replaced: whoever starts the server owns the directory.
     pub root_password: Option<String>,
     pub limits: EngineLimits,
+    /// What is left out, as KalamDB does; nothing by default.
+    pub holes: Holes,
+    /// Stands in the numbers of row versions, 0 to 1023.
+    pub node: u16,
 }
 
 impl EngineOptions {
     #[must_use]
     pub fn new(data: Data) -> Self {
-        Self { data, root_password: None, limits: EngineLimits::default() }
+        Self { data, root_password: None, limits: EngineLimits::default(), holes: Holes::default(), node: 0 }
     }
 }
 
@@ -35,6 +41,8 @@ impl fmt::Debug for EngineOptions {
             .field("data", &self.data)
             .field("root_password", &self.root_password.as_ref().map(|_| "<hidden>"))
             .field("limits", &self.limits)
+            .field("holes", &self.holes)
+            .field("node", &self.node)
             .finish()
     }
 }

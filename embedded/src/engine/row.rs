@@ -44,6 +44,12 @@ impl RowChange {
         self.table.id
     }
 
+    /// Its table by name.
+    #[must_use]
+    pub fn table_name(&self) -> String {
+        self.table.qualified()
+    }
+
     #[must_use]
     pub fn seq(&self) -> i64 {
         self.new.seq

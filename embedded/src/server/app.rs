@@ -15,6 +15,7 @@ use super::identity::{Identity, Unauthorized};
 use super::rate::Buckets;
 use super::token::{TokenKey, TokenKind};
 use crate::engine::{Engine, UserInfo};
+use crate::holes::Holes;
 use crate::options::Options;
 
 /// Passwords that are verified at the same time: each takes a core and megabytes of memory for a while.
@@ -24,6 +25,8 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) hub: Hub,
     pub(crate) options: Options,
+    /// What is left out on purpose.
+    pub(crate) holes: Holes,
     pub(crate) connections: Arc<Connections>,
     pub(crate) attempts: Mutex<Attempts>,
     pub(crate) requests: Mutex<Buckets<Arc<str>>>,
@@ -47,6 +50,7 @@ impl App {
             started: Instant::now(),
             key: TokenKey::new(engine.secret()),
             engine,
+            holes: options.emulate.unwrap_or_default(),
             options,
         }
     }

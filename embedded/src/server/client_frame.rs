@@ -19,10 +19,9 @@ pub(crate) enum ClientFrame {
     },
     NextBatch {
         subscription_id: String,
-        /// The cursor of the batch before. Not needed here, since the snapshot is kept while it is fetched; its
-        /// type is still checked.
-        #[serde(default, rename = "last_seq_id")]
-        _last_seq_id: Option<i64>,
+        /// The cursor of the batch before. Only needed where the snapshot is not kept while it is fetched.
+        #[serde(default)]
+        last_seq_id: Option<i64>,
     },
     Unsubscribe {
         subscription_id: String,

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::server_frame;
 use super::subscription::Subscription;
 use crate::engine::{Caller, CommitObserver, Engine, LiveQuery, RowChange, TableId};
+use crate::holes::{Holes, scatter};
 
 /// Changes that may wait for the hub before new statements have to wait for it.
 const MOST_BACKLOG: usize = 65_536;
@@ -26,6 +27,7 @@ pub(crate) struct Hub {
     /// Subscriptions that joined and have not left. Joining is under the commit lock, so a commit that finds
     /// none here concerns none.
     subscribed: Arc<AtomicUsize>,
+    holes: Holes,
 }
 
 #[derive(Default)]
@@ -43,7 +45,14 @@ enum Message {
 }
 
 /// Where a query's changes come from: a table, and an owner's rows in it.
-pub(crate) type Place = (TableId, Option<Arc<str>>);
+pub(crate) type Place = (Source, Option<Arc<str>>);
+
+/// A table, or whatever has its name: see [`Holes::ddl`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    Table(TableId),
+    Name(String),
+}
 
 /// What a subscription wants to hear of.
 pub(crate) struct Interest {
@@ -62,8 +71,12 @@ impl Interest {
         Self { query, sql, caller: caller.clone(), personal }
     }
 
-    pub(crate) fn place(&self) -> Place {
-        (self.query.table(), self.query.user().map(Arc::from))
+    pub(crate) fn place(&self, holes: Holes) -> Place {
+        let source = match holes.ddl {
+            true => Source::Name(self.query.table_name()),
+            false => Source::Table(self.query.table()),
+        };
+        (source, self.query.user().map(Arc::from))
     }
 
     /// Whether `other`, at the same place, hears of the same.
@@ -74,13 +87,13 @@ impl Interest {
 
 impl Hub {
     /// Starts the thread, which ends with [`Hub::stop`].
-    pub(crate) fn start(engine: Engine) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn start(engine: Engine, holes: Holes) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (messages, received) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
-        let hub = Self { messages, backlog: backlog.clone(), subscribed: Arc::default() };
+        let hub = Self { messages, backlog: backlog.clone(), subscribed: Arc::default(), holes };
         let thread = std::thread::Builder::new()
             .name("kalam-live".to_owned())
-            .spawn(move || run(&engine, &received, &backlog))?;
+            .spawn(move || run(&engine, holes, &received, &backlog))?;
         Ok((hub, thread))
     }
 
@@ -113,6 +126,10 @@ impl Hub {
         }
     }
 
+    fn worker_room(&self) -> usize {
+        Holes::WORKER_QUEUE.saturating_sub(self.backlog.changes.load(Ordering::Acquire))
+    }
+
     fn send(&self, message: Message) {
         // Without the thread (the server is stopping) there is nobody to tell.
         let _ = self.messages.send(message);
@@ -124,6 +141,10 @@ impl CommitObserver for Hub {
         if self.subscribed.load(Ordering::Acquire) == 0 {
             return;
         }
+        let changes = match self.holes.drop {
+            true => &changes[..changes.len().min(self.worker_room())],
+            false => changes,
+        };
         self.backlog.changes.fetch_add(changes.len(), Ordering::AcqRel);
         if self.messages.send(Message::Committed(changes.to_vec())).is_err() {
             self.backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
@@ -131,7 +152,9 @@ impl CommitObserver for Hub {
     }
 
     fn table_changed(&self, table: TableId, dropped: bool) {
-        self.send(Message::TableChanged { table, dropped });
+        if !self.holes.ddl {
+            self.send(Message::TableChanged { table, dropped });
+        }
     }
 }
 
@@ -151,13 +174,13 @@ impl Group {
     }
 }
 
-fn run(engine: &Engine, received: &mpsc::Receiver<Message>, backlog: &Backlog) {
+fn run(engine: &Engine, holes: Holes, received: &mpsc::Receiver<Message>, backlog: &Backlog) {
     let mut groups = Groups::new();
     while let Ok(message) = received.recv() {
         match message {
             Message::Committed(changes) => {
                 let published = catch_unwind(AssertUnwindSafe(|| {
-                    changes.iter().for_each(|change| publish(&mut groups, change));
+                    changes.iter().for_each(|change| publish(&mut groups, holes, change));
                 }));
                 if published.is_err() {
                     // The panic was printed. Nobody may believe to be up to date after it.
@@ -170,11 +193,13 @@ fn run(engine: &Engine, received: &mpsc::Receiver<Message>, backlog: &Backlog) {
                 }
             }
             Message::TableChanged { table, dropped: true } => {
-                let dropped = |place: &Place| place.0 == table;
+                let dropped = |place: &Place| place.0 == Source::Table(table);
                 end(&mut groups, dropped, "NOT_FOUND", "Not found: the table was dropped");
             }
             Message::TableChanged { table, dropped: false } => renew(engine, &mut groups, table),
-            Message::Subscribed(interest, subscription) => add(&mut groups, interest, subscription),
+            Message::Subscribed(interest, subscription) => {
+                add(&mut groups, interest.place(holes), interest, subscription);
+            }
             Message::Left(place, subscription) => remove(&mut groups, &place, &subscription),
             Message::Stop => break,
         }
@@ -184,9 +209,16 @@ fn run(engine: &Engine, received: &mpsc::Receiver<Message>, backlog: &Backlog) {
     backlog.shrunk.notify_waiters();
 }
 
-fn publish(groups: &mut Groups, change: &RowChange) {
-    let place = (change.table(), change.user.clone());
+fn publish(groups: &mut Groups, holes: Holes, change: &RowChange) {
+    let source = match holes.ddl {
+        true => Source::Name(change.table_name()),
+        false => Source::Table(change.table()),
+    };
+    let place = (source, change.user.clone());
     let Some(here) = groups.get_mut(&place) else { return };
+    if holes.order {
+        scatter(here, change.seq().unsigned_abs());
+    }
     here.retain(|group| match group.interest.query.evaluate(change) {
         Ok(None) => true,
         Ok(Some(change)) => {
@@ -207,7 +239,7 @@ fn publish(groups: &mut Groups, change: &RowChange) {
 /// After its table was altered a query goes on if its columns are still the same.
 fn renew(engine: &Engine, groups: &mut Groups, table: TableId) {
     groups.retain(|place, here| {
-        if place.0 == table {
+        if place.0 == Source::Table(table) {
             here.retain_mut(|group| {
                 let Interest { query, sql, caller, .. } = &mut group.interest;
                 match engine.prepare_live(caller, sql) {
@@ -236,8 +268,8 @@ fn end(groups: &mut Groups, ends: impl Fn(&Place) -> bool, code: &str, message: 
     });
 }
 
-fn add(groups: &mut Groups, interest: Interest, subscription: Arc<Subscription>) {
-    let here = groups.entry(interest.place()).or_default();
+fn add(groups: &mut Groups, place: Place, interest: Interest, subscription: Arc<Subscription>) {
+    let here = groups.entry(place).or_default();
     match here.iter_mut().find(|group| group.interest.is_same(&interest)) {
         Some(group) => group.subscriptions.push(subscription),
         None => here.push(Group { interest, subscriptions: vec![subscription] }),

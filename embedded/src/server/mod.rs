@@ -5,7 +5,7 @@
 //! http_*      endpoints
 //! identity    bearer token -> user      token, attempts, rate
 //! socket      one WebSocket: what the client asks for
-//! subscriptions, snapshot                   its subscriptions, and how they load
+//! subscriptions, snapshot, pager            its subscriptions, and how they load
 //! subscription, outbox, writer              what it gets, and how fast
 //! hub         commits -> subscriptions
 //! connections all WebSockets
@@ -23,13 +23,14 @@ mod hub;
 mod identity;
 mod listen;
 mod outbox;
+mod pager;
 mod rate;
 mod server_frame;
 mod snapshot;
 mod socket;
 mod subscription;
 mod subscriptions;
-mod token;
+pub(crate) mod token;
 mod writer;
 
 use std::sync::{Arc, mpsc};
@@ -64,7 +65,7 @@ pub(crate) fn run(
                 let _inside = runtime.enter();
                 TcpListener::from_std(listener)?
             };
-            Ok((runtime, listener, Hub::start(engine.clone())?))
+            Ok((runtime, listener, Hub::start(engine.clone(), options.emulate.unwrap_or_default())?))
         });
     let (runtime, listener, (hub, hub_thread)) = match prepared {
         Ok(prepared) => prepared,

@@ -8,6 +8,7 @@ use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::holes::Holes;
 use crate::options::Limits;
 
 /// A WebSocket close code and its reason.
@@ -46,6 +47,8 @@ pub(crate) struct Outbox {
     state: Mutex<State>,
     most_bytes: usize,
     most_frames: usize,
+    /// Changes are lost instead of queued when many wait: see [`Holes::drop`].
+    lossy: bool,
     /// There is something for the writer.
     filled: Notify,
     /// The writer took something, or the connection is closing.
@@ -74,11 +77,12 @@ const MOST_AT_ONCE: usize = 256;
 const ROOM_BYTES: usize = 256 << 10;
 
 impl Outbox {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, lossy: bool) -> Self {
         Self {
             state: Mutex::default(),
             most_bytes: limits.queue_bytes,
             most_frames: limits.queue_frames,
+            lossy,
             filled: Notify::new(),
             drained: Notify::new(),
             closing: Notify::new(),
@@ -92,6 +96,14 @@ impl Outbox {
         if self.count(&mut state, frame.bytes()) {
             state.frames.push_back(frame);
             self.filled.notify_one();
+        }
+    }
+
+    /// The same with a live change.
+    pub(crate) fn offer_change(&self, frame: Frame) {
+        let is_lost = self.lossy && self.state.lock().frames.len() >= Holes::QUEUE;
+        if !is_lost {
+            self.offer(frame);
         }
     }
 
@@ -217,7 +229,7 @@ mod tests {
     use super::*;
 
     fn outbox(queue_bytes: usize, queue_frames: usize) -> Outbox {
-        Outbox::new(&Limits { queue_bytes, queue_frames, ..Limits::default() })
+        Outbox::new(&Limits { queue_bytes, queue_frames, ..Limits::default() }, false)
     }
 
     fn change(tail: &str) -> Frame {
@@ -273,6 +285,20 @@ mod tests {
         assert!(outbox.reserve(25));
         assert!(!outbox.reserve(1));
         assert_eq!(outbox.why_closing().map(|closing| closing.code), Some(1013));
+    }
+
+    #[tokio::test]
+    async fn a_lossy_queue_loses_changes_and_nothing_else() {
+        let outbox = Outbox::new(&Limits::default(), true);
+        for n in 0..200 {
+            outbox.offer_change(change(&format!("{n}")));
+        }
+        outbox.offer_text("error".into());
+        let mut expected: Vec<String> = (0..Holes::QUEUE).map(|n| format!("head{n}")).collect();
+        expected.push("error".into());
+        assert_eq!(texts(&outbox).await, expected);
+        outbox.offer_change(change("later"));
+        assert_eq!(texts(&outbox).await, ["headlater"]);
     }
 
     #[tokio::test]

@@ -37,7 +37,8 @@ enum ServerFrame<'a> {
         user: &'a str,
         role: Role,
         protocol: Protocol,
-        server: Announcement,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server: Option<Announcement>,
     },
     AuthError {
         message: &'a str,
@@ -81,12 +82,13 @@ struct AnnouncedLimits {
     subscriptions_per_user: usize,
 }
 
-pub(crate) fn auth_success(user: &str, role: Role, gzip: bool, limits: &Limits) -> String {
+/// With the limits that are announced, if this server announces itself.
+pub(crate) fn auth_success(user: &str, role: Role, gzip: bool, limits: Option<&Limits>) -> String {
     encode(&ServerFrame::AuthSuccess {
         user,
         role,
         protocol: Protocol { serialization: "json", compression: if gzip { "gzip" } else { "none" } },
-        server: Announcement {
+        server: limits.map(|limits| Announcement {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             complete: true,
@@ -97,7 +99,7 @@ pub(crate) fn auth_success(user: &str, role: Role, gzip: bool, limits: &Limits) 
                 subscriptions_per_connection: limits.subscriptions_per_connection,
                 subscriptions_per_user: limits.subscriptions_per_user,
             },
-        },
+        }),
     })
 }
 
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn the_announcement_is_as_agreed() {
         assert_eq!(
-            auth_success("root", Role::System, true, &Limits::default()),
+            auth_success("root", Role::System, true, Some(&Limits::default())),
             concat!(
                 r#"{"type":"auth_success","user":"root","role":"system","#,
                 r#""protocol":{"serialization":"json","compression":"gzip"},"#,

@@ -50,16 +50,26 @@ impl Snapshot {
             }
         }
         let has_more = self.left() > 0;
-        let status = match (has_more, self.next_batch) {
-            (false, _) => BatchStatus::Ready,
-            (true, 0) => BatchStatus::Loading,
-            (true, _) => BatchStatus::LoadingBatch,
-        };
         let last_seq_id = if has_more { last_seq } else { self.last_seq };
-        let control = BatchControl { batch_num: self.next_batch, has_more, status, last_seq_id };
+        let control = control(self.next_batch, has_more, last_seq_id);
         self.next_batch += 1;
         Batch { rows, control }
     }
+}
+
+/// A whole batch of these rows.
+pub(crate) fn batch(rows: &[LiveRow], number: u32, has_more: bool, last_seq_id: Option<i64>) -> Batch {
+    let rows: Vec<String> = rows.iter().map(|row| super::server_frame::encode(&row.fields)).collect();
+    Batch { rows: rows.join(","), control: control(number, has_more, last_seq_id) }
+}
+
+fn control(batch_num: u32, has_more: bool, last_seq_id: Option<i64>) -> BatchControl {
+    let status = match (has_more, batch_num) {
+        (false, _) => BatchStatus::Ready,
+        (true, 0) => BatchStatus::Loading,
+        (true, _) => BatchStatus::LoadingBatch,
+    };
+    BatchControl { batch_num, has_more, status, last_seq_id }
 }
 
 #[cfg(test)]

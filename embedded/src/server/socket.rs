@@ -46,7 +46,7 @@ pub(crate) async fn upgrade(
         Err(Unauthorized::Missing) => None,
         Err(error) => return failure(StatusCode::UNAUTHORIZED, error.code(), error.message()),
     };
-    let outbox = Arc::new(Outbox::new(&app.options.limits));
+    let outbox = Arc::new(Outbox::new(&app.options.limits, app.holes.drop));
     let Some(membership) = app.connections.join(outbox.clone()) else {
         let message = "Too many connections, or the server is stopping: try again later";
         return failure(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
@@ -173,8 +173,8 @@ impl Session {
             (ClientFrame::Subscribe { subscription }, Some(subscriptions)) => {
                 subscriptions.subscribe(subscription).await;
             }
-            (ClientFrame::NextBatch { subscription_id, .. }, Some(subscriptions)) => {
-                subscriptions.next_batch(&subscription_id);
+            (ClientFrame::NextBatch { subscription_id, last_seq_id }, Some(subscriptions)) => {
+                subscriptions.next_batch(&subscription_id, last_seq_id).await;
             }
             (ClientFrame::Unsubscribe { subscription_id }, Some(subscriptions)) => {
                 subscriptions.unsubscribe(&subscription_id);
@@ -229,7 +229,7 @@ impl Session {
 
     fn send_auth_success(&self, identity: &Identity) {
         let gzip = self.gzip.load(Ordering::Relaxed);
-        let limits = &self.app.options.limits;
+        let limits = self.app.options.emulate.is_none().then_some(&self.app.options.limits);
         self.outbox.offer_text(server_frame::auth_success(&identity.user, identity.role, gzip, limits));
     }
 

@@ -1,5 +1,6 @@
 //! One subscription as the hub sees it: where its changes go, and since when.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -7,12 +8,15 @@ use parking_lot::Mutex;
 use super::connections::Slot;
 use super::outbox::{Frame, Outbox};
 use super::server_frame;
+use crate::holes::Holes;
 
 /// Changes reach it from the hub; the connection's controller decides when they may pass.
 pub(crate) struct Subscription {
     id: String,
     head: Arc<str>,
     outbox: Arc<Outbox>,
+    /// Changes that are kept while it loads; the oldest is lost beyond.
+    most_held: usize,
     state: Mutex<State>,
 }
 
@@ -24,25 +28,29 @@ struct State {
 
 enum Delivery {
     /// The snapshot or the replay is not sent completely: changes wait behind it.
-    Held(Vec<Frame>),
+    Held(VecDeque<Frame>),
     Live,
     Ended,
 }
 
 impl Subscription {
-    pub(crate) fn new(id: String, outbox: Arc<Outbox>, slot: Slot) -> Self {
-        let state = State { delivery: Delivery::Held(Vec::new()), slot: Some(slot) };
-        Self { head: server_frame::change_head(&id), id, outbox, state: Mutex::new(state) }
+    pub(crate) fn new(id: String, outbox: Arc<Outbox>, slot: Slot, holes: Holes) -> Self {
+        let state = State { delivery: Delivery::Held(VecDeque::new()), slot: Some(slot) };
+        let most_held = if holes.load_buffer { Holes::LOAD_BUFFER } else { usize::MAX };
+        Self { head: server_frame::change_head(&id), id, outbox, most_held, state: Mutex::new(state) }
     }
 
     /// A change, in commit order.
     pub(crate) fn deliver(&self, tail: &Arc<str>) {
         let frame = self.frame(tail.clone());
         match &mut self.state.lock().delivery {
-            Delivery::Live => self.outbox.offer(frame),
+            Delivery::Live => self.outbox.offer_change(frame),
             Delivery::Held(frames) => {
                 if self.outbox.reserve(frame.bytes()) {
-                    frames.push(frame);
+                    frames.push_back(frame);
+                }
+                if frames.len() > self.most_held {
+                    self.outbox.release(&frames.drain(..1).collect::<Vec<_>>());
                 }
             }
             Delivery::Ended => {}
@@ -58,7 +66,7 @@ impl Subscription {
     pub(crate) fn go_live(&self) {
         let mut state = self.state.lock();
         if let Delivery::Held(frames) = &mut state.delivery {
-            self.outbox.push_reserved(std::mem::take(frames));
+            self.outbox.push_reserved(std::mem::take(frames).into());
             state.delivery = Delivery::Live;
         }
     }
@@ -75,8 +83,8 @@ impl Subscription {
         let mut state = self.state.lock();
         state.slot = None;
         match std::mem::replace(&mut state.delivery, Delivery::Ended) {
-            Delivery::Held(frames) => {
-                self.outbox.release(&frames);
+            Delivery::Held(mut frames) => {
+                self.outbox.release(frames.make_contiguous());
                 true
             }
             Delivery::Live => true,

@@ -9,10 +9,12 @@ use super::client_frame::{SubscribeOptions, SubscribeRequest};
 use super::hub::{Interest, Place};
 use super::identity::Identity;
 use super::outbox::Outbox;
+use super::pager::Pager;
 use super::server_frame;
 use super::snapshot::{Batch, Snapshot};
 use super::subscription::Subscription;
-use crate::engine::{Column, LiveStart, SqlError, Start};
+use crate::engine::{Column, LiveStart, Page, SqlError, Start};
+use crate::holes::Holes;
 use crate::options::Limits;
 
 /// Rows of a batch, if the client does not say (recorded).
@@ -34,7 +36,21 @@ struct Entry {
     subscription: Arc<Subscription>,
     place: Place,
     /// What the client has not fetched yet.
-    snapshot: Option<Snapshot>,
+    rest: Option<Rest>,
+}
+
+enum Rest {
+    Kept(Snapshot),
+    Paged(Pager),
+}
+
+/// How a subscription starts.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// With all of its rows, from one moment.
+    Kept(Start),
+    /// Page by page: see [`Holes`].
+    Paged(Page),
 }
 
 /// What a client is told when a subscription does not start.
@@ -48,6 +64,8 @@ struct Started {
     entry: Entry,
     schema: Arc<[Column]>,
     start: LiveStart,
+    /// Reads the snapshot, if it is not in `start`.
+    pager: Option<Pager>,
 }
 
 impl Subscriptions {
@@ -73,19 +91,25 @@ impl Subscriptions {
     }
 
     /// Sends the next batch of a snapshot.
-    pub(crate) fn next_batch(&mut self, id: &str) {
+    pub(crate) async fn next_batch(&mut self, id: &str, last_seq_id: Option<i64>) {
         let Some(entry) = self.by_id.get_mut(id).filter(|entry| !entry.subscription.has_ended()) else {
             let message = format!("Not found: Subscription not found: {id}");
             return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message });
         };
-        let Some(snapshot) = &mut entry.snapshot else {
-            let message = format!("The snapshot of subscription {id} is complete: there is no next batch");
-            return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message });
+        let fetched = match &mut entry.rest {
+            Some(Rest::Kept(snapshot)) => Ok(snapshot.next()),
+            Some(Rest::Paged(pager)) => {
+                pager.next(&self.app, last_seq_id).await.map_err(|error| error.message)
+            }
+            None => Err(format!("The snapshot of subscription {id} is complete: there is no next batch")),
         };
-        let Batch { rows, control } = snapshot.next();
+        let Batch { rows, control } = match fetched {
+            Ok(batch) => batch,
+            Err(message) => return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message }),
+        };
         self.outbox.offer_text(server_frame::initial_data_batch(id, &rows, control));
         if !control.has_more {
-            entry.snapshot = None;
+            entry.rest = None;
             entry.subscription.go_live();
         }
     }
@@ -104,7 +128,7 @@ impl Subscriptions {
         options: Option<&SubscribeOptions>,
     ) -> Result<Started, Refusal> {
         let limits = &self.app.options.limits;
-        let start = start_of(options)?;
+        let begin = begin_of(options, limits, self.app.holes)?;
         self.by_id.retain(|_, entry| !entry.subscription.has_ended());
         let slot = match self.by_id.len() < limits.subscriptions_per_connection {
             true => self.app.connections.slot(&self.identity.user),
@@ -114,19 +138,25 @@ impl Subscriptions {
             code: "SUBSCRIPTION_LIMIT_EXCEEDED",
             message: "Maximum subscriptions reached".to_owned(),
         })?;
-        let subscription = Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot));
+        let subscription =
+            Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot, self.app.holes));
         let (app, caller) = (self.app.clone(), self.identity.caller());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
             let interest = Interest::new(query.clone(), &sql, &caller);
-            let place = interest.place();
+            let place = interest.place(app.holes);
+            let (start, pager) = match begin {
+                Begin::Kept(start) => (start, None),
+                // Registered first, so that nothing lies between: a change may come twice, but none is missed.
+                Begin::Paged(page) => (Start::Nothing, Some(Pager::new(query.clone(), page))),
+            };
             let register = || {
                 app.hub.subscribe(interest, subscription.clone());
                 // From here on there is something to undo.
-                Entry { app: app.clone(), subscription: subscription.clone(), place, snapshot: None }
+                Entry { app: app.clone(), subscription: subscription.clone(), place, rest: None }
             };
             let (start, entry) = app.engine.start_live(&query, start, register)?;
-            Ok::<_, SqlError>(Started { entry, schema: query.schema().clone(), start })
+            Ok::<_, SqlError>(Started { entry, schema: query.schema().clone(), start, pager })
         };
         match self.app.statements.run_in_turn(work).await {
             Ok(started) => Ok(started?),
@@ -139,11 +169,14 @@ impl Subscriptions {
 
     /// Sends what the subscription starts with, as far as the client need not ask for it.
     async fn load(&mut self, id: String, started: Started, options: Option<&SubscribeOptions>) {
-        let Started { mut entry, schema, start: LiveStart { rows, replay, last_seq } } = started;
+        let Started { mut entry, schema, start: LiveStart { rows, replay, last_seq }, pager } = started;
         let limits = &self.app.options.limits;
-        let unfetched =
-            self.by_id.values().flat_map(|entry| &entry.snapshot).map(Snapshot::left).sum::<usize>();
-        let batch_rows = batch_rows(options, limits);
+        let left = |entry: &Entry| match &entry.rest {
+            Some(Rest::Kept(snapshot)) => snapshot.left(),
+            Some(Rest::Paged(_)) | None => 0,
+        };
+        let unfetched = self.by_id.values().map(left).sum::<usize>();
+        let batch_rows = batch_rows(options, limits) as usize;
         if rows.len() > batch_rows && unfetched.saturating_add(rows.len()) > limits.unfetched_rows {
             let message = format!(
                 "The snapshot has {} rows, and this connection may leave {} unfetched in all: fetch what is \
@@ -159,8 +192,17 @@ impl Subscriptions {
             Some(from) if !replay.is_empty() => Some(from),
             _ => last_seq,
         };
-        let mut snapshot = Snapshot::new(rows, batch_rows, last_seq);
-        let Batch { rows, control } = snapshot.next();
+        let (first, rest) = match pager {
+            Some(mut pager) => (pager.next(&self.app, None).await, Rest::Paged(pager)),
+            None => {
+                let mut snapshot = Snapshot::new(rows, batch_rows, last_seq);
+                (Ok(snapshot.next()), Rest::Kept(snapshot))
+            }
+        };
+        let Batch { rows, control } = match first {
+            Ok(batch) => batch,
+            Err(error) => return self.refuse(&id, &error.into()),
+        };
         self.outbox.offer_text(server_frame::subscription_ack(&id, &schema, control));
         if options.is_some() {
             self.outbox.offer_text(server_frame::initial_data_batch(&id, &rows, control));
@@ -173,7 +215,7 @@ impl Subscriptions {
             self.outbox.offer(entry.subscription.frame(server_frame::change_tail(change)));
         }
         if control.has_more {
-            entry.snapshot = Some(snapshot);
+            entry.rest = Some(rest);
         } else {
             entry.subscription.go_live();
         }
@@ -207,8 +249,10 @@ fn check_id(id: &str) -> Result<(), Refusal> {
     Err(Refusal { code: "INVALID_SUBSCRIPTION_ID", message })
 }
 
-fn start_of(options: Option<&SubscribeOptions>) -> Result<Start, Refusal> {
-    let Some(&SubscribeOptions { batch_size, last_rows, from }) = options else { return Ok(Start::Nothing) };
+fn begin_of(options: Option<&SubscribeOptions>, limits: &Limits, holes: Holes) -> Result<Begin, Refusal> {
+    let Some(&SubscribeOptions { batch_size, last_rows, from }) = options else {
+        return Ok(Begin::Kept(Start::Nothing));
+    };
     if batch_size == Some(0) {
         return Err(Refusal { code: "UNSUPPORTED", message: "batch_size must be at least 1".to_owned() });
     }
@@ -220,11 +264,20 @@ fn start_of(options: Option<&SubscribeOptions>) -> Result<Start, Refusal> {
                  is not supported"
             ),
         }),
-        _ => Ok(from.map_or(Start::Snapshot { last_rows }, Start::From)),
+        _ => Ok(match (from, last_rows) {
+            (None, Some(rows)) if holes.last_rows => Begin::Paged(Page::Newest { rows }),
+            (None, None) if holes.pages || holes.batch_end => {
+                Begin::Paged(Page::After { seq: None, rows: batch_rows(options, limits) })
+            }
+            (Some(seq), _) if holes.tombstones => {
+                Begin::Paged(Page::After { seq: Some(seq), rows: batch_rows(options, limits) })
+            }
+            _ => Begin::Kept(from.map_or(Start::Snapshot { last_rows }, Start::From)),
+        }),
     }
 }
 
-fn batch_rows(options: Option<&SubscribeOptions>, limits: &Limits) -> usize {
+fn batch_rows(options: Option<&SubscribeOptions>, limits: &Limits) -> u32 {
     let wished = options.and_then(|options| options.batch_size).unwrap_or(DEFAULT_BATCH_ROWS);
-    wished.min(limits.batch_rows).max(1) as usize
+    wished.min(limits.batch_rows).max(1)
 }

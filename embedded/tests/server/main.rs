@@ -2,6 +2,7 @@
 
 mod auth;
 mod command;
+mod emulate;
 mod hostile;
 mod isolation;
 mod limits;

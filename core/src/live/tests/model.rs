@@ -83,6 +83,7 @@ impl Model {
         let list = List { schema: schema.clone(), items: vec![], removed: HashMap::new(), last_seq: None };
         let was_interrupted = self.status == Status::Interrupted;
         match mode {
+            Begin::Newest => unreachable!("not part of the model"),
             Begin::Fresh => {
                 if self.options.partial && self.shown.is_none() {
                     self.shown = Some(list);

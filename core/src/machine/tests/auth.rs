@@ -306,3 +306,21 @@ fn a_restarting_server_is_left_alone_for_a_while() {
         assert!(wait >= Backoff::default().busy);
     }
 }
+
+#[test]
+fn debug_output_holds_no_token() {
+    for header_auth in [true, false] {
+        let mut rig = Rig::new(|c| c.header_auth = header_auth);
+        rig.connect();
+        rig.log();
+        rig.machine.handle_credentials(rig.now, rig.attempt.unwrap(), Ok(Some(Token::new("s3cret"))));
+        let mut seen = format!("{:?}", rig.machine);
+        let Some(Action::OpenLink { link, .. }) = rig.machine.poll_action() else { panic!("no link") };
+        rig.machine.handle_opened(rig.now, link);
+        seen += &format!("{:?}", rig.machine);
+        let sent = rig.machine.poll_action();
+        assert_eq!(sent.is_some(), !header_auth);
+        seen += &format!("{sent:?}");
+        assert!(!seen.contains("s3cret"), "{seen}");
+    }
+}

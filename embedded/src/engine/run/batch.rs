@@ -177,7 +177,8 @@ impl<'a> Batch<'a> {
     }
 
     fn plan_with(&self, catalog: &Catalog, statement: &Statement) -> SqlResult<Plan> {
-        let context = Context { catalog, namespace: &self.namespace, params: &self.kinds };
+        let context =
+            Context { catalog, namespace: &self.namespace, params: &self.kinds, holes: self.engine.holes };
         Ok(match statement {
             Statement::Query(query) => Plan::Query(select::plan(&context, query)?),
             Statement::Insert(insert) => Plan::Write(WritePlan::Insert(dml::insert(&context, insert)?)),
@@ -411,7 +412,8 @@ impl<'a> Batch<'a> {
 
     fn describe(&self, name: &sqlparser::ast::ObjectName) -> SqlResult<StatementResult> {
         let catalog = self.engine.catalog();
-        let context = Context { catalog: &catalog, namespace: &self.namespace, params: &[] };
+        let context =
+            Context { catalog: &catalog, namespace: &self.namespace, params: &[], holes: self.engine.holes };
         let table = context.user_table(name)?;
         check_table(&table, &self.caller, false)?;
         Ok(self.rows(system::describe_columns(), system::describe(&table)))
@@ -468,10 +470,10 @@ fn run_write(
             write::insert(writer, plan, values, limits, changes).map(|n| ("Inserted", n))
         }
         WritePlan::Update(plan) => {
-            write::update(writer, plan, values, limits, changes).map(|n| ("Updated", n))
+            write::update(writer, plan, values, limits, engine.holes, changes).map(|n| ("Updated", n))
         }
         WritePlan::Delete(plan) => {
-            write::delete(writer, plan, values, limits, changes).map(|n| ("Deleted", n))
+            write::delete(writer, plan, values, limits, engine.holes, changes).map(|n| ("Deleted", n))
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::engine::{
     sql::dml::{Computed, DeletePlan, InsertPlan, InsertRow, Slot, UpdatePlan, coercion_error},
     storage::{Writer, sql_error, ulid},
 };
+use crate::holes::{Holes, scatter};
 
 pub(super) fn insert(
     writer: &mut Writer,
@@ -64,13 +65,14 @@ pub(super) fn update(
     plan: &UpdatePlan,
     values: &Values<'_>,
     limits: &EngineLimits,
+    holes: Holes,
     changes: &mut Vec<RowChange>,
 ) -> SqlResult<u64> {
     let table = &plan.table;
     let owner = owner(table, values);
     let Writer { db, sequence, .. } = writer;
     db.within(limits.statement_time, |connection| {
-        let found = find(connection, table, &plan.find, values, limits)?;
+        let found = find(connection, table, &plan.find, values, limits, holes)?;
         let mut statement = connection.prepare_cached(&table.row_sql().update).map_err(sql_error)?;
         let count = found.len() as u64;
         for (number, (old, new_values)) in found.into_iter().enumerate() {
@@ -101,13 +103,14 @@ pub(super) fn delete(
     plan: &DeletePlan,
     values: &Values<'_>,
     limits: &EngineLimits,
+    holes: Holes,
     changes: &mut Vec<RowChange>,
 ) -> SqlResult<u64> {
     let table = &plan.table;
     let owner = owner(table, values);
     let Writer { db, sequence, .. } = writer;
     db.within(limits.statement_time, |connection| {
-        let found = find(connection, table, &plan.find, values, limits)?;
+        let found = find(connection, table, &plan.find, values, limits, holes)?;
         let mut statement = connection.prepare_cached(&table.row_sql().delete).map_err(sql_error)?;
         let count = found.len() as u64;
         for (old, _) in found {
@@ -172,6 +175,7 @@ fn find(
     find: &Computed,
     values: &Values<'_>,
     limits: &EngineLimits,
+    holes: Holes,
 ) -> SqlResult<Vec<(StoredRow, Vec<Cell>)>> {
     let mut types: Vec<DataType> = table.columns.iter().map(|c| c.data_type).collect();
     let width = types.len();
@@ -179,7 +183,11 @@ fn find(
     types.extend(&find.types);
     let mut statement = connection.prepare_cached(&find.sql).map_err(sql_error)?;
     bind_all(&mut statement, &find.binds, values)?;
-    let rows = read_rows(&mut statement, &types, limits)?;
+    let mut rows = read_rows(&mut statement, &types, limits)?;
+    if holes.numbers {
+        let seed = rows.len() as u64;
+        scatter(&mut rows, seed);
+    }
     rows.into_iter()
         .map(|mut row| {
             let computed = row.split_off(width + 2);

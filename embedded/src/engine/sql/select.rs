@@ -18,6 +18,7 @@ use crate::engine::{
     error::SqlResult,
     system::SystemTable,
 };
+use crate::holes::Holes;
 
 /// Where a query reads.
 #[derive(Debug, Clone)]
@@ -41,6 +42,7 @@ pub(crate) struct Context<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) namespace: &'a str,
     pub(crate) params: &'a [ParamKind],
+    pub(crate) holes: Holes,
 }
 
 impl Context<'_> {
@@ -128,6 +130,16 @@ pub(crate) fn plan(context: &Context<'_>, query: &Query) -> SqlResult<QueryPlan>
     let mut planner = Planner {
         relation: relation.as_ref(),
         translator: Translator::new(relation.as_ref(), context.params),
+        hidden: Vec::new(),
+    };
+    let caps = if let Source::Table(table) = &source {
+        if context.holes.unsorted && limit_clause.is_some() && !parts.distinct {
+            planner.hidden =
+                table.key.iter().map(|position| table.columns[*position].sqlite_name()).collect();
+        }
+        context.holes
+    } else {
+        Holes::default()
     };
     let order: &[OrderByExpr] = match order_by.as_ref().map(|o| (&o.kind, &o.interpolate)) {
         None => &[],
@@ -135,7 +147,8 @@ pub(crate) fn plan(context: &Context<'_>, query: &Query) -> SqlResult<QueryPlan>
         Some(_) => return Err(SqlError::unsupported("ORDER BY ALL")),
     };
     let (sql, items) = planner.select(&source, select, &parts, order)?;
-    let sql = sql + &planner.limit(limit_clause.as_ref())?;
+    let sql = sql + &planner.limit(limit_clause.as_ref(), caps)?;
+    let sql = planner.in_order_of_keys(sql, items.len());
     unique_names(&items)?;
     let columns = items.into_iter().map(|i| i.column).collect();
     Ok(QueryPlan { source, sql, binds: planner.translator.binds, columns })
@@ -209,6 +222,8 @@ fn check_clauses(select: &Select) -> SqlResult<Clauses<'_>> {
 struct Planner<'a> {
     relation: Option<&'a Relation>,
     translator: Translator<'a>,
+    /// Key columns that are read after the items, to sort by them in the end: see [`Holes::unsorted`].
+    hidden: Vec<String>,
 }
 
 impl Planner<'_> {
@@ -241,7 +256,11 @@ impl Planner<'_> {
         // An aggregate in ORDER BY alone would make a query of rows one of groups.
         self.translator.aggregates = self.translator.grouping.is_some();
         let order = self.order_by(order, &items, clauses.distinct)?;
-        let list: Vec<&str> = items.iter().map(|i| i.text.as_str()).collect();
+        if self.translator.grouping.is_some() {
+            self.hidden.clear();
+        }
+        let list: Vec<&str> =
+            items.iter().map(|i| i.text.as_str()).chain(self.hidden.iter().map(String::as_str)).collect();
         let distinct = if clauses.distinct { "DISTINCT " } else { "" };
         let from = match source {
             Source::Nothing => String::new(),
@@ -389,7 +408,19 @@ impl Planner<'_> {
         Ok(if texts.is_empty() { String::new() } else { format!(" ORDER BY {}", texts.join(", ")) })
     }
 
-    fn limit(&mut self, clause: Option<&LimitClause>) -> SqlResult<String> {
+    /// `sql` reads items and hidden keys; what comes out are the items in the order of the keys.
+    fn in_order_of_keys(&self, sql: String, items: usize) -> String {
+        if self.hidden.is_empty() {
+            return sql;
+        }
+        let names = |letter: char, count: usize| -> String {
+            (0..count).map(|n| format!("{letter}{n}")).collect::<Vec<_>>().join(", ")
+        };
+        let (items, keys) = (names('i', items), names('k', self.hidden.len()));
+        format!("WITH limited ({items}, {keys}) AS ({sql}) SELECT {items} FROM limited ORDER BY {keys}")
+    }
+
+    fn limit(&mut self, clause: Option<&LimitClause>, caps: Holes) -> SqlResult<String> {
         let (limit, offset) = match clause {
             None => (None, None),
             Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
@@ -398,10 +429,15 @@ impl Planner<'_> {
             Some(LimitClause::OffsetCommaLimit { offset, limit }) => (Some(limit), Some(offset)),
             Some(_) => return Err(SqlError::unsupported("LIMIT BY")),
         };
-        if limit.is_none() && offset.is_none() {
+        let most = caps.most_rows(limit.is_some());
+        if limit.is_none() && offset.is_none() && most.is_none() {
             return Ok(String::new());
         }
-        let limit = limit.map_or(Ok("-1".to_owned()), |l| self.count(l, "LIMIT"))?;
+        let limit = match (limit, most) {
+            (Some(limit), None) => self.count(limit, "LIMIT")?,
+            (Some(limit), Some(most)) => format!("min({}, {most})", self.count(limit, "LIMIT")?),
+            (None, most) => most.map_or_else(|| "-1".to_owned(), |most| most.to_string()),
+        };
         let offset = offset.map_or(Ok("0".to_owned()), |o| self.count(o, "OFFSET"))?;
         Ok(format!(" LIMIT {limit} OFFSET {offset}"))
     }

@@ -55,7 +55,7 @@ struct Pool {
 }
 
 impl Storage {
-    pub(crate) fn open(data: &Data) -> Result<(Self, Loaded), EngineError> {
+    pub(crate) fn open(data: &Data, node: u16) -> Result<(Self, Loaded), EngineError> {
         let identifiers = Arc::new(Identifiers::default());
         let (db, lock, readers) = match data {
             Data::Memory => (Db::memory(&identifiers)?, None, None),
@@ -71,7 +71,7 @@ impl Storage {
             }
         };
         let loaded = meta::load(&db.connection)?;
-        let sequence = Sequence::new(loaded.reserved_seq);
+        let sequence = Sequence::new(loaded.reserved_seq, node);
         let writer = Mutex::new(Writer { db, sequence, identifiers: Arc::clone(&identifiers) });
         Ok((Self { writer, readers, identifiers, _lock: lock }, loaded))
     }

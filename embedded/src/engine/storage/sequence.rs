@@ -8,13 +8,17 @@ use crate::engine::time;
 const SEQ_EPOCH_MS: i64 = 1_704_067_200_000;
 /// Milliseconds stand above these bits.
 const SHIFT: u32 = 22;
+/// The node stands below them (recorded in `wire/cluster.jsonl`), above a counter.
+const NODE_SHIFT: u32 = 12;
+const COUNTER: i64 = (1 << NODE_SHIFT) - 1;
 /// How far ahead of use numbers are reserved in the data: one small extra write per ten seconds of writing.
 const RESERVE: i64 = 10_000 << SHIFT;
 
-/// Hands out `_seq` under the commit lock: milliseconds in the upper bits, a counter below, strictly increasing, also
-/// over restarts and when the clock goes back.
+/// Hands out `_seq` under the commit lock: milliseconds in the upper bits, then the node, then a counter that begins
+/// with each millisecond; strictly increasing, also over restarts and when the clock goes back.
 #[derive(Debug)]
 pub(crate) struct Sequence {
+    node: i64,
     last: i64,
     /// No number above this one was ever committed.
     reserved: i64,
@@ -22,8 +26,8 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// `reserved` is what the data says; numbers up to it may be taken.
-    pub(crate) fn new(reserved: i64) -> Self {
-        Self { last: reserved, reserved }
+    pub(crate) fn new(reserved: i64, node: u16) -> Self {
+        Self { node: i64::from(node) << NODE_SHIFT, last: reserved, reserved }
     }
 
     pub(crate) fn next(&mut self) -> i64 {
@@ -31,7 +35,14 @@ impl Sequence {
     }
 
     fn next_at(&mut self, now_ms: i64) -> i64 {
-        self.last = (self.last + 1).max((now_ms - SEQ_EPOCH_MS) << SHIFT);
+        let (now, last) = (now_ms - SEQ_EPOCH_MS, self.last >> SHIFT);
+        let first = |millis: i64| millis << SHIFT | self.node;
+        let has_room = self.last >= first(last) && self.last < first(last) + COUNTER;
+        self.last = match now > last {
+            true => first(now),
+            false if has_room => self.last + 1,
+            false => first(last + 1),
+        };
         self.last
     }
 
@@ -75,7 +86,7 @@ mod tests {
 
     #[test]
     fn grows_when_the_clock_does_not() {
-        let mut sequence = Sequence::new(0);
+        let mut sequence = Sequence::new(0, 0);
         let first = sequence.next_at(SEQ_EPOCH_MS + 5);
         assert_eq!(first, 5 << SHIFT);
         assert_eq!(sequence.next_at(SEQ_EPOCH_MS + 5), first + 1);
@@ -84,13 +95,24 @@ mod tests {
     }
 
     #[test]
+    fn a_millisecond_that_is_full_borrows_from_the_next() {
+        let mut sequence = Sequence::new(0, 3);
+        let numbers: Vec<i64> = (0..10_000).map(|_| sequence.next_at(SEQ_EPOCH_MS + 5)).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b));
+        assert!(numbers.iter().all(|number| number >> NODE_SHIFT & 1023 == 3));
+        assert_eq!(numbers.last().map(|number| number >> SHIFT), Some(7));
+        // Another node goes on where this one stopped.
+        assert_eq!(Sequence::new(numbers[9999], 2).next_at(SEQ_EPOCH_MS), 8 << SHIFT | 2 << NODE_SHIFT);
+    }
+
+    #[test]
     fn grows_over_a_restart_with_an_older_clock() {
-        let mut before = Sequence::new(0);
+        let mut before = Sequence::new(0, 0);
         let last = before.next_at(SEQ_EPOCH_MS + 1000);
         let reserved = before.to_reserve().unwrap();
         before.reserved(reserved);
         assert_eq!(before.to_reserve(), None);
-        assert!(Sequence::new(reserved).next_at(SEQ_EPOCH_MS) > last);
+        assert!(Sequence::new(reserved, 0).next_at(SEQ_EPOCH_MS) > last);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kalam_live::machine::{
     Config, Event, Lifecycle, Machine, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest,
-    SubscriptionEvent, SubscriptionKey,
+    SubscriptionEvent, SubscriptionInfo, SubscriptionKey, SubscriptionStage,
 };
 use kalam_live::{Error, ErrorCode};
 use serde_json::Value as Json;
@@ -163,6 +163,11 @@ impl Client {
         let known = |h: &Handle| h.wire.as_ref().is_some_and(|(wire, _)| wire == id);
         let Some(slot) = self.slots.iter_mut().find(|s| s.open.as_ref().is_some_and(known)) else { return };
         let (kind, Some(handle)) = (slot.kind, &mut slot.open) else { return };
+        // Given up before its ack: the message that says so to the server may still wait for its turn.
+        let waits = |s: &SubscriptionInfo| s.key == handle.key && s.stage == SubscriptionStage::Waiting;
+        if self.machine.subscriptions().any(|s| waits(&s)) {
+            return;
+        }
         let fresh = handle.wire.as_ref().is_some_and(|(_, fresh)| *fresh);
         let Reader::Events(reader) = &mut handle.reader else {
             handle.acked |= frame["type"] == "subscription_ack";

@@ -1,20 +1,24 @@
 //! One run: everything that happens, in the order of virtual time.
 
+mod short;
+mod trouble;
+mod work;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
-use kalam_live::machine::{Action, AttemptId, Event, LinkEnd, LinkId, Sabotage, SubscriptionEvent, Token};
+use kalam_live::machine::{Action, AttemptId, LinkEnd, LinkId, Sabotage, Token};
 use kalam_live::protocol::RawFrame;
 use kalam_live::{Error, ErrorCode};
 
+use self::short::Short;
 use crate::client::{Check, Client, Kind};
-use crate::data::{GROUPS, Record, queries};
+use crate::data::queries;
 use crate::network::{Network, Way};
 use crate::plan::{Plan, pick};
-use crate::server::{Say, Server, token};
+use crate::server::{Say, Server};
 use crate::trace::Trace;
 
 /// How long everything may take to be right after the trouble has ended: backoff (30 s and 1 s), a hanging attempt, slots of
@@ -375,18 +379,6 @@ impl World {
         }
     }
 
-    /// Both sides lose what is under way. The client is told soon, the server sooner or later or by its heartbeat.
-    fn cut(&mut self, link: LinkId) {
-        self.trace.line(self.now, format_args!("{link:?} cut"));
-        self.network.make_holes(link, true, true);
-        let soon = Duration::from_micros(self.rng.u64(..50_000));
-        self.plan_in(soon, Happening::Ended(link, lost("connection reset")));
-        if self.rng.u8(..100) < 70 {
-            let later = Duration::from_millis(self.rng.u64(..3_000));
-            self.plan_in(later, Happening::ServerNotices(link));
-        }
-    }
-
     // ---- what the machine and the server want ----
 
     fn drain(&mut self) -> Check {
@@ -419,7 +411,10 @@ impl World {
     }
 
     fn act(&mut self, action: Action) {
-        self.trace.line(self.now, format_args!("  {action:?}"));
+        match &action {
+            Action::Send { link, text } => self.trace.line(self.now, format_args!("  {link:?} > {text}")),
+            other => self.trace.line(self.now, format_args!("  {other:?}")),
+        }
         match action {
             Action::FetchCredentials { attempt, refresh } => self.fetch_credentials(attempt, refresh),
             Action::OpenLink { link, token, .. } => {
@@ -447,158 +442,8 @@ impl World {
             self.plan_in(at - self.now, Happening::ToServer(link, message));
         }
     }
-
-    /// The program's provider: a cache, a login that takes its time, and bad days.
-    fn fetch_credentials(&mut self, attempt: AttemptId, refresh: bool) {
-        if self.trouble && self.rng.u8(..100) < self.plan.bad_credentials {
-            if self.rng.bool() {
-                let error = Error::new(ErrorCode::Unavailable, "the login does not answer");
-                self.plan_in(Duration::from_millis(50), Happening::Credentials(attempt, Err(error)));
-            }
-            return;
-        }
-        let cached = self.cached.clone().filter(|_| !refresh);
-        let token = cached.unwrap_or_else(|| Token::new(token(self.now + self.plan.token_life)));
-        self.cached = Some(token.clone());
-        let wait = Duration::from_millis(self.rng.u64(..200));
-        self.plan_in(wait, Happening::Credentials(attempt, Ok(Some(token))));
-    }
-
-    // ---- work and trouble ----
-
-    fn write(&mut self) {
-        let rows = if self.rng.u8(..100) < 10 { self.rng.usize(2..12) } else { 1 };
-        for _ in 0..rows {
-            let id = self.rng.i64(0..self.plan.keys);
-            let write = match self.server.table.get(id).cloned() {
-                Some(_) if self.rng.u8(..100) < 25 => self.server.table.delete(self.now, id),
-                Some(mut record) => {
-                    self.change(&mut record);
-                    Some(self.server.table.put(self.now, record))
-                }
-                None => {
-                    let mut record = Record { id, grp: pick(&mut self.rng, &GROUPS), v: None, n: None };
-                    self.change(&mut record);
-                    Some(self.server.table.put(self.now, record))
-                }
-            };
-            if let Some(write) = write {
-                self.trace.line(self.now, format_args!("write {write:?}"));
-                self.server.publish(&write);
-            }
-        }
-    }
-
-    fn change(&mut self, record: &mut Record) {
-        match self.rng.u8(..6) {
-            0 => record.grp = pick(&mut self.rng, &GROUPS),
-            1 => record.v = None,
-            2 => record.n = None,
-            3 => record.n = Some(self.rng.i64(0..100)),
-            _ => {
-                record.v = Some(format!("v{}", self.rng.u32(..1_000)));
-                record.n = Some(self.rng.i64(0..100));
-            }
-        }
-    }
-
-    fn fault(&mut self) {
-        let present = self.present_link;
-        match (self.rng.u8(..9), present) {
-            (0, _) => self.network.slow_until = self.now + Duration::from_millis(self.rng.u64(500..6_000)),
-            (1, _) if self.server_up => {
-                self.trace.line(self.now, format_args!("the server stops"));
-                self.server.stop();
-                self.server_up = false;
-                let down = Duration::from_millis(self.rng.u64(100..15_000));
-                self.plan_in(down, Happening::ServerUp);
-            }
-            (2, _) => {
-                // Revoked or expired: what the provider has in its cache is no good any more.
-                self.cached = Some(Token::new(token(Duration::ZERO)));
-            }
-            (3, Some(link)) => {
-                self.trace.line(self.now, format_args!("{link:?} half open"));
-                let (to_client, to_server) =
-                    pick(&mut self.rng, &[(true, true), (true, false), (false, true)]);
-                self.network.make_holes(link, to_client, to_server);
-            }
-            (4, Some(link)) => {
-                let (code, reason) =
-                    pick(&mut self.rng, &[(1000, "bye"), (1001, "bye"), (1008, "revoked"), (1013, "slow")]);
-                self.server.end(link, code, reason);
-            }
-            (_, Some(link)) => self.cut(link),
-            _ => {}
-        }
-    }
-
-    /// Something that the program does.
-    fn command(&mut self) -> Check {
-        let at = self.rng.usize(..self.plan.slots);
-        let what = self.rng.u8(..10);
-        self.trace.line(self.now, format_args!("command {what} at {at}"));
-        match what {
-            0..=2 => self.client.close_slot(self.now, at),
-            3..=5 => {
-                let fresh = self.rng.bool();
-                self.client.restart(self.now, at, fresh);
-            }
-            6 => {
-                // Closed and opened in one breath, under the same name.
-                self.client.close_slot(self.now, at);
-                self.drain()?;
-                self.client.open(self.now, at)?;
-            }
-            7 | 8 => self.client.machine.network_changed(self.now),
-            _ => {
-                self.client.machine.disconnect(self.now);
-                let wait = Duration::from_millis(self.rng.u64(..5_000));
-                self.plan_in(wait, Happening::Connect);
-            }
-        }
-        Ok(())
-    }
-
-    /// From now on nothing new goes wrong. Links that are half open stay so: the client must find out itself.
-    fn heal(&mut self) {
-        self.trace.line(self.now, format_args!("heal"));
-        self.trouble = false;
-        self.server_up = true;
-        self.server.behaviour.ends_expired = false;
-        self.plan.token_life = Duration::from_secs(100_000);
-        self.cached = None;
-        self.network.slow_until = self.network.slow_until.min(self.now);
-        self.network.heal();
-    }
 }
 
 fn lost(what: &str) -> LinkEnd {
     LinkEnd::Failed(Error::new(ErrorCode::Disconnected, what))
-}
-
-/// An event in a few words: which subscription, what, and the versions of its rows.
-struct Short<'a>(&'a Event);
-
-impl fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, event) = match self.0 {
-            Event::Lifecycle(event) => return write!(f, "{event:?}"),
-            Event::Subscription { key, event } => (key, event),
-        };
-        write!(f, "{key:?} ")?;
-        let rows = match event {
-            SubscriptionEvent::Acked { mode, .. } => return write!(f, "acked {mode:?}"),
-            SubscriptionEvent::Batch { rows, has_more } => {
-                f.write_str(if *has_more { "batch, more" } else { "batch" })?;
-                rows
-            }
-            SubscriptionEvent::Change(change) => {
-                write!(f, "{:?}", change.kind)?;
-                &change.rows
-            }
-            other => return write!(f, "{other:?}"),
-        };
-        rows.iter().try_for_each(|row| write!(f, " {}", row.version().map_or(0, |v| v.get())))
-    }
 }

@@ -1,0 +1,484 @@
+//! The keeper: what happened goes in, what is to be done comes out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check::{Check, Step};
+use super::doubt::Doubt;
+use super::frames::{Frames, Removed};
+use super::options::KeeperOptions;
+use super::questions::Questions;
+use super::report::{Reason, Report, VerifyCounters};
+use super::{Ask, AskId, Key};
+use crate::error::{ErrorCode, Result};
+use crate::live::{Begin, LiveView};
+use crate::machine::random::Random;
+use crate::machine::{Mode, SubscriptionEvent, Time};
+use crate::protocol::{Change, ChangeKind, StatementResult};
+use crate::row::Row;
+use crate::schema::{DataType, Schema, SeqId};
+use crate::sql::{Condition, LiveSql};
+
+/// Keeps the rows of one live query right.
+///
+/// Feed it with [`connected`](Self::connected) and the subscription's events, in order, with what a watch tells and with
+/// answers; after each call, and when [`next_timeout`](Self::next_timeout) has come, ask it what to do. All times count
+/// from one origin of the caller's.
+#[derive(Debug)]
+pub struct Keeper {
+    pub(super) view: LiveView,
+    pub(super) live: LiveSql,
+    pub(super) options: KeeperOptions,
+    pub(super) server: Option<Server>,
+    /// Known while the subscription is acknowledged at a server that needs checks.
+    pub(super) questions: Option<Questions>,
+    /// The first version that belongs to a query with `last_rows`, once it is known.
+    pub(super) horizon: Option<Option<SeqId>>,
+    followed: Followed,
+    /// Cells whose NULL makes a row doubtful. `None` among them: a column that is not selected.
+    null_sensitive: Vec<Option<usize>>,
+    pub(super) watched: bool,
+    pub(super) frames: Frames,
+    pub(super) removed: Removed,
+    pub(super) doubt: Doubt,
+    pub(super) check: Check,
+    pub(super) asks: VecDeque<Ask>,
+    next_id: u64,
+    pub(super) reports: VecDeque<Report>,
+    pub(super) counters: VerifyCounters,
+    pub(super) random: Random,
+    restart_not_before: Time,
+    restarts: u32,
+    /// Waits for its time.
+    restart_due: Option<Time>,
+}
+
+/// Who is at the other end.
+#[derive(Debug)]
+pub(super) struct Server {
+    complete: bool,
+    pub(super) user: String,
+}
+
+/// What the live evaluator makes of the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Followed {
+    /// There is none: everything is told.
+    Everything,
+    /// Rows that enter are told, rows that leave are not.
+    Entries,
+    /// Nothing can be relied on.
+    Nothing,
+}
+
+/// What came of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is applied.
+    Fine,
+    /// Only a fresh snapshot helps.
+    StartAnew,
+    /// The subscription can not be used, as the reader will see: end it.
+    Refused,
+    /// Nothing more will come.
+    Over,
+}
+
+/// Reports that nobody takes are bounded.
+const MOST_REPORTS: usize = 100;
+const RESTART_DISTANCE: Duration = Duration::from_secs(5);
+const RESTART_FARTHEST: Duration = Duration::from_secs(300);
+
+impl Keeper {
+    /// A keeper of the rows of `live`, which `view` holds.
+    pub fn new(live: LiveSql, options: KeeperOptions, view: LiveView) -> Self {
+        Self {
+            view,
+            live,
+            server: None,
+            questions: None,
+            horizon: None,
+            followed: Followed::Everything,
+            null_sensitive: Vec::new(),
+            watched: false,
+            frames: Frames::default(),
+            removed: Removed::default(),
+            doubt: Doubt::default(),
+            check: Check::default(),
+            asks: VecDeque::new(),
+            next_id: 0,
+            reports: VecDeque::new(),
+            counters: VerifyCounters::default(),
+            random: Random::new(options.seed),
+            options,
+            restart_not_before: Time::ZERO,
+            restarts: 0,
+            restart_due: None,
+        }
+    }
+
+    /// The rows.
+    pub fn view(&self) -> &LiveView {
+        &self.view
+    }
+
+    /// The rows, to be taken or closed.
+    pub fn view_mut(&mut self) -> &mut LiveView {
+        &mut self.view
+    }
+
+    /// A connection stands: to a server that announced itself `complete` or did not, as this user. Comes before the
+    /// subscription's events on it.
+    pub fn connected(&mut self, complete: bool, user: impl Into<String>) {
+        self.stop();
+        self.server = Some(Server { complete, user: user.into() });
+    }
+
+    /// An event of the subscription.
+    pub fn handle_event(&mut self, now: Time, event: SubscriptionEvent) -> Outcome {
+        let resumed = matches!(event, SubscriptionEvent::Acked { mode: Mode::Resumed, .. });
+        match self.apply(now, event) {
+            Ok(outcome) => outcome,
+            Err(error) if resumed && error.code() == ErrorCode::Protocol => Outcome::StartAnew,
+            Err(error) => {
+                self.stop();
+                self.view.fail(error);
+                Outcome::Refused
+            }
+        }
+    }
+
+    fn apply(&mut self, now: Time, event: SubscriptionEvent) -> Result<Outcome> {
+        match event {
+            SubscriptionEvent::Acked { schema, mode } => {
+                self.stop();
+                let begin = match mode {
+                    Mode::Resumed => Begin::Resumed,
+                    Mode::Fresh if self.keeps_older() => Begin::Newest,
+                    Mode::Fresh => Begin::Fresh,
+                };
+                self.view.begin(schema.clone(), begin)?;
+                self.prepare(&schema)?;
+            }
+            SubscriptionEvent::Batch { rows, .. } => self.view.batch(rows)?,
+            SubscriptionEvent::Ready => {
+                self.view.ready()?;
+                self.loaded(now);
+            }
+            SubscriptionEvent::Change(change) => self.change(now, change)?,
+            // Live rows take a fresh snapshot where something may be missing.
+            SubscriptionEvent::GapPossible { .. } => {}
+            SubscriptionEvent::Interrupted => {
+                self.stop();
+                self.server = None;
+                self.view.interrupted();
+            }
+            SubscriptionEvent::Failed(error) => {
+                self.stop();
+                self.view.fail(error);
+                return Ok(Outcome::Over);
+            }
+            SubscriptionEvent::Ended => {
+                self.stop();
+                self.view.closed();
+                return Ok(Outcome::Over);
+            }
+        }
+        Ok(Outcome::Fine)
+    }
+
+    /// A snapshot of the newest rows says nothing about the older ones that are held since the beginning.
+    fn keeps_older(&self) -> bool {
+        self.options.last_rows.is_some() && self.horizon.is_some() && self.checks_here()
+    }
+
+    fn checks_here(&self) -> bool {
+        !self.options.from
+            && self.options.verify != super::Verify::Off
+            && self.server.as_ref().is_some_and(|server| !server.complete)
+    }
+
+    /// Finds out what can be asked about rows of these columns.
+    fn prepare(&mut self, schema: &Arc<Schema>) -> Result<()> {
+        self.questions = None;
+        if !self.checks_here() {
+            return Ok(());
+        }
+        // Positions are those of the rows that are arriving, not of those that are shown.
+        let positions = self.view.arriving_key_positions();
+        let is_key = |at: &usize| schema.all_columns()[*at].flags.primary_key;
+        // What is no primary key may stand for several rows: there is no set of rows to compare.
+        if positions.is_empty() || !positions.iter().all(is_key) {
+            return Ok(());
+        }
+        let mut questions = Questions::new(&self.live, schema, &positions);
+        questions.horizon = self.horizon.flatten();
+        self.questions = Some(questions);
+        let at = |name: &str| schema.all_columns().iter().position(|c| &*c.name == name);
+        let type_of =
+            |name: &str| -> Option<&DataType> { at(name).map(|at| &schema.all_columns()[at].data_type) };
+        let condition = self.live.filter.as_ref().and_then(Condition::read);
+        self.followed = match (&self.live.filter, &condition) {
+            (None, _) => Followed::Everything,
+            (Some(_), _) if !self.options.rules.know_evaluator => Followed::Entries,
+            (Some(_), Some(condition)) if condition.is_followed(type_of) => Followed::Entries,
+            (Some(_), _) => Followed::Nothing,
+        };
+        let sensitive = condition.map(|c| c.null_sensitive()).unwrap_or_default();
+        self.null_sensitive = sensitive.iter().map(|name| at(name)).collect();
+        Ok(())
+    }
+
+    fn change(&mut self, now: Time, change: Change) -> Result<()> {
+        if self.questions.is_none() || !self.view.is_live() {
+            return change.rows.into_iter().try_for_each(|row| self.pass_on(change.kind, row));
+        }
+        for row in change.rows {
+            let (Some(key), Some(version)) = (self.view.key_of(&row), row.version()) else {
+                self.pass_on(change.kind, row)?;
+                continue;
+            };
+            self.frames.note(now, &key);
+            self.doubt.confirm(&key, version);
+            let late = self.options.rules.remember_removals
+                && self.removed.version(&key).is_some_and(|removed| removed >= version);
+            if late {
+                // Not resolved by guessing: the number may also be one of a clock that was set back.
+                if change.kind != ChangeKind::Delete {
+                    self.doubt.open(key, None);
+                }
+                continue;
+            }
+            if change.kind == ChangeKind::Delete {
+                self.pass_on(change.kind, row)?;
+                self.remember(now, key, version);
+            } else {
+                let doubtful = self.options.rules.doubt_nulls
+                    && self
+                        .null_sensitive
+                        .iter()
+                        .any(|at| at.is_none_or(|at| row.all_values()[at].is_null()));
+                self.pass_on(change.kind, row)?;
+                self.removed.forget(&key);
+                if doubtful {
+                    self.doubt.open(key, Some(version));
+                }
+            }
+            self.check_passing_state(now);
+        }
+        if change.unknown_columns && self.options.rules.check_schema {
+            self.restart(now, Reason::Schema);
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, kind: ChangeKind, row: Row) -> Result<()> {
+        match kind {
+            ChangeKind::Insert => self.view.insert(row),
+            ChangeKind::Update => self.view.update(row),
+            ChangeKind::Delete => self.view.delete(row),
+        }
+    }
+
+    pub(super) fn remember(&mut self, now: Time, key: Key, version: SeqId) {
+        if self.options.rules.remember_removals && !self.removed.remember(key, version) {
+            self.verify_by(now);
+        }
+    }
+
+    /// What to subscribe to, without a snapshot, so that changes which this query is not told are noticed. `None` while
+    /// there is nothing to notice.
+    pub fn wants_watch(&self) -> Option<LiveSql> {
+        let questions = self.questions.as_ref().filter(|_| self.options.rules.watch)?;
+        questions.has_filter().then(|| questions.watch())
+    }
+
+    /// The watch on this query's table stands, or is gone.
+    pub fn handle_watch_state(&mut self, now: Time, up: bool) {
+        if self.watched == up {
+            return;
+        }
+        self.watched = up;
+        // What changed before it stood, or from now on, is nobody's news.
+        self.verify_by(now + Duration::from_millis(20));
+    }
+
+    /// The watch told a change of these rows, which hold nothing but the key.
+    pub fn handle_watch(&mut self, now: Time, kind: ChangeKind, rows: &[Row]) {
+        let Some(questions) = &self.questions else { return };
+        if !self.view.is_live() {
+            // The snapshot that is arriving is followed by a check.
+            return;
+        }
+        let columns = questions.watch();
+        for row in rows {
+            let cell = |name: &String| row.schema().index_of_any(name).map(|at| row.all_values()[at].clone());
+            let crate::sql::Projection::Columns(names) = &columns.projection else { continue };
+            let key: Option<Key> = names.iter().map(cell).collect();
+            let (Some(key), Some(version)) = (key, row.version()) else { continue };
+            self.frames.note(now, &key);
+            let held = self.view.held(&key);
+            let unknown = self.removed.version(&key).is_none_or(|removed| removed < version);
+            match self.followed {
+                Followed::Nothing if held.is_some() || unknown => self.doubt.open(key, Some(version)),
+                Followed::Nothing => {}
+                Followed::Entries | Followed::Everything => {
+                    let Some(held) = held else { continue };
+                    let confirmed = !held.foreign
+                        && held.version.is_some_and(|held| match kind {
+                            // Still held at the version of its own removal: a contradiction.
+                            ChangeKind::Delete => held > version,
+                            ChangeKind::Insert | ChangeKind::Update => held >= version,
+                        });
+                    if !confirmed {
+                        self.doubt.wait(now, key, version);
+                    }
+                }
+            }
+        }
+        self.advance(now);
+    }
+
+    /// The answer to a question that was `sent` at that time. `bytes` is its size.
+    pub fn handle_answer(
+        &mut self,
+        now: Time,
+        id: AskId,
+        sent: Time,
+        bytes: u64,
+        result: Result<Vec<StatementResult>>,
+    ) {
+        self.counters.bytes += bytes;
+        let took = now.saturating_sub(sent);
+        let result = self.believable(result);
+        if self.doubt.is_asked(id) {
+            self.doubt_answered(now, took, bytes, result);
+        } else if self.check.is_asked(id) {
+            self.check_answered(now, took, bytes, result);
+        }
+        self.settle_recording();
+        self.advance(now);
+    }
+
+    /// It is [`next_timeout`](Self::next_timeout).
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.advance(now);
+    }
+
+    /// When something is to be done next.
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.questions.as_ref()?;
+        if !self.view.is_live() {
+            return None;
+        }
+        let check = self.check.next_timeout(&self.frames);
+        [self.doubt.next_timeout(), check, self.restart_due].into_iter().flatten().min()
+    }
+
+    /// What to do next, in this order.
+    pub fn poll_ask(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    /// A repair that is done.
+    pub fn poll_report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    /// What was counted since the last call.
+    pub fn take_counters(&mut self) -> VerifyCounters {
+        std::mem::take(&mut self.counters)
+    }
+
+    /// Does what is due.
+    pub(super) fn advance(&mut self, now: Time) {
+        if self.questions.is_none() || !self.view.is_live() {
+            return;
+        }
+        if self.restart_due.is_some_and(|due| due <= now) {
+            self.restart_due = None;
+            self.restart_now(now);
+            return;
+        }
+        if self.doubt.expire(now) {
+            self.sweep_soon(now);
+        }
+        self.look_up(now);
+        self.check_due(now);
+    }
+
+    /// Asks over HTTP.
+    pub(super) fn ask(&mut self, sql: String) -> AskId {
+        self.next_id += 1;
+        let id = AskId(self.next_id);
+        self.frames.record();
+        self.counters.queries += 1;
+        self.counters.bytes += sql.len() as u64;
+        self.asks.push_back(Ask::Query { id, sql });
+        id
+    }
+
+    /// Asks for a fresh snapshot, not too often.
+    pub(super) fn restart(&mut self, now: Time, reason: Reason) {
+        if self.restart_due.is_some() {
+            return;
+        }
+        let mut report = Report::new(reason);
+        std::mem::swap(&mut report.queries, &mut self.check.report.queries);
+        self.report(report);
+        if self.options.rules.pace && now < self.restart_not_before {
+            self.restart_due = Some(self.restart_not_before);
+        } else {
+            self.restart_now(now);
+        }
+    }
+
+    fn restart_now(&mut self, now: Time) {
+        let wait = RESTART_DISTANCE * 2u32.saturating_pow(self.restarts.min(8));
+        self.restarts += 1;
+        self.restart_not_before = now + wait.min(RESTART_FARTHEST);
+        self.counters.restarts += 1;
+        self.stop();
+        self.view.set_unverified(true);
+        self.asks.push_back(Ask::Restart);
+    }
+
+    pub(super) fn restarts_helped(&mut self) {
+        self.restarts = 0;
+    }
+
+    /// The table is gone.
+    pub(super) fn end(&mut self, error: crate::Error) {
+        self.stop();
+        self.view.fail(error);
+        self.asks.push_back(Ask::End);
+    }
+
+    pub(super) fn report(&mut self, report: Report) {
+        if report.repaired() {
+            self.counters.repairs += 1;
+        }
+        if self.reports.len() == MOST_REPORTS {
+            self.reports.pop_front();
+        }
+        self.reports.push_back(report);
+    }
+
+    /// Forgets what belongs to the connection or to the snapshot before.
+    fn stop(&mut self) {
+        self.questions = None;
+        self.asks.clear();
+        self.frames = Frames::default();
+        self.removed.clear();
+        self.doubt = Doubt::default();
+        self.check.stop();
+        self.restart_due = None;
+    }
+
+    pub(super) fn settle_recording(&mut self) {
+        if self.doubt.asked.is_none() && matches!(self.check.step, Step::Idle) {
+            self.frames.forget();
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Live rows kept right on a server that does not tell everything.
+//!
+//! A [`Keeper`] owns the [`LiveView`](crate::live::LiveView) of one live query. It passes on what the subscription tells,
+//! listens to what other subscriptions tell of the same table ([`Watches`]), and asks for what nobody told: it compares a
+//! digest of the versions, looks keys up, and sweeps through the rows page by page. It is policy without I/O: time,
+//! answers and randomness are arguments, and what it wants done comes out of [`Keeper::poll_ask`].
+//!
+//! What a frame tells is never undone by an answer that may be older: a finding is applied only to keys that no frame
+//! touched since the query was sent, and others are asked for again. At a server that announced itself complete it asks
+//! for nothing.
+
+mod answer;
+mod check;
+mod doubt;
+mod frames;
+mod keeper;
+mod options;
+mod questions;
+mod report;
+mod resolve;
+mod sweep;
+mod watches;
+
+use crate::value::Value;
+
+pub use keeper::{Keeper, Outcome};
+pub use options::{KeeperOptions, Rules, Verify};
+pub use report::{Reason, Report, VerifyCounters};
+pub use watches::{WatchAction, Watches};
+
+/// The cells of a row's key, in the order of the key columns.
+pub type Key = Box<[Value]>;
+
+/// A question of a [`Keeper`], to be named in the answer. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(u64);
+
+/// What a [`Keeper`] wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Run this SQL, which only reads, over HTTP and answer with [`Keeper::handle_answer`].
+    Query {
+        /// To be given back with the answer.
+        id: AskId,
+        /// One or two statements.
+        sql: String,
+    },
+    /// Begin the subscription anew, with a fresh snapshot.
+    Restart,
+    /// The view has ended: end the subscription.
+    End,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Answers applied to rows.
+
+use std::time::Duration;
+
+use super::doubt::Asked;
+use super::keeper::Keeper;
+use super::report::{Reason, Report};
+use super::{Key, answer};
+use crate::error::{Error, ErrorCode, Result};
+use crate::live::Correction;
+use crate::machine::Time;
+use crate::protocol::StatementResult;
+use crate::row::Row;
+use crate::schema::SeqId;
+use crate::sql::literal;
+
+/// Look-ups that fail so often in a row make the rows doubtful to the reader too.
+const PATIENCE: u32 = 3;
+
+impl Keeper {
+    /// The answer, unless it is another user's.
+    pub(super) fn believable(
+        &mut self,
+        result: Result<Vec<StatementResult>>,
+    ) -> Result<Vec<StatementResult>> {
+        let user = self.server.as_ref().map(|server| server.user.as_str());
+        let foreign = |result: &StatementResult| {
+            result.as_user.as_deref().is_some_and(|as_user| user.is_some_and(|user| user != as_user))
+        };
+        let result = result.and_then(|results| {
+            if self.options.rules.check_user && results.iter().any(foreign) {
+                Err(Error::new(
+                    ErrorCode::Protocol,
+                    "the answer to a check was made with another user's rights",
+                ))
+            } else {
+                Ok(results)
+            }
+        });
+        if result.is_err() {
+            self.counters.errors += 1;
+        }
+        result
+    }
+
+    /// Asks for the keys in doubt, if it is time.
+    pub(super) fn look_up(&mut self, now: Time) {
+        let Some(questions) = &self.questions else { return };
+        let Some(mut keys) = self.doubt.next(now, self.options.rules.pace) else { return };
+        // What can not be written can only be compared as a whole.
+        let writable = |key: &Key| key.iter().all(|value| literal::literal(value).is_ok());
+        let before = keys.len();
+        keys.retain(|(key, _)| writable(key));
+        let lost = before - keys.len();
+        let sql = questions.keys(keys.iter().map(|(key, _)| &**key));
+        if lost > 0 {
+            self.sweep_soon(now);
+        }
+        let Ok(sql) = sql else { return };
+        if keys.is_empty() {
+            return;
+        }
+        self.counters.doubts += keys.len() as u64;
+        let id = self.ask(sql);
+        self.doubt.asked = Some(Asked { id, clock: self.frames.clock(), keys });
+    }
+
+    pub(super) fn doubt_answered(
+        &mut self,
+        now: Time,
+        took: Duration,
+        bytes: u64,
+        result: Result<Vec<StatementResult>>,
+    ) {
+        let Some(Asked { clock, keys, .. }) = self.doubt.asked.take() else { return };
+        let mut report = Report { queries: 1, bytes, ..Report::new(Reason::Unconfirmed) };
+        let rows = result.and_then(|results| {
+            let schema = self.view.schema().ok_or_else(|| Error::new(ErrorCode::Closed, "no rows"))?;
+            let first = results.first();
+            answer::rows(first.ok_or_else(|| Error::new(ErrorCode::Protocol, "no answer"))?, schema)
+        });
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => {
+                if matches!(error.code(), ErrorCode::NotFound | ErrorCode::InvalidSql) {
+                    // The table or a column is gone: the check finds out.
+                    self.verify_by(now);
+                }
+                if self.doubt.failed(now, keys) >= PATIENCE {
+                    self.view.set_unverified(true);
+                    self.check.doubtful = true;
+                }
+                return;
+            }
+        };
+        self.doubt.answered(now, took);
+        let mut found = hashbrown::HashMap::<Key, Row, foldhash::fast::RandomState>::default();
+        for row in rows {
+            if let Some(key) = self.view.key_of(&row) {
+                found.insert(key, row);
+            }
+        }
+        for (key, version) in keys {
+            match found.remove(&key) {
+                Some(row) => {
+                    self.found(key, row, clock, &mut report);
+                }
+                None => self.missing(now, key, version, clock, &mut report),
+            }
+        }
+        if report.repaired() {
+            self.report(report);
+        }
+        self.check_passing_state(now);
+    }
+
+    /// The server has this row. Returns what came of it.
+    pub(super) fn found(
+        &mut self,
+        key: Key,
+        row: Row,
+        clock: u64,
+        report: &mut Report,
+    ) -> Option<Correction> {
+        if self.is_overtaken(&key, clock) {
+            // The frame is newer, or it is not: that can only be asked again.
+            if self.view.held(&key).is_none_or(|held| !held.row.same_content(&row)) {
+                self.doubt.open(key, None);
+            }
+            return None;
+        }
+        // Rows of this view were made for this view.
+        let correction = self.view.correct(row).ok()?;
+        match correction {
+            Correction::Added => {
+                report.added += 1;
+                self.counters.rows_added += 1;
+            }
+            Correction::Changed => {
+                report.changed += 1;
+                self.counters.rows_changed += 1;
+            }
+            Correction::Renumbered | Correction::Right => {}
+        }
+        Some(correction)
+    }
+
+    /// The server has no row of this key. `version` is the write that took it, as this connection numbers it.
+    pub(super) fn missing(
+        &mut self,
+        now: Time,
+        key: Key,
+        version: Option<SeqId>,
+        clock: u64,
+        report: &mut Report,
+    ) {
+        if self.view.held(&key).is_none() {
+            return;
+        }
+        if self.is_overtaken(&key, clock) {
+            self.doubt.open(key, version);
+            return;
+        }
+        if self.view.withdraw(&key) {
+            report.removed += 1;
+            self.counters.rows_removed += 1;
+            if let Some(version) = version {
+                self.remember(now, key, version);
+            }
+        }
+    }
+
+    fn is_overtaken(&self, key: &Key, clock: u64) -> bool {
+        self.options.rules.frames_beat_answers && self.frames.touched_since(key, clock)
+    }
+}

@@ -1,0 +1,29 @@
+//! The public API against servers that say what the tests tell them to, and against the embedded server.
+
+mod support;
+
+mod auth;
+mod bad_frames;
+mod connection;
+mod embedded;
+mod events;
+mod live;
+mod query;
+mod tls;
+
+use std::time::Duration;
+
+use kalam_live::{KalamClient, KalamClientBuilder, Reconnect};
+
+/// A client of this server that does not wait long between attempts.
+fn builder(url: &str) -> KalamClientBuilder {
+    KalamClient::builder().url(url).reconnect(quick())
+}
+
+fn quick() -> Reconnect {
+    Reconnect::default().with_delays(Duration::from_millis(1), Duration::from_millis(5))
+}
+
+fn client(url: &str) -> KalamClient {
+    builder(url).token("t").build().expect("options")
+}
