@@ -214,7 +214,13 @@ impl Client {
     /// Disconnects; subscriptions stay and go on with the next connection. Gives nothing.
     fn disconnect(&self) -> PyResult<Handle> {
         let client = self.client()?;
-        start(async move { Ok(client.disconnect().await) }, nothing)
+        start(
+            async move {
+                let _: () = client.disconnect().await;
+                Ok(())
+            },
+            nothing,
+        )
     }
 
     /// Gives a dict of what the server says about its health.
