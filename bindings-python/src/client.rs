@@ -163,7 +163,7 @@ impl Client {
         let config =
             if table { SubscriptionConfig::table(&sql).map_err(raise)? } else { query(sql, params)? };
         let config = begin(config, id, last_rows, batch_size, from_)?;
-        let rows = LiveRowsConfig { limit, key_columns, order_by, partial };
+        let rows = LiveRowsConfig { limit, key_columns, order_by, partial, ..LiveRowsConfig::default() };
         stream::live(py, async move { client.live_with_config(config, rows).await }, model)
     }
 
