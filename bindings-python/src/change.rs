@@ -7,9 +7,8 @@ use pyo3::{PyTraverseError, PyVisit};
 /// A class whose fields are compared, shown and matched in order. `objects` are those that the garbage collector has
 /// to see.
 macro_rules! change_class {
-    ($(#[$doc:meta])* $class:ident, $name:literal, {$($field:ident: $type:ty),*}, objects: [$($object:ident),*]) => {
-        $(#[$doc])*
-        #[pyclass(frozen, get_all, generic, name = $name, module = "kalam_live")]
+    ($(#[$meta:meta])* $class:ident, $name:literal, {$($field:ident: $type:ty),*}, objects: [$($object:ident),*]) => {
+        $(#[$meta])*
         pub(crate) struct $class { $(pub(crate) $field: $type),* }
 
         impl $class {
@@ -23,6 +22,11 @@ macro_rules! change_class {
 
         #[pymethods]
         impl $class {
+            #[new]
+            fn new($($field: $type),*) -> Self {
+                Self { $($field),* }
+            }
+
             #[classattr]
             fn __match_args__(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
                 PyTuple::new(py, Self::FIELDS)
@@ -54,17 +58,21 @@ macro_rules! change_class {
 
 change_class! {
     /// `row` came in at `index`.
+    #[pyclass(frozen, get_all, generic, name = "Insert", module = "kalam_live")]
     PyInsert, "Insert", {index: usize, row: Py<PyAny>}, objects: [row]
 }
 change_class! {
     /// `old` became `row`, which is at `index`.
+    #[pyclass(frozen, get_all, generic, name = "Update", module = "kalam_live")]
     PyUpdate, "Update", {index: usize, row: Py<PyAny>, old: Py<PyAny>}, objects: [row, old]
 }
 change_class! {
     /// `row` left; it was at `index`.
+    #[pyclass(frozen, get_all, generic, name = "Remove", module = "kalam_live")]
     PyRemove, "Remove", {index: usize, row: Py<PyAny>}, objects: [row]
 }
 change_class! {
     /// Everything may have changed: the first rows, or more changes than rows. Read the rows anew.
+    #[pyclass(frozen, name = "Reset", module = "kalam_live")]
     PyReset, "Reset", {}, objects: []
 }

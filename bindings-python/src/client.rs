@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::error::raise;
-use crate::handle::{Handle, Source};
-use crate::inbox::Inbox;
+use crate::handle::Handle;
+use crate::inbox::{Inbox, Teller};
 use crate::operation::start;
 use crate::options::Options;
 use crate::process::ProcessBound;
@@ -28,53 +28,54 @@ pub(crate) struct Client(ProcessBound<Inner>);
 #[derive(Clone)]
 struct Inner {
     client: KalamClient,
-    inbox: Inbox,
     server: Option<Server>,
 }
 
-/// Where to connect to.
-#[derive(FromPyObject)]
-pub(crate) enum Target {
-    /// Servers.
-    Urls(Vec<String>),
-    /// One that is started in this process: its directory (`None`: in memory) and the password to set for `root`.
-    Embedded(Option<PathBuf>, Option<String>),
-}
-
-/// Connects, with `options` as [`Options`] has them. Gives a [`Client`]. The second handle gives what the user's code is
-/// wanted for, lists of `(what, argument)`, from now on.
+/// Connects with `options` as [`Options`] has them, to `urls`, or without them to a server that is started here with
+/// its data in `directory` (`None`: in memory) and `root_password` set for `root`.
+///
+/// The first handle gives a [`Client`]. The second gives what the user's code is wanted for, lists of
+/// `(what, argument)`, from now on.
 #[pyfunction]
-pub(crate) fn connect(target: Target, options: Options) -> PyResult<(Handle, Handle)> {
+#[pyo3(signature = (options, urls=None, directory=None, root_password=None))]
+pub(crate) fn connect(
+    options: Options,
+    urls: Option<Vec<String>>,
+    directory: Option<PathBuf>,
+    root_password: Option<String>,
+) -> PyResult<(Handle, Handle)> {
     let inbox = Inbox::default();
-    let client = start(open(target, options, inbox.clone()), |py, inner| {
-        Ok(Py::new(py, Client(ProcessBound::new(inner)))?.into_any())
-    })?;
+    let teller = Teller::new(inbox.clone());
+    let open = async move {
+        let server = match &urls {
+            Some(_) => None,
+            None => Some(Server::start(directory, root_password, 0).await?),
+        };
+        open(urls, server, options, teller).await
+    };
+    let client = start(open, |py, inner| Ok(Py::new(py, Client(ProcessBound::new(inner)))?.into_any()))?;
     Ok((client, Handle::new(inbox)))
 }
 
-async fn open(target: Target, mut options: Options, inbox: Inbox) -> Result<Inner> {
-    let (urls, server) = match target {
-        Target::Urls(urls) => (urls, None),
-        Target::Embedded(directory, root_password) => {
-            let server = Server::start(directory, root_password, 0).await?;
-            if !options.has_credentials() {
-                options.user = Some("root".to_owned());
-                options.password = server.root_password().map(str::to_owned);
-            }
-            (vec![server.url().to_owned()], Some(server))
-        }
-    };
-    let client = options.build(urls, &inbox)?;
-    client.connect().await?;
-    Ok(Inner { client, inbox, server })
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(inner) = self.0.here() {
-            inner.inbox.close();
-        }
+async fn open(
+    urls: Option<Vec<String>>,
+    server: Option<Server>,
+    mut options: Options,
+    teller: Teller,
+) -> Result<Inner> {
+    if let Some(server) = &server {
+        options.use_root_of(server);
     }
+    let urls = urls.or_else(|| Some(vec![server.as_ref()?.url().to_owned()])).unwrap_or_default();
+    let lifecycle = options.lifecycle;
+    let client = options.build(urls, teller.inbox())?;
+    tokio::spawn(teller.tell(client.lifecycle(), lifecycle));
+    if let Err(error) = client.connect().await {
+        // Not only dropped: what failed is told before nothing more is.
+        client.close().await;
+        return Err(error);
+    }
+    Ok(Inner { client, server })
 }
 
 impl Client {
@@ -235,7 +236,6 @@ impl Client {
     /// Closes the client, and stops the server that was started for it. Gives nothing.
     fn close(&self) -> PyResult<Handle> {
         let inner = self.inner()?.clone();
-        inner.inbox.close();
         let close = async move {
             inner.client.close().await;
             if let Some(server) = inner.server {

@@ -1,8 +1,8 @@
 //! The one mechanism for everything that waits: ready, take, close.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread::{self, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyStopIteration;
@@ -15,6 +15,19 @@ use crate::wake::Wakeups;
 
 /// How long a blocking wait stays away from the interpreter; Ctrl-C is seen between two slices.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// The thread that ends the interpreter, once one does.
+static EXITING: OnceLock<ThreadId> = OnceLock::new();
+
+/// From now on the waits of other threads do not end. A daemon thread has nothing to do with an error that the end of
+/// the process makes; it would only print it.
+pub(crate) fn leave_waiting() {
+    EXITING.get_or_init(|| thread::current().id());
+}
+
+fn is_left_waiting() -> bool {
+    EXITING.get().is_some_and(|exiting| *exiting != thread::current().id())
+}
 
 /// Something that can be waited for.
 pub(crate) trait Source: Send + Sync {
@@ -50,7 +63,7 @@ pub(crate) enum Taken {
 }
 
 /// A running operation, a live query, a stream of events.
-#[pyclass(frozen, weakref, module = "kalam_live._native")]
+#[pyclass(frozen, generic, weakref, module = "kalam_live._native")]
 pub(crate) struct Handle(ProcessBound<Box<dyn Source>>);
 
 impl Handle {
@@ -77,6 +90,13 @@ impl Handle {
             .and_then(|t| Instant::now().checked_add(t));
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {
+            if is_left_waiting() {
+                py.detach(|| {
+                    loop {
+                        thread::park();
+                    }
+                });
+            }
             if source.poll_ready(&mut Context::from_waker(&waker)).is_ready() {
                 return Ok(true);
             }

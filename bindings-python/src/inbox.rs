@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use kalam_live::Error;
+use kalam_live::{Error, Lifecycle, LifecycleEvents};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use crate::mailbox::{Content, Mailbox};
 const MOST_TIDINGS: usize = 1024;
 
 /// One thing for the user's code.
-pub(crate) enum Tidings {
+enum Tidings {
     /// A token is needed.
     Token(oneshot::Sender<Result<String, String>>),
     /// The connection stands.
@@ -46,7 +46,7 @@ impl Content for Queue {
 pub(crate) struct Inbox(Arc<Mailbox<Queue>>);
 
 impl Inbox {
-    pub(crate) fn put(&self, tidings: Tidings) {
+    fn put(&self, tidings: Tidings) {
         self.0.update(|queue| {
             if queue.closed {
                 return;
@@ -65,6 +65,42 @@ impl Inbox {
         token
             .await
             .unwrap_or_else(|_| Err("the token provider was not called: the client is closed".to_owned()))
+    }
+}
+
+/// Puts into an inbox what happens to a connection, and closes it when nothing more can.
+pub(crate) struct Teller(Inbox);
+
+impl Teller {
+    pub(crate) fn new(inbox: Inbox) -> Self {
+        Self(inbox)
+    }
+
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.0
+    }
+
+    /// Tells, if that is `wanted`, until the client is gone.
+    pub(crate) async fn tell(self, mut events: LifecycleEvents, wanted: bool) {
+        while let Some(event) = events.next().await {
+            let tidings = match event {
+                Lifecycle::Connected { .. } => Tidings::Connected,
+                Lifecycle::Disconnected { error, .. } => Tidings::Disconnected(error),
+                Lifecycle::ConnectFailed { error, .. } | Lifecycle::ServerError(error) => {
+                    Tidings::Error(error)
+                }
+                Lifecycle::Closed => continue,
+            };
+            if wanted {
+                self.0.put(tidings);
+            }
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

@@ -35,9 +35,14 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-/// Stops everything that runs in the background, when the interpreter exits. At most about a second.
+/// Stops everything that runs in the background, within about a second. With `exiting`, other threads that wait are
+/// left waiting until the process ends.
 #[pyfunction]
-fn shutdown(py: Python<'_>) {
+#[pyo3(signature = (*, exiting=false))]
+fn shutdown(py: Python<'_>, exiting: bool) {
+    if exiting {
+        handle::leave_waiting();
+    }
     py.detach(|| {
         kalam_live::runtime::stop_shared(Duration::from_millis(500));
         server::stop_all();

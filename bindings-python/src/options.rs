@@ -3,22 +3,23 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kalam_live::{Error, ErrorCode, EventHandlers, KalamClient, Reconnect, Result, Timeouts, TlsOptions};
+use kalam_live::{Error, ErrorCode, KalamClient, Reconnect, Result, Timeouts, TlsOptions};
 use pyo3::prelude::*;
 
-use crate::inbox::{Inbox, Tidings};
+use crate::inbox::Inbox;
+use crate::server::Server;
 
 /// What `connect` takes, but for where to connect to: a dict with every key, in which `None` means the default.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Options {
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
     token: Option<String>,
     /// Whether tokens come from the user's code.
     token_provider: bool,
     /// Whether the user's code wants to know what happens to the connection.
-    lifecycle: bool,
+    pub(crate) lifecycle: bool,
     namespace: Option<String>,
     /// By name, in seconds.
     timeouts: HashMap<String, f64>,
@@ -38,9 +39,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Whether it says who the client is.
-    pub(crate) fn has_credentials(&self) -> bool {
-        self.user.is_some() || self.password.is_some() || self.token.is_some() || self.token_provider
+    /// Without credentials of its own: those of the server's `root`.
+    pub(crate) fn use_root_of(&mut self, server: &Server) {
+        let own = [&self.user, &self.password, &self.token].into_iter().any(Option::is_some);
+        if !own && !self.token_provider {
+            self.user = Some("root".to_owned());
+            self.password = server.root_password().map(str::to_owned);
+        }
     }
 
     /// The client, not connected yet.
@@ -86,9 +91,6 @@ impl Options {
         if let Some(bytes) = self.max_message_bytes {
             builder = builder.max_message_bytes(bytes);
         }
-        if self.lifecycle {
-            builder = builder.event_handlers(handlers(inbox));
-        }
         builder.build()
     }
 
@@ -113,9 +115,6 @@ impl Options {
     }
 
     fn reconnect(&self) -> Result<Reconnect> {
-        if !self.reconnect {
-            return Ok(Reconnect::off());
-        }
         let mut reconnect = Reconnect::default();
         if let Some(delay) = self.reconnect_delay {
             reconnect.initial = seconds("reconnect_delay", delay)?;
@@ -127,7 +126,8 @@ impl Options {
                 reconnect.initial = reconnect.initial.min(reconnect.max);
             }
         }
-        reconnect.max_attempts = self.reconnect_attempts;
+        // The delays were checked all the same: a mistake shows whether it matters or not.
+        reconnect.max_attempts = if self.reconnect { self.reconnect_attempts } else { Some(0) };
         Ok(reconnect)
     }
 
@@ -141,15 +141,6 @@ impl Options {
         }
         tls
     }
-}
-
-/// What happens to the connection goes to the inbox.
-fn handlers(inbox: &Inbox) -> EventHandlers {
-    let [connected, disconnected, failed] = [(); 3].map(|()| inbox.clone());
-    EventHandlers::new()
-        .on_connect(move || connected.put(Tidings::Connected))
-        .on_disconnect(move |error| disconnected.put(Tidings::Disconnected(error.clone())))
-        .on_error(move |error| failed.put(Tidings::Error(error.clone())))
 }
 
 fn seconds(option: &str, value: f64) -> Result<Duration> {

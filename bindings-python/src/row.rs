@@ -56,7 +56,8 @@ impl PyRow {
         }
         if key.is_instance_of::<PyInt>() {
             let len = self.row.values().len();
-            let index: isize = key.extract()?;
+            let index: isize =
+                key.extract().map_err(|_| PyIndexError::new_err("column index out of range"))?;
             let from_start = if index < 0 { index.checked_add_unsigned(len) } else { Some(index) };
             return from_start
                 .and_then(|i| usize::try_from(i).ok())

@@ -93,7 +93,7 @@ impl PyRowList {
         if let Some(all) = self.all.get() {
             return all.bind(py).get_item(index);
         }
-        let row = self.data.get(index).ok_or_else(|| PyIndexError::new_err("row index out of range"))?;
+        let row = self.data.get(index).ok_or_else(out_of_range)?;
         self.cache.get().object(py, row, self.epoch)
     }
 
@@ -121,7 +121,7 @@ impl PyRowList {
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let len = self.data.len();
         if key.is_instance_of::<PyInt>() {
-            let index: isize = key.extract()?;
+            let index: isize = key.extract().map_err(|_| out_of_range())?;
             let index = if index < 0 { index.checked_add_unsigned(len).unwrap_or(-1) } else { index };
             return self.at(py, usize::try_from(index).unwrap_or(usize::MAX));
         }
@@ -221,6 +221,10 @@ impl PyRowList {
         visit.call(&self.cache)?;
         visit.call(self.all.get())
     }
+}
+
+fn out_of_range() -> PyErr {
+    PyIndexError::new_err("row index out of range")
 }
 
 /// What is in `slot`, made at the first call. Nothing is locked while it is made, since that may run the caller's code;

@@ -16,7 +16,7 @@ HANG = 60
 """Seconds after which a program that should have ended is given up."""
 
 PRELUDE = """
-import asyncio, gc, os, signal, sys, threading, time
+import asyncio, gc, os, pathlib, sys, threading
 import kalam_live
 from kalam_live import sync
 
@@ -36,7 +36,7 @@ async def open_live(client):
     return await live
 
 def threads():
-    names = [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
+    names = [task.joinpath("comm").read_text().strip() for task in pathlib.Path("/proc/self/task").iterdir()]
     return [name for name in names if name.startswith("kalam")]
 """
 
@@ -193,8 +193,8 @@ def test_ctrl_c_in_a_blocking_wait(place: Place, wait: str) -> None:
         with connect_sync() as client:
             live = client.live(LIVE)
             next(live)
-            print("waiting", flush=True)
             try:
+                print("waiting", flush=True)
                 {wait}
             except KeyboardInterrupt:
                 print("interrupted")

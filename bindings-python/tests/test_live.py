@@ -69,7 +69,7 @@ def test_identity_without_looking_at_all_rows(place: Place) -> None:
             await client.execute(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b'), (3, 'c')")
             async with client.live(f"SELECT id, v FROM {table}", order_by="id") as live:
                 first = await anext(live)
-                kept, changed = first[0], first[1]
+                kept, changed, also_kept = first[0], first[1], first[2]
                 await client.execute(f"UPDATE {table} SET v = 'B' WHERE id = 2")
                 second = await anext(live)
                 assert second[0] is kept
@@ -80,7 +80,7 @@ def test_identity_without_looking_at_all_rows(place: Place) -> None:
                 assert repr(update) == "Update(index=1, row=Row(id=2, v='B'), old=Row(id=2, v='b'))"
                 assert first[1] == changed == {"id": 2, "v": "b"}, "a snapshot does not change"
                 assert [row["v"] for row in first] == ["a", "b", "c"]
-                assert first[2] is second[2]
+                assert first[2] is second[2] is also_kept
 
     run(main)
 

@@ -62,7 +62,7 @@ def client(place: Place) -> Iterator[sync.Client]:
     ],
 )
 def test_each_kind(place: Place, client: sync.Client, model: type[Any], expected: list[Any]) -> None:
-    sql = f"SELECT * FROM {place.ns}.t"
+    sql = f"SELECT id, v FROM {place.ns}.t"
     rows = client.query(f"{sql} ORDER BY id", model=model)
     assert list(rows) == expected
     assert rows[0] is rows[0]

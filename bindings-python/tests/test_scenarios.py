@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
+
+import kalam_live
 from conftest import PASSWORD, run
 from kalam_live import sync
 from test_live import replay
-
-import kalam_live
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "tests" / "scenarios").glob("*.json"))
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -166,11 +166,11 @@ class Player:
 
     async def live(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
         live = client.live(step["sql"], step.get("params"), **self.options(step))
-        self.lives[step["live"]] = await live if "error" in step else live
+        self.lives[step["live"]] = await live
 
     async def live_table(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
         live = client.live_table(step["table"], **self.options(step))
-        self.lives[step["live_table"]] = await live if "error" in step else live
+        self.lives[step["live_table"]] = await live
 
     async def live_events(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
         events = client.live_events(step["sql"], step.get("params"), **self.options(step))
@@ -190,7 +190,9 @@ class Player:
             rows = self.shown.get(name)
             if rows is None:
                 return None
-            return [cells(row, rows.columns) for row in rows] if in_order else sorted(list(row.values()) for row in rows)
+            return (
+                [cells(row, rows.columns) for row in rows] if in_order else sorted(list(row.values()) for row in rows)
+            )
 
         async def follow() -> None:
             while shown() != expected or self.shown[name].phase == "loading":

@@ -18,6 +18,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
         "BEGIN; INSERT INTO w288de9.s (id, name) VALUES (22",
         "results come in the order of the statements",
     ),
+    ("sql_surface", "CREATE USER 'carl288de9'", "no password in the details of an error"),
     ("sql_surface", "SHOW TABLES IN", "works here"),
     ("sql_surface", "SHOW STATS", "not supported"),
     ("sql_surface", "SUBSCRIBE TO", "not supported"),
@@ -137,7 +138,7 @@ fn recorded(exchange: &Value) -> Value {
     let mut answer = json!({"http": exchange["status"]});
     for part in ["results", "error"] {
         let value = &exchange["response"][part];
-        if !value.is_null() && !(part == "results" && value == &json!([])) {
+        if !value.is_null() && value != &json!([]) {
             answer[part] = value.clone();
         }
     }

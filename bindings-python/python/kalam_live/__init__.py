@@ -56,11 +56,12 @@ from kalam_live._native import (
     Subscription,
     Update,
 )
-from kalam_live._types import Checkpoint, EventOptions, LiveOptions, OnCheckpoint, State
+from kalam_live._types import Change, Checkpoint, EventOptions, LiveOptions, OnCheckpoint, State
 
 __all__ = [
     "ArgumentError",
     "AuthError",
+    "Change",
     "Checkpoint",
     "Client",
     "ClosedError",
@@ -103,4 +104,4 @@ __all__ = [
     "start_embedded",
 ]
 
-atexit.register(_native.shutdown)
+atexit.register(_native.shutdown, exiting=True)

@@ -16,8 +16,8 @@ from kalam_live._options import Connecting, open_client
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from kalam_live._native import Handle, Params, QueryResult, Row, RowList, Subscription
-    from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, State
+    from kalam_live._native import Handle, QueryResult, Row, RowList, Subscription
+    from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, Params, State
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -249,7 +249,11 @@ async def _client(connecting: Connecting) -> Client:
         serving = asyncio.create_task(_callbacks.serve(connecting.inbox, connecting.callbacks))
     try:
         return Client(await _loop.result(connecting.client), serving)
-    except BaseException:
+    except Exception:
+        if serving is not None:
+            await serving  # which tells what failed, and ends
+        raise
+    except BaseException:  # cancelled
         connecting.inbox.close()
         raise
 

@@ -35,8 +35,7 @@ class KalamError(Exception):
         return f"{self.message} ({self.server_code})" if self.server_code else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        state = {"retryable": self.retryable, "server_code": self.server_code}
-        return type(self), (self.message,), state
+        return type(self), (self.message,), vars(self).copy()
 
 
 class AuthError(KalamError, code="auth_failed"):
@@ -106,5 +105,6 @@ class ServerError(KalamError, code="server"):
 def make_error(code: str, message: str, retryable: bool, server_code: str | None) -> KalamError:
     """The exception for an error of the core."""
     error = _by_code.get(code, KalamError)(message, retryable=retryable, server_code=server_code)
-    error.code = code
+    if error.code != code:  # of a newer core
+        error.code = code
     return error

@@ -1,15 +1,38 @@
 """The native half of ``kalam_live``. Import from ``kalam_live``, not from here."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Literal, SupportsIndex, TypeAlias, TypedDict, final, overload, type_check_only
+from collections.abc import Iterator, Mapping, Sequence
+from types import GenericAlias
+from typing import Any, Generic, Literal, SupportsIndex, TypedDict, final, overload, type_check_only
 
-from typing_extensions import Self, TypeVar
+from typing_extensions import Self, TypeVar, disjoint_base
 
-from kalam_live._types import Checkpoint, State
+from kalam_live._types import Change, Checkpoint, Inbox, Model, Params, State
 
-Params: TypeAlias = Sequence[Any]
-Model: TypeAlias = Callable[[Row], Any]
+__all__ = [
+    "Client",
+    "Column",
+    "EmbeddedServer",
+    "Event",
+    "FileRef",
+    "Handle",
+    "Insert",
+    "QueryResult",
+    "Remove",
+    "Reset",
+    "Row",
+    "RowList",
+    "Rows",
+    "Subscription",
+    "TokenRequest",
+    "Update",
+    "Wakeups",
+    "connect",
+    "error_codes",
+    "log",
+    "shutdown",
+    "start_embedded",
+]
 
 _T_co = TypeVar("_T_co", covariant=True, default=Row)
 _H_co = TypeVar("_H_co", covariant=True)
@@ -37,9 +60,11 @@ class Row(Mapping[str, Any]):
     def version(self) -> int | None:
         """The write that this content came with, where the server told it. Not part of equality."""
 
+@disjoint_base
 class RowList(Sequence[_T_co]):
     """An immutable sequence of rows, whose Python objects are made when they are looked at."""
 
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     @overload
     def __getitem__(self, key: SupportsIndex, /) -> _T_co: ...
     @overload
@@ -65,6 +90,7 @@ class RowList(Sequence[_T_co]):
 class QueryResult(RowList[_T_co]):
     """The rows of a query."""
 
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     @property
     def row_count(self) -> int:
         """How many rows the statement returned or changed, as the server counted."""
@@ -97,6 +123,7 @@ class Column:
 class Rows(RowList[_T_co]):
     """One snapshot of a live query, with what changed since the snapshot before."""
 
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     @property
     def changes(self) -> tuple[Change[_T_co], ...]:
         """What turns the snapshot before into this one, when applied in order: removals from the last to the first,
@@ -115,6 +142,8 @@ class Insert(Generic[_T_co]):
     """``row`` came in at ``index``."""
 
     __match_args__ = ("index", "row")
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    def __new__(cls, index: int, row: _T_co) -> Self: ...
     @property
     def index(self) -> int: ...
     @property
@@ -126,6 +155,8 @@ class Update(Generic[_T_co]):
     """``old`` became ``row``, which is at ``index``."""
 
     __match_args__ = ("index", "row", "old")
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    def __new__(cls, index: int, row: _T_co, old: _T_co) -> Self: ...
     @property
     def index(self) -> int: ...
     @property
@@ -139,6 +170,8 @@ class Remove(Generic[_T_co]):
     """``row`` left; it was at ``index``."""
 
     __match_args__ = ("index", "row")
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    def __new__(cls, index: int, row: _T_co) -> Self: ...
     @property
     def index(self) -> int: ...
     @property
@@ -150,9 +183,8 @@ class Reset:
     """Everything may have changed: the first rows, or more changes than rows. Read the rows anew."""
 
     __match_args__ = ()
+    def __new__(cls) -> Self: ...
     def __eq__(self, other: object, /) -> bool: ...
-
-Change: TypeAlias = Insert[_T_co] | Update[_T_co] | Remove[_T_co] | Reset
 
 @final
 class Event:
@@ -247,14 +279,13 @@ class Wakeups:
 
 @final
 class Handle(Generic[_H_co]):
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def poll(self, wakeups: Wakeups, token: int) -> bool: ...
     def wait(self, timeout: float | None = None) -> bool: ...
     def take(self, max: int = 1024) -> _H_co | None: ...
     def close(self) -> None: ...
     @property
     def id(self) -> str | None: ...
-
-Inbox: TypeAlias = Handle[list[tuple[str, Any]]]
 
 @final
 class TokenRequest:
@@ -334,11 +365,14 @@ class EmbeddedServer:
     def stop(self) -> Handle[None]: ...
 
 def connect(
-    target: list[str] | tuple[str | os.PathLike[str] | None, str | None], options: ConnectOptions
+    options: ConnectOptions,
+    urls: list[str] | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    root_password: str | None = None,
 ) -> tuple[Handle[Client], Inbox]: ...
 def start_embedded(
     *, directory: str | os.PathLike[str] | None = None, root_password: str | None = None, port: int = 0
 ) -> Handle[EmbeddedServer]: ...
 def log(least_level: int) -> Handle[list[tuple[int, str, str]]]: ...
-def shutdown() -> None: ...
+def shutdown(*, exiting: bool = False) -> None: ...
 def error_codes() -> list[str]: ...

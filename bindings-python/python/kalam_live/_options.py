@@ -13,7 +13,8 @@ from kalam_live._callbacks import Callbacks
 from kalam_live._errors import ConfigError, KalamError
 
 if TYPE_CHECKING:
-    from kalam_live._native import Client, ConnectOptions, Handle, Inbox
+    from kalam_live._native import Client, ConnectOptions, Handle
+    from kalam_live._types import Inbox
 
 EMBEDDED = "embedded:"
 
@@ -114,27 +115,22 @@ def open_client(
     if tls_client_cert is not None:
         chain, key = tls_client_cert
         options["tls_client_cert"] = (_pem("tls_client_cert", chain), _pem("tls_client_cert", key).decode())
-    client, inbox = _native.connect(_target(url, urls, options), options)
-    return Connecting(client, inbox, callbacks)
-
-
-def _target(
-    url: str | None, urls: Sequence[str] | None, options: ConnectOptions
-) -> list[str] | tuple[str | None, str | None]:
+    if urls is None and url is not None and not url.startswith(EMBEDDED):
+        urls = [url]
+    elif urls is not None and url is not None:
+        raise ConfigError("give url or urls, not both")
+    elif isinstance(urls, str):
+        raise TypeError("urls must be a list of str, not str; use url for a single one")
     if urls is not None:
-        if url is not None:
-            raise ConfigError("give url or urls, not both")
-        if isinstance(urls, str):
-            raise TypeError("urls must be a list of str, not str; use url for a single one")
-        return list(urls)
-    if url is None or url.startswith(EMBEDDED):
+        client, inbox = _native.connect(options, list(urls))
+    else:
         directory = None if url is None else url.removeprefix(EMBEDDED)
         if directory == "":
             raise ConfigError(
                 f"{url!r} names no directory: write {EMBEDDED}PATH, or leave the URL out for one in memory"
             )
-        return directory, _root_password(options)
-    return [url]
+        client, inbox = _native.connect(options, directory=directory, root_password=_root_password(options))
+    return Connecting(client, inbox, callbacks)
 
 
 def _root_password(options: ConnectOptions) -> str | None:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
-Checkpoint = int | str
+from kalam_live._native import Handle, Insert, Remove, Reset, Row, Update
+
+T = TypeVar("T")
+
+Change: TypeAlias = Insert[T] | Update[T] | Remove[T] | Reset
+"""One difference between two snapshots of live rows."""
+
+Params: TypeAlias = Sequence[Any]
+"""The values of ``$1``, ``$2`` and so on."""
+
+Model: TypeAlias = Callable[[Row], Any]
+
+Inbox: TypeAlias = Handle[list[tuple[str, Any]]]
+
+Checkpoint: TypeAlias = int | str
 """Where to go on: ``last_seq_id`` of rows or an event, or what ``on_checkpoint`` was called with."""
 
-OnCheckpoint = Callable[[str], object]
+OnCheckpoint: TypeAlias = Callable[[str], object]
 """Called with the place to go on from, as text. A coroutine function is awaited in an event loop."""
 
-State = Literal["idle", "connecting", "connected", "reconnecting", "closed"]
+State: TypeAlias = Literal["idle", "connecting", "connected", "reconnecting", "closed"]
 
 
 class EventOptions(TypedDict, total=False):

@@ -29,8 +29,8 @@ from kalam_live._options import Connecting, open_client
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from kalam_live._native import Event, Handle, Params, QueryResult, Row, RowList, Rows, Subscription
-    from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, State
+    from kalam_live._native import Event, Handle, QueryResult, Row, RowList, Rows, Subscription
+    from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, Params, State
 
 __all__ = ["Client", "EmbeddedServer", "LiveEvents", "LiveRows", "Queries", "connect", "start_embedded"]
 
@@ -343,7 +343,11 @@ def _client(connecting: Connecting) -> Client:
         serving.start()
     try:
         return Client(_result(connecting.client), serving)
-    except BaseException:
+    except Exception:
+        if serving is not None:
+            serving.join()  # which tells what failed, and ends
+        raise
+    except BaseException:  # Ctrl-C
         connecting.inbox.close()
         raise
 

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::KalamClient;
 use super::as_user::AsUser;
 use super::query_result::QueryResult;
 use super::statement::Statement;
+use super::{ConnectionState, KalamClient};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::{
     Health, SqlRequest, StatementResult, decode_health, decode_sql_response, encode_sql_request,
 };
 use crate::row::Row;
+use crate::runtime::command::closed;
 use crate::runtime::http::{Reply, Request, SendError};
 use crate::value::Value;
 
@@ -167,6 +168,9 @@ impl KalamClient {
     }
 
     async fn send_sql(&self, sql: &str, params: &[Value], read_only: bool) -> Result<Vec<StatementResult>> {
+        if let ConnectionState::Closed { error: None } = self.state() {
+            return Err(closed());
+        }
         let request = SqlRequest { sql, params, namespace: self.inner.namespace.as_deref() };
         let body = encode_sql_request(&request)?;
         let mut waits = RETRY_WAITS.iter();

@@ -71,6 +71,42 @@ impl<'a> Digits<'a> {
     }
 }
 
+/// A number that grows with the value: where it differs it decides [`compare_values`], where it is equal the values
+/// must be looked at. Neither 0 nor `u64::MAX`, unless the value is NULL.
+pub(crate) fn value_prefix(value: &Value) -> u64 {
+    const BITS: u32 = 60;
+    const HALF: i64 = 1 << (BITS - 1);
+    let signed = |n: i64| (n.clamp(-HALF, HALF - 1) + HALF) as u64;
+    let float = |x: f64| {
+        let bits = match x.to_bits() {
+            _ if x.is_nan() => u64::MAX,
+            _ if x == 0.0 => 1 << 63,
+            bits if x.is_sign_negative() => !bits,
+            bits => bits | 1 << 63,
+        };
+        bits >> (64 - BITS)
+    };
+    let bytes = |bytes: &[u8]| {
+        let mut first = [0; 8];
+        first.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        u64::from_be_bytes(first) >> (64 - BITS)
+    };
+    let within_kind = match value {
+        Value::Null | Value::Embedding(_) => 0,
+        Value::Boolean(b) => u64::from(*b),
+        Value::Int(n) | Value::Timestamp(n) | Value::Time(n) => signed(*n),
+        Value::Date(days) => signed(i64::from(*days)),
+        Value::Float(x) => float(*x),
+        Value::Decimal(d) => float(d.to_f64()),
+        Value::Text(s) => bytes(s.as_bytes()),
+        Value::Json(s) => bytes(s.as_bytes()),
+        Value::Uuid(u) => bytes(&u.0),
+        Value::Bytes(b) => bytes(b),
+        Value::File(f) => bytes(f.name.as_bytes()),
+    };
+    u64::from(kind(value)) << BITS | within_kind
+}
+
 fn kind(value: &Value) -> u8 {
     match value {
         Value::Null => 0,
@@ -124,7 +160,32 @@ mod tests {
         assert_ascending(&[embedding(&[]), embedding(&[1.0]), embedding(&[1.0, 2.0]), embedding(&[1.5])]);
     }
 
+    fn value() -> impl Strategy<Value = Value> {
+        let numbers = || prop_oneof![any::<i64>(), -3i64..3, Just(i64::MIN), Just(i64::MAX)];
+        let floats =
+            prop_oneof![any::<f64>(), Just(0.0), Just(-0.0), Just(f64::NAN), Just(f64::NEG_INFINITY)];
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            numbers().prop_map(Value::Int),
+            numbers().prop_map(Value::Timestamp),
+            any::<i32>().prop_map(Value::Date),
+            floats.prop_map(Value::Float),
+            "-?[0-9]{1,25}(\\.[0-9]{1,20})?".prop_map(|text| decimal(&text)),
+            "[a-c\u{0}-\u{2}é]{0,12}".prop_map(Value::from),
+            any::<[u8; 16]>().prop_map(|bytes| Value::Uuid(crate::value::Uuid(bytes))),
+            prop::collection::vec(0u8..3, 0..12).prop_map(Value::from),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn prefixes_never_contradict(a in value(), b in value()) {
+            let (x, y) = (value_prefix(&a), value_prefix(&b));
+            prop_assert!(x == y || x.cmp(&y) == compare_values(&a, &b), "{a:?} {x:x}, {b:?} {y:x}");
+            prop_assert!(x < u64::MAX && (x > 0) != a.is_null());
+        }
+
         #[test]
         fn decimals_compare_as_numbers(a in -99_999i64..99_999, b in -99_999i64..99_999, scale in 0usize..5) {
             let text = |n: i64| {

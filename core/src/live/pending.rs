@@ -10,7 +10,7 @@ use crate::live::tree::{Order, RankTree};
 use crate::row::Row;
 
 /// So many changes may wait even where fewer rows are shown.
-const FLOOR: usize = 1_000;
+pub(super) const FLOOR: usize = if cfg!(test) { 16 } else { 1_000 };
 
 /// A table that grew beyond this in a burst is given back after a take, since emptying it costs its capacity.
 const KEPT_CAPACITY: usize = 256;
@@ -114,11 +114,11 @@ impl Pending {
         for (arrival, delta) in self.deltas.drain() {
             match (delta.old, delta.new) {
                 (Some(old), Some(new)) if sort.compare_rows(&old, &new).is_eq() => {
-                    updated.push((old, Entry { arrival, row: new }));
+                    updated.push((old, sort.entry(arrival, new)));
                 }
                 (old, new) => {
-                    removed.extend(old.map(|row| Entry { arrival, row }));
-                    inserted.extend(new.map(|row| Entry { arrival, row }));
+                    removed.extend(old.map(|row| sort.entry(arrival, row)));
+                    inserted.extend(new.map(|row| sort.entry(arrival, row)));
                 }
             }
         }

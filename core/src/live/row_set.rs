@@ -41,8 +41,8 @@ impl RowSet {
         index: KeyIndex,
         next_arrival: u64,
     ) -> Self {
-        let entry = |held: &Held| Entry { arrival: held.arrival, row: held.row.clone() };
         let sort = &layout.sort;
+        let entry = |held: &Held| sort.entry(held.arrival, held.row.clone());
         let (entries, pool) = match limit {
             None => (index.iter().map(entry).collect(), None),
             Some(limit) => {
@@ -81,7 +81,8 @@ impl RowSet {
                 let arrival = self.next_arrival;
                 self.next_arrival += 1;
                 slot.insert(Held { row: row.clone(), arrival, version });
-                self.admit(Member { version, entry: Entry { arrival, row } }, pending);
+                let entry = self.layout.sort.entry(arrival, row);
+                self.admit(Member { version, entry }, pending);
             }
             Slot::Occupied(mut slot) => {
                 let held = slot.get_mut();
@@ -95,7 +96,8 @@ impl RowSet {
                     pending.original(arrival, &row).unwrap_or(row)
                 };
                 let old = std::mem::replace(held, Held { row: row.clone(), arrival, version });
-                self.change(old, Member { version, entry: Entry { arrival, row } }, pending);
+                let entry = self.layout.sort.entry(arrival, row);
+                self.change(old, Member { version, entry }, pending);
             }
         }
     }
@@ -107,8 +109,8 @@ impl RowSet {
             return;
         }
         let (Held { row, arrival, version }, _) = slot.remove();
-        let entry = Entry { arrival, row };
         let sort = &self.layout.sort;
+        let entry = sort.entry(arrival, row);
         let Some(Pool { limit, members }) = &mut self.pool else {
             return self.shown.hide(&entry, sort, pending);
         };
@@ -140,7 +142,7 @@ impl RowSet {
             return self.shown.change(&old.row, new.entry, sort, pending);
         };
         let order = Membership(sort);
-        let old = Member { version: old.version, entry: Entry { arrival: old.arrival, row: old.row } };
+        let old = Member { version: old.version, entry: sort.entry(old.arrival, old.row) };
         let Some((was, _)) = members.remove(&old, &order) else { return };
         let is = members.insert(new.clone(), &order);
         match (was < *limit, is < *limit) {
@@ -172,7 +174,7 @@ impl Shown {
     }
 
     fn hide(&mut self, entry: &Entry, sort: &Sort, pending: &mut Pending) {
-        if let Some((_, Entry { arrival, row })) = self.0.remove(entry, sort) {
+        if let Some((_, Entry { arrival, row, .. })) = self.0.remove(entry, sort) {
             pending.record(arrival, Some(row), None);
         }
     }
@@ -181,11 +183,11 @@ impl Shown {
         if old.ptr_eq(&new.row) {
             return;
         }
-        let Entry { arrival, row } = new.clone();
+        let Entry { arrival, row, .. } = new.clone();
         let replaced = if sort.compare_rows(old, &row).is_eq() {
             self.0.replace(new, sort)
         } else {
-            let removed = self.0.remove(&Entry { arrival, row: old.clone() }, sort);
+            let removed = self.0.remove(&sort.entry(arrival, old.clone()), sort);
             self.0.insert(new, sort);
             removed.map(|(_, entry)| entry)
         };

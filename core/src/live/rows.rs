@@ -161,7 +161,7 @@ impl DoubleEndedIterator for Iter<'_> {
 impl ExactSizeIterator for Iter<'_> {}
 impl FusedIterator for Iter<'_> {}
 
-/// The rows of a [`Rows`], each shared once more.
+/// The rows of a [`Rows`], each shared once more. Finds each by position; [`Rows::iter`] is faster.
 #[derive(Debug)]
 pub struct IntoIter {
     rows: Rows,

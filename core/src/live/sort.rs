@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::live::compare::compare_values;
+use crate::live::compare::{compare_values, value_prefix};
 use crate::live::order_by::{OrderBy, Term};
 use crate::live::tree::Order;
 use crate::live::version::Version;
@@ -11,10 +11,12 @@ use crate::row::Row;
 use crate::schema::Schema;
 use crate::value::Value;
 
-/// A row with its place in the order of arrival.
+/// A row with its place in the order of arrival; made by [`Sort::entry`].
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) arrival: u64,
+    /// Decides most comparisons without a look at the row, which is likely to be far away in memory.
+    prefix: u64,
     pub(crate) row: Row,
 }
 
@@ -49,6 +51,11 @@ impl Sort {
         self.0.is_empty()
     }
 
+    pub(crate) fn entry(&self, arrival: u64, row: Row) -> Entry {
+        let prefix = self.0.first().map_or(0, |column| column.prefix(row.all_values()));
+        Entry { arrival, prefix, row }
+    }
+
     /// Compares the cells alone.
     pub(crate) fn compare_rows(&self, a: &Row, b: &Row) -> Ordering {
         let (a, b) = (a.all_values(), b.all_values());
@@ -69,6 +76,15 @@ impl SortColumn {
             (false, true) => Ordering::Less,
         }
     }
+
+    fn prefix(&self, cells: &[Value]) -> u64 {
+        match cells.get(self.index) {
+            None | Some(Value::Null) if self.nulls_first => 0,
+            None | Some(Value::Null) => u64::MAX,
+            Some(value) if self.descending => !value_prefix(value),
+            Some(value) => value_prefix(value),
+        }
+    }
 }
 
 /// The place of an [`Entry`]. It holds no row where arrival alone sorts, so that copying a node touches none.
@@ -82,7 +98,9 @@ impl Order<Entry> for Sort {
     type Separator = Separator;
 
     fn compare(&self, a: &Entry, b: &Entry) -> Ordering {
-        self.compare_rows(&a.row, &b.row).then_with(|| a.arrival.cmp(&b.arrival))
+        (a.prefix.cmp(&b.prefix))
+            .then_with(|| self.compare_rows(&a.row, &b.row))
+            .then_with(|| a.arrival.cmp(&b.arrival))
     }
 
     fn compare_separator(&self, item: &Entry, separator: &Separator) -> Ordering {

@@ -213,3 +213,22 @@ pub(crate) fn info(account: &Account) -> UserInfo {
         generation: account.generation,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_user_is_verified_like_a_known_one() {
+        let mut accounts = Accounts::new(Vec::new()).unwrap();
+        let root = Caller { user: ROOT.into(), role: Role::System };
+        let account = accounts.created(&root, "al", hash("pw").unwrap(), Role::User, None).unwrap();
+        accounts.put(account);
+        let ((real, is_real), (decoy, is_decoy_real)) = (accounts.hash_of("al"), accounts.hash_of("nobody"));
+        assert!(is_real && !is_decoy_real);
+        // Same algorithm, same cost; and no password opens it.
+        let cost = |hash: &str| hash.rsplitn(3, '$').last().unwrap().to_owned();
+        assert_eq!(cost(&real), cost(&decoy));
+        assert_eq!((verify(&real, "pw"), verify(&decoy, "pw")), (Ok(true), Ok(false)));
+    }
+}

@@ -20,7 +20,7 @@ pub struct SqlError {
 
 impl SqlError {
     pub(crate) fn new(code: &'static str, status: u16, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: None, status }
+        Self { code, message: bounded(message.into()), details: None, status }
     }
 
     /// The statement is not SQL that we understand: nothing of the batch ran.
@@ -58,10 +58,22 @@ impl SqlError {
             self.message = format!("Statement {number} failed: {}", self.message);
         }
         if executed {
-            self.details = Some(text.to_owned());
+            self.details = Some(bounded(text.to_owned()));
         }
         self
     }
+}
+
+/// Longest message, in bytes: it may quote what a client sent.
+const MAX_MESSAGE: usize = 4000;
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE {
+        let end = (0..=MAX_MESSAGE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
 
 impl fmt::Display for SqlError {

@@ -20,19 +20,22 @@ const MAX_TEXT: usize = 4096;
 /// A checked statement. It holds for the catalog it was made under, for any caller and any parameters of the same kinds.
 pub(crate) enum Plan {
     Query(QueryPlan),
+    Write(WritePlan),
+}
+
+pub(crate) enum WritePlan {
     Insert(InsertPlan),
     Update(UpdatePlan),
     Delete(DeletePlan),
 }
 
-impl Plan {
-    /// The table that is written to; of a query nothing is asked.
+impl WritePlan {
+    /// The table that is written to.
     pub(crate) fn table(&self) -> &Arc<Table> {
         match self {
             Self::Insert(plan) => &plan.table,
             Self::Update(plan) => &plan.table,
             Self::Delete(plan) => &plan.table,
-            Self::Query(_) => unreachable!("only writes are asked for their table"),
         }
     }
 }

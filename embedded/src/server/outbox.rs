@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 
+use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -19,7 +20,7 @@ pub(crate) struct Closing {
 /// One frame. The tail of a change is shared by all subscriptions of the same query.
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
-    Whole(String),
+    Whole(Utf8Bytes),
     Change { head: Arc<str>, tail: Arc<str> },
 }
 
@@ -92,6 +93,11 @@ impl Outbox {
             state.frames.push_back(frame);
             self.filled.notify_one();
         }
+    }
+
+    /// The same with a frame that goes nowhere else.
+    pub(crate) fn offer_text(&self, text: String) {
+        self.offer(Frame::Whole(text.into()));
     }
 
     /// Counts a frame that is held back elsewhere; false if that was too much and the connection is closing.
@@ -222,7 +228,7 @@ mod tests {
         let Next::Frames(frames) = outbox.next().await else { panic!("closing") };
         outbox.release(&frames);
         let text = |frame| match frame {
-            Frame::Whole(text) => text,
+            Frame::Whole(text) => text.to_string(),
             Frame::Change { head, tail } => format!("{head}{tail}"),
         };
         frames.into_iter().map(text).collect()
@@ -231,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn frames_come_in_order_and_then_the_close() {
         let outbox = outbox(1000, 1000);
-        outbox.offer(Frame::Whole("first".into()));
+        outbox.offer_text("first".into());
         outbox.offer(change("second"));
         outbox.close(1000, "done");
         outbox.close(1001, "too late");
@@ -272,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn a_controller_waits_for_room() {
         let outbox = Arc::new(outbox(1 << 30, 1 << 20));
-        outbox.offer(Frame::Whole("x".repeat(ROOM_BYTES)));
+        outbox.offer_text("x".repeat(ROOM_BYTES));
         let waiting = tokio::spawn({
             let outbox = outbox.clone();
             async move { outbox.room().await }

@@ -18,7 +18,7 @@ use super::client_frame::{ClientFrame, WishedProtocol, gzip_wished};
 use super::connections::Membership;
 use super::http::failure;
 use super::identity::{Identity, Unauthorized};
-use super::outbox::{Frame, Outbox};
+use super::outbox::Outbox;
 use super::rate::Bucket;
 use super::subscriptions::Subscriptions;
 use super::token::TokenKind;
@@ -145,7 +145,11 @@ impl Session {
 
     fn binary(&mut self) {
         if self.may_send() {
-            self.send(server_frame::error("protocol", "UNSUPPORTED_DATA", "Binary not supported"));
+            self.outbox.offer_text(server_frame::error(
+                "protocol",
+                "UNSUPPORTED_DATA",
+                "Binary not supported",
+            ));
         }
     }
 
@@ -185,7 +189,11 @@ impl Session {
     fn may_send(&mut self) -> bool {
         let may = self.messages.take(Instant::now());
         if !may {
-            self.send(server_frame::error("rate_limit", "RATE_LIMIT_EXCEEDED", "Too many messages"));
+            self.outbox.offer_text(server_frame::error(
+                "rate_limit",
+                "RATE_LIMIT_EXCEEDED",
+                "Too many messages",
+            ));
         }
         may
     }
@@ -201,7 +209,7 @@ impl Session {
                 self.authenticated(identity);
             }
             Err(error) => {
-                self.send(server_frame::auth_error(error.message()));
+                self.outbox.offer_text(server_frame::auth_error(error.message()));
                 self.outbox.close(1008, "Authentication failed");
             }
         }
@@ -211,7 +219,7 @@ impl Session {
         self.membership.identify(identity.clone());
         // The user may have been dropped between the check of the token and the line above.
         if !identity.is_valid(&self.app.engine) {
-            self.send(server_frame::auth_error(Unauthorized::Invalid.message()));
+            self.outbox.offer_text(server_frame::auth_error(Unauthorized::Invalid.message()));
             self.outbox.close(1008, "Authentication failed");
             return;
         }
@@ -222,23 +230,19 @@ impl Session {
     fn send_auth_success(&self, identity: &Identity) {
         let gzip = self.gzip.load(Ordering::Relaxed);
         let limits = &self.app.options.limits;
-        self.send(server_frame::auth_success(&identity.user, identity.role, gzip, limits));
+        self.outbox.offer_text(server_frame::auth_success(&identity.user, identity.role, gzip, limits));
     }
 
     fn auth_required(&self, id: &str, before: &str) {
         let message = format!("Authentication required before {before}");
-        self.send(server_frame::error(id, "AUTH_REQUIRED", message));
+        self.outbox.offer_text(server_frame::error(id, "AUTH_REQUIRED", message));
     }
 
     fn authentication_timeout(&self) {
         let seconds = self.app.options.auth_timeout.as_secs_f64();
-        self.send(server_frame::auth_error(&format!(
+        self.outbox.offer_text(server_frame::auth_error(&format!(
             "Authentication timeout - no auth message received within {seconds} seconds"
         )));
         self.outbox.close(1008, "Authentication timeout");
-    }
-
-    fn send(&self, frame: String) {
-        self.outbox.offer(Frame::Whole(frame));
     }
 }

@@ -66,7 +66,7 @@ impl Subscription {
     /// The server ends it and tells the client.
     pub(crate) fn fail(&self, code: &str, message: &str) {
         if self.end() {
-            self.outbox.offer(Frame::Whole(server_frame::error(&self.id, code, message)));
+            self.outbox.offer_text(server_frame::error(&self.id, code, message));
         }
     }
 

@@ -8,7 +8,7 @@ use super::app::{App, NotDone};
 use super::client_frame::{SubscribeOptions, SubscribeRequest};
 use super::hub::{Interest, Place};
 use super::identity::Identity;
-use super::outbox::{Frame, Outbox};
+use super::outbox::Outbox;
 use super::server_frame;
 use super::snapshot::{Batch, Snapshot};
 use super::subscription::Subscription;
@@ -83,7 +83,7 @@ impl Subscriptions {
             return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message });
         };
         let Batch { rows, control } = snapshot.next();
-        self.outbox.offer(Frame::Whole(server_frame::initial_data_batch(id, &rows, control)));
+        self.outbox.offer_text(server_frame::initial_data_batch(id, &rows, control));
         if !control.has_more {
             entry.snapshot = None;
             entry.subscription.go_live();
@@ -161,9 +161,9 @@ impl Subscriptions {
         };
         let mut snapshot = Snapshot::new(rows, batch_rows, last_seq);
         let Batch { rows, control } = snapshot.next();
-        self.outbox.offer(Frame::Whole(server_frame::subscription_ack(&id, &schema, control)));
+        self.outbox.offer_text(server_frame::subscription_ack(&id, &schema, control));
         if options.is_some() {
-            self.outbox.offer(Frame::Whole(server_frame::initial_data_batch(&id, &rows, control)));
+            self.outbox.offer_text(server_frame::initial_data_batch(&id, &rows, control));
         }
         for change in &replay {
             // A long replay must not be the overflow that ends its own connection.
@@ -181,7 +181,7 @@ impl Subscriptions {
     }
 
     fn refuse(&self, id: &str, refusal: &Refusal) {
-        self.outbox.offer(Frame::Whole(server_frame::error(id, refusal.code, &refusal.message)));
+        self.outbox.offer_text(server_frame::error(id, refusal.code, &refusal.message));
     }
 }
 

@@ -35,10 +35,10 @@ pub(crate) async fn run(mut sink: SplitSink<WebSocket, Message>, outbox: Arc<Out
                 let written = tokio::select! {
                     biased;
                     () = outbox.overflow() => continue,
-                    written = timeout(WRITE_TIMEOUT, write(&mut sink, &frames, &gzip)) => written,
+                    written = write(&mut sink, &frames, &gzip) => written,
                 };
                 outbox.release(&frames);
-                if !matches!(written, Ok(Ok(()))) {
+                if written.is_err() {
                     // No close frame would get through.
                     outbox.close(1006, "Connection lost");
                     return;
@@ -56,27 +56,37 @@ pub(crate) async fn run(mut sink: SplitSink<WebSocket, Message>, outbox: Arc<Out
     }
 }
 
+/// The connection broke, or the client takes nothing.
+struct Lost;
+
 async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
     frames: &[Frame],
     gzip: &AtomicBool,
-) -> Result<(), axum::Error> {
+) -> Result<(), Lost> {
     for frame in frames {
         let text = match frame {
             Frame::Whole(text) => text.clone(),
-            Frame::Change { head, tail } => [&**head, &**tail].concat(),
+            Frame::Change { head, tail } => [&**head, &**tail].concat().into(),
         };
         let message = if text.len() < COMPRESS_FROM || !gzip.load(Ordering::Relaxed) {
-            Message::Text(text.into())
+            Message::Text(text)
         } else if text.len() < COMPRESS_ASIDE_FROM {
             Message::Binary(compressed(&text).into())
         } else {
             let aside = tokio::task::spawn_blocking(move || compressed(&text));
-            Message::Binary(aside.await.map_err(axum::Error::new)?.into())
+            Message::Binary(aside.await.map_err(|_| Lost)?.into())
         };
-        sink.feed(message).await?;
+        in_time(sink.feed(message)).await?;
     }
-    sink.flush().await
+    in_time(sink.flush()).await
+}
+
+async fn in_time(sent: impl Future<Output = Result<(), axum::Error>>) -> Result<(), Lost> {
+    match timeout(WRITE_TIMEOUT, sent).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Lost),
+    }
 }
 
 fn compressed(text: &str) -> Vec<u8> {

@@ -240,7 +240,9 @@ fn same(recorded: &Value, ours: &Value, seqs: &mut Vec<(i64, i64)>) -> bool {
                                     let place = left.iter().position(|ours| {
                                         let mut these = Vec::new();
                                         let found = same(row, ours, &mut these);
-                                        seqs.extend(found.then_some(these).unwrap_or_default());
+                                        if found {
+                                            seqs.extend(these);
+                                        }
                                         found
                                     });
                                     place.map(|place| left.remove(place)).is_some()

@@ -7,11 +7,11 @@ use serde_json::Value as Json;
 
 use super::{Values, ddl, query, write};
 use crate::engine::{
-    Caller, Cell, Column, Inner, RowChange, SqlError, SqlRequest, StatementResult,
+    Caller, Cell, Column, EngineLimits, Inner, RowChange, SqlError, SqlRequest, StatementResult,
     accounts::{self, require_admin},
     catalog::{Access, Catalog, DEFAULT_NAMESPACE, Table},
     error::SqlResult,
-    plans::{Plan, PlanKey},
+    plans::{Plan, PlanKey, WritePlan},
     sql::{
         dml,
         expr::ParamKind,
@@ -31,6 +31,8 @@ pub(crate) struct Batch<'a> {
     params: &'a [Json],
     kinds: Vec<ParamKind>,
     transaction: Option<Transaction<'a>>,
+    /// What the results still to come may take.
+    limits: EngineLimits,
 }
 
 /// Holds the commit lock until it ends.
@@ -61,6 +63,7 @@ impl<'a> Batch<'a> {
             params: &request.params,
             kinds: kinds.collect::<SqlResult<_>>()?,
             transaction: None,
+            limits: engine.limits.clone(),
         };
         let key = PlanKey::new(&request.sql, &batch.namespace, &batch.kinds);
         if let Some(key) = &key
@@ -81,9 +84,9 @@ impl<'a> Batch<'a> {
         let key = key.filter(|_| statements.len() == 1);
         let mut results = Vec::with_capacity(statements.len());
         for (at, (piece, statement)) in pieces.iter().zip(&statements).enumerate() {
-            results.push(
-                batch.statement(statement, key.as_ref()).map_err(|e| e.at_statement(at + 1, &piece.text))?,
-            );
+            let result = batch.statement(statement, key.as_ref());
+            results.push(result.map_err(|e| e.at_statement(at + 1, &piece.shown()))?);
+            batch.spend(results.last());
         }
         match batch.transaction.take() {
             None => Ok(results),
@@ -92,9 +95,18 @@ impl<'a> Batch<'a> {
                 let error = SqlError::execution(
                     "the batch ended inside a transaction, which was rolled back: add COMMIT",
                 );
-                Err(error.at_statement(pieces.len(), pieces.last().map_or("", |p| &p.text)))
+                Err(error
+                    .at_statement(pieces.len(), &pieces.last().map_or_else(String::new, split::Piece::shown)))
             }
         }
+    }
+
+    /// The limits on results are for the whole request.
+    fn spend(&mut self, result: Option<&StatementResult>) {
+        let rows = result.map_or(&[][..], |r| &r.rows);
+        let bytes: usize = rows.iter().flatten().map(|cell| size_of::<Cell>() + cell.heap_bytes()).sum();
+        self.limits.result_rows = self.limits.result_rows.saturating_sub(rows.len());
+        self.limits.result_bytes = self.limits.result_bytes.saturating_sub(bytes);
     }
 
     fn statement(&mut self, statement: &Statement, key: Option<&PlanKey>) -> SqlResult<StatementResult> {
@@ -168,9 +180,9 @@ impl<'a> Batch<'a> {
         let context = Context { catalog, namespace: &self.namespace, params: &self.kinds };
         Ok(match statement {
             Statement::Query(query) => Plan::Query(select::plan(&context, query)?),
-            Statement::Insert(insert) => Plan::Insert(dml::insert(&context, insert)?),
-            Statement::Update(update) => Plan::Update(dml::update(&context, update)?),
-            Statement::Delete(delete) => Plan::Delete(dml::delete(&context, delete)?),
+            Statement::Insert(insert) => Plan::Write(WritePlan::Insert(dml::insert(&context, insert)?)),
+            Statement::Update(update) => Plan::Write(WritePlan::Update(dml::update(&context, update)?)),
+            Statement::Delete(delete) => Plan::Write(WritePlan::Delete(dml::delete(&context, delete)?)),
             _ => return Err(SqlError::internal("only queries and writes are planned")),
         })
     }
@@ -190,7 +202,7 @@ impl<'a> Batch<'a> {
                             let (plan, _) = self.plan(statement)?;
                             match &*plan {
                                 Plan::Query(query) => self.query(query, values_now),
-                                _ => Err(error),
+                                Plan::Write(_) => Err(error),
                             }
                         }
                         None => Err(error),
@@ -198,16 +210,16 @@ impl<'a> Batch<'a> {
                     done => done,
                 }
             }
-            write => {
-                check_write(write, &self.caller)?;
-                self.write(plan, statement, values_now)
+            Plan::Write(write) => {
+                check_table(write.table(), &self.caller, true)?;
+                self.write(write, statement, values_now)
             }
         }
     }
 
     fn query(&self, query: &QueryPlan, now: i64) -> SqlResult<StatementResult> {
         let values = Values { caller: &self.caller, params: self.params, now };
-        let limits = &self.engine.limits;
+        let limits = &self.limits;
         let rows = match (&query.source, &self.transaction) {
             (Source::Table(_), Some(open)) => query::run(&open.writer.db, query, &values, limits)?,
             (Source::Table(_), None) => {
@@ -232,7 +244,7 @@ impl<'a> Batch<'a> {
 
     fn write(
         &mut self,
-        plan: &Arc<Plan>,
+        plan: &WritePlan,
         statement: Option<&Statement>,
         now: i64,
     ) -> SqlResult<StatementResult> {
@@ -240,25 +252,25 @@ impl<'a> Batch<'a> {
         let caller = self.caller.clone();
         let values = Values { caller: &caller, params: self.params, now };
         if let Some(open) = &mut self.transaction {
-            // No DDL can come between while we hold the commit lock; but it may have come before we took it.
             let (verb, count) = run_write(engine, &mut open.writer, plan, &values, &mut open.changes)?;
             return Ok(self.message(count, format!("{verb} {count} row(s)")));
         }
         let mut writer = engine.storage.write();
-        let plan = match current(engine, plan) {
-            true => Arc::clone(plan),
-            false => match statement {
-                Some(statement) => Arc::new(self.plan_with(&engine.catalog(), statement)?),
-                None => {
-                    return Err(SqlError::execution(
-                        "Execution error: the table was changed meanwhile: try again",
-                    ));
+        // DDL may have come before we had the commit lock; now none can.
+        let replanned;
+        let plan = match statement {
+            Some(statement) if !current(engine, plan) => {
+                replanned = self.plan_with(&engine.catalog(), statement)?;
+                match &replanned {
+                    Plan::Write(plan) => plan,
+                    Plan::Query(_) => return Err(SqlError::internal("a write became a query")),
                 }
-            },
+            }
+            _ => plan,
         };
         let mut changes = Vec::new();
         writer.begin()?;
-        let done = run_write(engine, &mut writer, &plan, &values, &mut changes);
+        let done = run_write(engine, &mut writer, plan, &values, &mut changes);
         let done = done.and_then(|done| writer.commit().map(|()| done));
         match done {
             Ok((verb, count)) => {
@@ -434,7 +446,7 @@ impl<'a> Batch<'a> {
 }
 
 /// Whether the plan's table is still what it was planned for. Asked under the commit lock.
-fn current(engine: &Inner, plan: &Plan) -> bool {
+fn current(engine: &Inner, plan: &WritePlan) -> bool {
     let planned = plan.table();
     let catalog = engine.catalog();
     catalog.table(&planned.namespace, &planned.name).is_some_and(|now| Arc::ptr_eq(now, planned))
@@ -443,7 +455,7 @@ fn current(engine: &Inner, plan: &Plan) -> bool {
 fn run_write(
     engine: &Inner,
     writer: &mut Writer,
-    plan: &Plan,
+    plan: &WritePlan,
     values: &Values<'_>,
     changes: &mut Vec<RowChange>,
 ) -> SqlResult<(&'static str, u64)> {
@@ -452,10 +464,15 @@ fn run_write(
     }
     let limits = &engine.limits;
     match plan {
-        Plan::Insert(plan) => write::insert(writer, plan, values, limits, changes).map(|n| ("Inserted", n)),
-        Plan::Update(plan) => write::update(writer, plan, values, limits, changes).map(|n| ("Updated", n)),
-        Plan::Delete(plan) => write::delete(writer, plan, values, limits, changes).map(|n| ("Deleted", n)),
-        Plan::Query(_) => Err(SqlError::internal("a query is not a write")),
+        WritePlan::Insert(plan) => {
+            write::insert(writer, plan, values, limits, changes).map(|n| ("Inserted", n))
+        }
+        WritePlan::Update(plan) => {
+            write::update(writer, plan, values, limits, changes).map(|n| ("Updated", n))
+        }
+        WritePlan::Delete(plan) => {
+            write::delete(writer, plan, values, limits, changes).map(|n| ("Deleted", n))
+        }
     }
 }
 
@@ -465,10 +482,6 @@ fn check_read(source: &Source, caller: &Caller) -> SqlResult<()> {
         Source::Table(table) => check_table(table, caller, false),
         Source::System(table) => system::check_role(*table, caller.role),
     }
-}
-
-fn check_write(plan: &Plan, caller: &Caller) -> SqlResult<()> {
-    check_table(plan.table(), caller, true)
 }
 
 /// USER tables are everybody's, each with rows of their own; SHARED tables go by their access level.

@@ -238,6 +238,8 @@ impl Planner<'_> {
                 format!(" HAVING {}", self.translator.boolean(typed, "HAVING")?)
             }
         };
+        // An aggregate in ORDER BY alone would make a query of rows one of groups.
+        self.translator.aggregates = self.translator.grouping.is_some();
         let order = self.order_by(order, &items, clauses.distinct)?;
         let list: Vec<&str> = items.iter().map(|i| i.text.as_str()).collect();
         let distinct = if clauses.distinct { "DISTINCT " } else { "" };

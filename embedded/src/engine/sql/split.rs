@@ -19,6 +19,26 @@ pub(crate) struct Piece {
     pub(crate) tokens: Vec<TokenWithSpan>,
 }
 
+impl Piece {
+    /// The text as errors may show it: without what follows PASSWORD.
+    pub(crate) fn shown(&self) -> String {
+        match self.password_at() {
+            Some(at) => format!("{}PASSWORD '***' ...", &self.text[..at]),
+            None => self.text.clone(),
+        }
+    }
+
+    pub(crate) fn has_password(&self) -> bool {
+        self.password_at().is_some()
+    }
+
+    fn password_at(&self) -> Option<usize> {
+        let said = |t: &TokenWithSpan| matches!(&t.token, Token::Word(w) if w.keyword == Keyword::PASSWORD);
+        // ASCII case folding keeps positions.
+        self.tokens.iter().any(said).then(|| self.text.to_ascii_uppercase().find("PASSWORD")).flatten()
+    }
+}
+
 /// The statements of a request, at least one. Nothing is parsed yet, but everything is known to be parsable in bounded
 /// time and stack.
 pub(crate) fn split(sql: &str, limits: &EngineLimits) -> SqlResult<Vec<Piece>> {

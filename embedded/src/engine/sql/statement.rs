@@ -82,6 +82,17 @@ pub(crate) enum UserChange {
 }
 
 pub(crate) fn parse(piece: &Piece) -> SqlResult<Statement> {
+    parse_tokens(piece).map_err(|error| match error.code {
+        // The parser quotes what it stumbles over.
+        "INVALID_SQL" if piece.has_password() => SqlError::invalid(
+            "the statement about a user can not be read: write CREATE USER 'name' WITH PASSWORD '...' ROLE ... [EMAIL '...'] \
+             or ALTER USER 'name' SET PASSWORD '...'",
+        ),
+        _ => error,
+    })
+}
+
+fn parse_tokens(piece: &Piece) -> SqlResult<Statement> {
     let mut tokens = piece.tokens.clone();
     let prefix = take_table_prefix(&mut tokens);
     rename_current_user(&mut tokens);
@@ -291,7 +302,10 @@ fn create_user(parser: &mut Parser<'_>) -> SqlResult<Statement> {
             "ROLE" => user_role = Some(role(parser)?),
             "EMAIL" => email = Some(string(parser, "an e-mail address")?),
             "" => break,
-            other => return Err(SqlError::unsupported(format_args!("CREATE USER ... {other}"))),
+            "OAUTH" | "OIDC" | "INTERNAL" => {
+                return Err(SqlError::unsupported("CREATE USER without a password"));
+            }
+            _ => return Err(SqlError::invalid("PASSWORD, ROLE or EMAIL is expected")),
         }
     }
     let password = password.ok_or_else(|| SqlError::invalid("CREATE USER needs WITH PASSWORD '...'"))?;

@@ -11,7 +11,8 @@ use crate::engine::decimal;
 
 pub(super) fn register(connection: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    let bits: [(&str, fn(i64, i64) -> i64); 3] =
+    type Operation = fn(i64, i64) -> i64;
+    let bits: [(&str, Operation); 3] =
         [("k_bit_xor", |a, b| a ^ b), ("k_bit_and", |a, b| a & b), ("k_bit_or", |a, b| a | b)];
     for (name, operation) in bits {
         connection.create_aggregate_function(name, 1, flags, Bits(operation))?;

@@ -104,6 +104,17 @@ pub(crate) fn sql_error(error: rusqlite::Error) -> SqlError {
             }
             _ => SqlError::internal(format!("storage: {error}")),
         },
+        // SQLite's limits on arguments, columns, variables and depth. Its statement is ours and not shown.
+        rusqlite::Error::SqlInputError { msg, .. } if is_limit(msg) => {
+            SqlError::execution(format!("Execution error: the statement is too large: {msg}"))
+        }
+        rusqlite::Error::SqlInputError { msg, .. } => SqlError::internal(format!("storage: {msg}")),
         _ => SqlError::internal(format!("storage: {error}")),
     }
+}
+
+fn is_limit(message: &str) -> bool {
+    ["too many", "too large", "too big", "stack overflow", "variable number"]
+        .iter()
+        .any(|part| message.contains(part))
 }

@@ -169,7 +169,9 @@ fn text(connection: &Connection) -> Result<()> {
         let matched = like::matches(text_of(ctx, 0)?, text_of(ctx, 1)?, escape, ctx.get(3)?);
         matched.map(|m| Value::Integer(i64::from(m))).map_err(failure)
     })?;
-    let one: [(&'static str, fn(&str) -> Value); 5] = [
+    type OfOne = fn(&str) -> Value;
+    type OfTwo = fn(&str, &str) -> Value;
+    let one: [(&'static str, OfOne); 5] = [
         ("k_lower", |s| Value::Text(s.to_lowercase())),
         ("k_upper", |s| Value::Text(s.to_uppercase())),
         ("k_length", |s| Value::Integer(s.chars().count() as i64)),
@@ -179,7 +181,7 @@ fn text(connection: &Connection) -> Result<()> {
     for (name, function) in one {
         scalar(connection, name, 1, move |ctx| Ok(function(text_of(ctx, 0)?)))?;
     }
-    let two: [(&'static str, fn(&str, &str) -> Value); 7] = [
+    let two: [(&'static str, OfTwo); 7] = [
         ("k_trim", |s, chars| Value::Text(s.trim_matches(|c| chars.contains(c)).into())),
         ("k_ltrim", |s, chars| Value::Text(s.trim_start_matches(|c| chars.contains(c)).into())),
         ("k_rtrim", |s, chars| Value::Text(s.trim_end_matches(|c| chars.contains(c)).into())),
@@ -229,7 +231,8 @@ fn text(connection: &Connection) -> Result<()> {
 const MAX_TEXT: usize = 16 << 20;
 
 fn math(connection: &Connection) -> Result<()> {
-    let one: [(&'static str, fn(f64) -> f64); 9] = [
+    type OfOne = fn(f64) -> f64;
+    let one: [(&'static str, OfOne); 9] = [
         ("k_ceil", f64::ceil),
         ("k_floor", f64::floor),
         ("k_trunc", f64::trunc),

@@ -151,6 +151,8 @@ impl Drop for Reader<'_> {
 
 impl Writer {
     pub(crate) fn begin(&self) -> SqlResult<()> {
+        // Nothing is open here, unless a panic unwound through a write.
+        self.rollback();
         run(&self.db.connection, "BEGIN IMMEDIATE")
     }
 
