@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::auth::{Auth, Token as AuthToken};
-use super::command::{Command, closed};
+use super::command::{Command, Unclaimed, closed};
 use super::link::{Socket, dial};
 use super::network::Network;
 use super::secret::Secret;
@@ -147,12 +147,9 @@ impl Owner {
                 self.quiet_replies.push(reply);
             }
             Command::NetworkChanged => self.machine.network_changed(now),
-            Command::Subscribe { request, sink, reply } => {
+            Command::Subscribe { request, sink, commands, reply } => {
                 let result = self.subscribe(now, *request, sink);
-                // The caller has given up waiting: nobody will ever close it.
-                if let Err(Ok(key)) = reply.send(result) {
-                    self.machine.unsubscribe(now, key);
-                }
+                let _ = reply.send(result.map(|key| Unclaimed::new(key, commands)));
             }
             Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
             Command::Restart { key, from } => {
