@@ -28,7 +28,7 @@ use super::subscriber::{Applied, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
     Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
-    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, Token,
+    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
 };
 use crate::protocol::RawFrame;
 
@@ -334,14 +334,9 @@ impl Owner {
                         self.watch_event(key, &sql, event);
                         continue;
                     }
-                    let refused =
-                        if let SubscriptionEvent::Failed(e) = &event { Some(e.clone()) } else { None };
                     let applied = subscriber.sink.apply(now, event);
                     self.touch(key);
                     self.after(key, applied);
-                    if let Some(error) = refused {
-                        self.make_room(&error);
-                    }
                 }
                 Event::Lifecycle(event) => self.lifecycle(event),
             }

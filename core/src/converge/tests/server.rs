@@ -138,11 +138,18 @@ impl World {
 
     /// The watch tells that the row was written.
     pub(super) fn watch(&mut self, id: i64) {
-        let stored = &self.rows[&id];
+        self.watch_row(self.rows[&id].deleted, &self.frame_row(id));
+    }
+
+    pub(super) fn watch_row(&mut self, deleted: bool, row: &Row) {
         let schema = Schema::new(vec![Column::new("id", DataType::Int).primary_key()]);
-        let row = Row::new(schema, vec![Value::from(id)], Some(SeqId::from(stored.seq + self.offset)));
-        let kind = if stored.deleted { ChangeKind::Delete } else { ChangeKind::Update };
+        let row = Row::new(schema, vec![row[0].clone()], row.version());
+        let kind = if deleted { ChangeKind::Delete } else { ChangeKind::Update };
         self.keeper.handle_watch(self.now, kind, &[row]);
+    }
+
+    pub(super) fn is_deleted(&self, id: i64) -> bool {
+        self.rows.get(&id).is_none_or(|row| row.deleted)
     }
 
     pub(super) fn matching(&self) -> Vec<i64> {
