@@ -1,22 +1,26 @@
 //! Opening live queries.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use compact_str::{CompactString, format_compact};
 
 use super::handle::Handle;
 use super::live_events::LiveEvents;
 use super::live_rows::LiveRows;
 use super::subscription::{LiveEventsConfig, LiveRowsConfig, SubscriptionConfig, SubscriptionOptions};
 use super::{Command, KalamClient};
+use crate::converge::{Keeper, KeeperOptions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::{LiveOptions, LiveView, OrderBy};
 use crate::machine::{OldValues, Resume, SubscribeOptions, SubscribeRequest, SubscriptionKey};
+use crate::runtime::command::Unclaimed;
 use crate::runtime::event_queue::{EventQueue, QueueLimits};
 use crate::runtime::live_state::LiveState;
 use crate::runtime::mailbox::Mailbox;
-use crate::runtime::subscriber::Sink;
-use crate::sql::{LiveSql, Projection, check_live};
-use compact_str::{CompactString, format_compact};
+use crate::runtime::subscriber::{EventSink, Sink};
+use crate::sql::{Condition, LiveSql, Projection, check_live};
 
 impl KalamClient {
     /// The rows of `SELECT columns FROM namespace.table [WHERE ...]`, now and whenever they change.
@@ -65,15 +69,32 @@ impl KalamClient {
             }
             sql.with_hidden(order_by.iter().flat_map(OrderBy::columns));
         }
+        if let Some(filter) = &sql.filter
+            && let Some(condition) = Condition::read(filter)
+        {
+            sql.with_hidden(condition.null_sensitive());
+            sql.rewrite_filter()?;
+        }
         let view = LiveView::new(LiveOptions {
             key_columns: rows.key_columns.unwrap_or_default(),
             order_by,
             limit: rows.limit,
             partial: rows.partial,
         })?;
-        let mailbox = Arc::new(Mailbox::new(LiveState::new(view)));
+        let keeper = Keeper::new(
+            sql.clone(),
+            KeeperOptions {
+                verify: rows.verify,
+                last_rows: options.last_rows,
+                from: options.from.is_some(),
+                seed: RandomState::new().hash_one(self.inner.next_id.load(Ordering::Relaxed)),
+                ..KeeperOptions::default()
+            },
+            view,
+        );
+        let mailbox = Arc::new(Mailbox::new(LiveState::new(keeper)));
         let id = self.subscription_id(config.id);
-        let sink = Sink::rows(mailbox.clone());
+        let sink = Sink::Rows(mailbox.clone());
         let key = self.subscribe(&id, sql, options, OldValues::Skip, Resume::Live, sink).await?;
         Ok(LiveRows(Handle::new(id, key, mailbox, self.inner.commands.clone())))
     }
@@ -110,7 +131,7 @@ impl KalamClient {
         let limits = QueueLimits { events: bounds.max_events.max(1), bytes: bounds.max_bytes.max(1) };
         let from = options.from.as_ref().map(crate::protocol::Cursor::seq);
         let mailbox = Arc::new(Mailbox::new(EventQueue::new(limits)));
-        let sink = Sink::events(id.clone(), mailbox.clone());
+        let sink = Sink::Events(EventSink::new(id.clone(), mailbox.clone()));
         let key = self.subscribe(&id, sql, options, OldValues::Keep, Resume::Cursor, sink).await?;
         Ok(LiveEvents::new(Handle::new(id, key, mailbox, self.inner.commands.clone()), from))
     }
@@ -134,6 +155,9 @@ impl KalamClient {
         let SubscriptionOptions { snapshot, last_rows, batch_size, from } = options;
         let options = SubscribeOptions { snapshot, last_rows, batch_size, from };
         let request = Box::new(SubscribeRequest { id: Some(id.clone()), sql, options, old, resume });
-        self.owner()?.ask(|reply| Command::Subscribe { request, sink, reply }).await?
+        let commands = self.inner.commands.clone();
+        let subscribed =
+            self.owner()?.ask(|reply| Command::Subscribe { request, sink, commands, reply }).await?;
+        subscribed.map(Unclaimed::claim)
     }
 }

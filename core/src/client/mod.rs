@@ -19,7 +19,7 @@ mod subscription;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -38,6 +38,7 @@ pub use self::reconnect::Reconnect;
 pub use self::subscription::{
     LiveEventsConfig, LiveRowsConfig, SubscriptionConfig, SubscriptionInfo, SubscriptionOptions,
 };
+pub use crate::converge::{Verify, VerifyCounters};
 pub use crate::live::{Change, Changes, OrderBy, Phase, Rows};
 pub use crate::machine::{Lifecycle, SubscriptionStage};
 pub use crate::protocol::{Announcement, Cursor, Health, PartialRow, StatementResult};
@@ -51,6 +52,7 @@ use self::keys::KeyCache;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{self, Backoff, Config, Machine};
 use crate::protocol::{Compression, Limits, WireProtocol};
+use crate::runtime::asker::Asker;
 use crate::runtime::auth::Auth;
 use crate::runtime::command::{Command, Commands};
 use crate::runtime::http::Http;
@@ -84,6 +86,7 @@ pub struct KalamClient {
 struct Inner {
     http: Arc<Http>,
     auth: Arc<Auth>,
+    asker: Asker,
     namespace: Option<String>,
     status: Arc<Status>,
     commands: Commands,
@@ -91,6 +94,8 @@ struct Inner {
     start: Mutex<Option<Start>>,
     runtime: Option<Handle>,
     keys: KeyCache,
+    /// What the server's health says about its being complete, once it was asked.
+    complete: OnceLock<bool>,
     next_id: AtomicU64,
 }
 
@@ -142,6 +147,7 @@ impl KalamClient {
         let start = Start { machine, commands: receiver, handlers };
         Ok(Self {
             inner: Arc::new(Inner {
+                asker: Asker::new(http.clone(), auth.clone()),
                 http,
                 auth,
                 namespace,
@@ -150,6 +156,7 @@ impl KalamClient {
                 start: Mutex::new(Some(start)),
                 runtime,
                 keys: KeyCache::default(),
+                complete: OnceLock::new(),
                 next_id: AtomicU64::new(1),
             }),
         })
@@ -270,8 +277,14 @@ impl KalamClient {
                 runtime.spawn(handlers.run(self.lifecycle()));
             }
             let network = self.inner.http.network().clone();
-            let owner =
-                Owner::new(machine, network, self.inner.auth.clone(), self.inner.status.clone(), commands);
+            let owner = Owner::new(
+                machine,
+                network,
+                self.inner.auth.clone(),
+                self.inner.asker.clone(),
+                self.inner.status.clone(),
+                commands,
+            );
             runtime.spawn(owner);
         }
         Ok(&self.inner.commands)

@@ -12,7 +12,7 @@ use crate::protocol::{
 };
 use crate::row::Row;
 use crate::runtime::command::closed;
-use crate::runtime::http::{Reply, Request, SendError};
+use crate::runtime::http::{Request, SendError};
 use crate::value::Value;
 
 /// Waits before the second and third try of what may be tried again.
@@ -155,9 +155,8 @@ impl KalamClient {
             // Where a sort column was not selected the server's order is all there is.
             let _ = order_by.sort_rows(&last.schema, &mut last.rows);
         }
-        let complete = self.inner.status.server().is_some_and(|server| server.complete);
-        let truncated =
-            !complete && results.last().is_some_and(|last| statement.looks_truncated(last.rows.len() as u64));
+        let suspect = results.last().is_some_and(|last| statement.looks_truncated(last.rows.len() as u64));
+        let truncated = suspect && !self.is_complete().await;
         if truncated {
             tracing::warn!(
                 rows = results.last().map_or(0, |last| last.rows.len()),
@@ -165,6 +164,21 @@ impl KalamClient {
             );
         }
         Ok(QueryResult::new(results, truncated))
+    }
+
+    /// Whether the server says that it leaves nothing out: when a WebSocket was opened, or else, once, by its health.
+    async fn is_complete(&self) -> bool {
+        if let Some(server) = self.inner.status.server() {
+            return server.complete;
+        }
+        if let Some(complete) = self.inner.complete.get() {
+            return *complete;
+        }
+        match self.health().await {
+            Ok(health) => *self.inner.complete.get_or_init(|| health.complete),
+            // KalamDB tells its health only to its own machine.
+            Err(_) => false,
+        }
     }
 
     async fn send_sql(&self, sql: &str, params: &[Value], read_only: bool) -> Result<Vec<StatementResult>> {
@@ -175,7 +189,7 @@ impl KalamClient {
         let body = encode_sql_request(&request)?;
         let mut waits = RETRY_WAITS.iter();
         loop {
-            let (error, again) = match self.authorized("v1/api/sql", &body).await {
+            let (error, again) = match self.inner.asker.post("v1/api/sql", &body).await {
                 Ok(reply) => match decode_sql_response(reply.status, &reply.body, &request) {
                     Ok(results) => return Ok(results),
                     Err(error) => {
@@ -199,25 +213,6 @@ impl KalamClient {
                     return Err(unless_read_only(error, read_only));
                 }
                 _ => return Err(error),
-            }
-        }
-    }
-
-    /// Posts with the current token, and once more with a new one when the server refuses it: what was refused was not
-    /// executed.
-    async fn authorized(&self, path: &str, body: &str) -> Result<Reply, SendError> {
-        let auth = &self.inner.auth;
-        let timeout = self.inner.http.network().timeouts.request;
-        let mut refused = None;
-        loop {
-            let token = auth.token(refused).await.map_err(SendError::NotSent)?;
-            let request = Request::post(path, body.to_owned(), timeout);
-            let reply = self.inner.http.send(request.authorized(token.as_ref().map(|t| &t.secret))).await?;
-            match token {
-                Some(token) if reply.status == 401 && refused.is_none() && auth.can_refresh() => {
-                    refused = Some(token.generation);
-                }
-                _ => return Ok(reply),
             }
         }
     }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{Check, Step};
+use super::counters::VerifyCounters;
 use super::doubt::Doubt;
 use super::frames::{Frames, Removed};
 use super::options::KeeperOptions;
 use super::questions::Questions;
-use super::report::{Reason, Report, VerifyCounters};
 use super::{Ask, AskId, Key};
 use crate::error::{ErrorCode, Result};
 use crate::live::{Begin, LiveView};
 use crate::machine::random::Random;
 use crate::machine::{Mode, SubscriptionEvent, Time};
 use crate::protocol::{Change, ChangeKind, StatementResult};
+use crate::repair::{Reason, Repair};
 use crate::row::Row;
 use crate::schema::{DataType, Schema, SeqId};
 use crate::sql::{Condition, LiveSql};
@@ -45,7 +46,10 @@ pub struct Keeper {
     pub(super) check: Check,
     pub(super) asks: VecDeque<Ask>,
     next_id: u64,
-    pub(super) reports: VecDeque<Report>,
+    epoch: u64,
+    /// The column that the server calls versions by.
+    version: &'static str,
+    pub(super) reports: VecDeque<Repair>,
     pub(super) counters: VerifyCounters,
     pub(super) random: Random,
     restart_not_before: Time,
@@ -108,6 +112,8 @@ impl Keeper {
             check: Check::default(),
             asks: VecDeque::new(),
             next_id: 0,
+            epoch: 0,
+            version: "_seq",
             reports: VecDeque::new(),
             counters: VerifyCounters::default(),
             random: Random::new(options.seed),
@@ -170,8 +176,9 @@ impl Keeper {
             // Live rows take a fresh snapshot where something may be missing.
             SubscriptionEvent::GapPossible { .. } => {}
             SubscriptionEvent::Interrupted => {
+                // Also said when the subscription is begun anew on a connection that stands: the server stays known until
+                // `connected` tells of another.
                 self.stop();
-                self.server = None;
                 self.view.interrupted();
             }
             SubscriptionEvent::Failed(error) => {
@@ -194,7 +201,9 @@ impl Keeper {
     }
 
     fn checks_here(&self) -> bool {
-        !self.options.from
+        // The server's own tables have no versions.
+        let own = matches!(&*self.live.table.namespace, "system" | "information_schema");
+        !own && !self.options.from
             && self.options.verify != super::Verify::Off
             && self.server.as_ref().is_some_and(|server| !server.complete)
     }
@@ -212,12 +221,20 @@ impl Keeper {
         if positions.is_empty() || !positions.iter().all(is_key) {
             return Ok(());
         }
-        let mut questions = Questions::new(&self.live, schema, &positions);
+        let mut questions = Questions::new(&self.live, schema, &positions, self.version);
         questions.horizon = self.horizon.flatten();
         self.questions = Some(questions);
+        self.epoch += 1;
+        self.classify(schema, schema);
+        Ok(())
+    }
+
+    /// Finds out what the live evaluator follows of the filter, by the types that `table` tells; for rows of `schema`.
+    pub(super) fn classify(&mut self, table: &Schema, schema: &Schema) {
+        let type_of = |name: &str| -> Option<&DataType> {
+            table.all_columns().iter().find(|c| &*c.name == name).map(|column| &column.data_type)
+        };
         let at = |name: &str| schema.all_columns().iter().position(|c| &*c.name == name);
-        let type_of =
-            |name: &str| -> Option<&DataType> { at(name).map(|at| &schema.all_columns()[at].data_type) };
         let condition = self.live.filter.as_ref().and_then(Condition::read);
         self.followed = match (&self.live.filter, &condition) {
             (None, _) => Followed::Everything,
@@ -227,7 +244,6 @@ impl Keeper {
         };
         let sensitive = condition.map(|c| c.null_sensitive()).unwrap_or_default();
         self.null_sensitive = sensitive.iter().map(|name| at(name)).collect();
-        Ok(())
     }
 
     fn change(&mut self, now: Time, change: Change) -> Result<()> {
@@ -292,6 +308,11 @@ impl Keeper {
     pub fn wants_watch(&self) -> Option<LiveSql> {
         let questions = self.questions.as_ref().filter(|_| self.options.rules.watch)?;
         questions.has_filter().then(|| questions.watch())
+    }
+
+    /// Grows whenever [`wants_watch`](Self::wants_watch) may give something else.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The watch on this query's table stands, or is gone.
@@ -382,7 +403,7 @@ impl Keeper {
     }
 
     /// A repair that is done.
-    pub fn poll_report(&mut self) -> Option<Report> {
+    pub fn poll_report(&mut self) -> Option<Repair> {
         self.reports.pop_front()
     }
 
@@ -408,6 +429,17 @@ impl Keeper {
         self.check_due(now);
     }
 
+    /// Takes the other name of the column with the versions.
+    pub(super) fn rename_version(&mut self) {
+        self.version = if self.version == "_seq" { "_version" } else { "_seq" };
+        let schema = self.view.schema().cloned();
+        if let (Some(questions), Some(schema)) = (&mut self.questions, schema) {
+            let horizon = questions.horizon;
+            *questions = Questions::new(&self.live, &schema, self.view.key_positions(), self.version);
+            questions.horizon = horizon;
+        }
+    }
+
     /// Asks over HTTP.
     pub(super) fn ask(&mut self, sql: String) -> AskId {
         self.next_id += 1;
@@ -424,7 +456,7 @@ impl Keeper {
         if self.restart_due.is_some() {
             return;
         }
-        let mut report = Report::new(reason);
+        let mut report = Repair::new(reason);
         std::mem::swap(&mut report.queries, &mut self.check.report.queries);
         self.report(report);
         if self.options.rules.pace && now < self.restart_not_before {
@@ -455,7 +487,7 @@ impl Keeper {
         self.asks.push_back(Ask::End);
     }
 
-    pub(super) fn report(&mut self, report: Report) {
+    pub(super) fn report(&mut self, report: Repair) {
         if report.repaired() {
             self.counters.repairs += 1;
         }
@@ -467,7 +499,9 @@ impl Keeper {
 
     /// Forgets what belongs to the connection or to the snapshot before.
     fn stop(&mut self) {
-        self.questions = None;
+        if self.questions.take().is_some() {
+            self.epoch += 1;
+        }
         self.asks.clear();
         self.frames = Frames::default();
         self.removed.clear();

@@ -16,14 +16,16 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::asker::Asker;
 use super::auth::{Auth, Token as AuthToken};
-use super::command::{Command, closed};
+use super::checks::Checks;
+use super::command::{Command, Unclaimed, closed};
 use super::link::{Socket, dial};
 use super::network::Network;
 use super::secret::Secret;
 use super::socket::OpenSocket;
 use super::status::{ConnectionState as State, Counters, Status};
-use super::subscriber::{Delivered, Sink};
+use super::subscriber::{Applied, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
     Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
@@ -37,21 +39,24 @@ const FRAMES_PER_TURN: usize = 256;
 
 /// See the module.
 pub(crate) struct Owner {
-    machine: Machine,
+    pub(super) machine: Machine,
     network: Network,
     auth: Arc<Auth>,
-    status: Arc<Status>,
+    pub(super) status: Arc<Status>,
     commands: mpsc::UnboundedReceiver<Command>,
     /// The machine's time is counted from here.
-    origin: Instant,
+    pub(super) origin: Instant,
     link: Option<Link>,
     fetching: Option<(AttemptId, JoinHandle<Result<Option<AuthToken>>>)>,
     /// The token that the machine used last.
     generation: u64,
     timer: Pin<Box<Sleep>>,
-    subscribers: HashMap<SubscriptionKey, Subscriber, RandomState>,
-    /// Those who got something in this turn.
+    pub(super) subscribers: HashMap<SubscriptionKey, Subscriber, RandomState>,
+    /// Those who got something since they were last woken.
     touched: Vec<SubscriptionKey>,
+    pub(super) checks: Checks,
+    /// Live rows whose keeper was told something, and may want something.
+    pub(super) fed: Vec<SubscriptionKey>,
     lagged: u64,
     /// Goodbyes under way.
     closing: Vec<JoinHandle<()>>,
@@ -62,11 +67,20 @@ pub(crate) struct Owner {
     closed: bool,
 }
 
-struct Subscriber {
-    sink: Sink,
+pub(super) struct Subscriber {
+    pub(super) sink: Sink,
     since: Instant,
-    /// Whether it got something in this turn.
     touched: bool,
+}
+
+impl Subscriber {
+    pub(super) fn new(sink: Sink) -> Self {
+        Self { sink, since: Instant::now(), touched: false }
+    }
+
+    fn is_watch(&self) -> bool {
+        matches!(self.sink, Sink::Watch(_))
+    }
 }
 
 type Dial = JoinHandle<Result<Socket, LinkEnd>>;
@@ -89,6 +103,7 @@ impl Owner {
         machine: Machine,
         network: Network,
         auth: Arc<Auth>,
+        asker: Asker,
         status: Arc<Status>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
@@ -105,6 +120,8 @@ impl Owner {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             subscribers: HashMap::default(),
             touched: Vec::new(),
+            checks: Checks::new(asker),
+            fed: Vec::new(),
             lagged: 0,
             closing: Vec::new(),
             connect_replies: Vec::new(),
@@ -113,7 +130,7 @@ impl Owner {
         }
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
@@ -149,12 +166,9 @@ impl Owner {
                 self.quiet_replies.push(reply);
             }
             Command::NetworkChanged => self.machine.network_changed(now),
-            Command::Subscribe { request, sink, reply } => {
+            Command::Subscribe { request, sink, commands, reply } => {
                 let result = self.subscribe(now, *request, sink);
-                // The caller has given up waiting: nobody will ever close it.
-                if let Err(Ok(key)) = reply.send(result) {
-                    self.machine.unsubscribe(now, key);
-                }
+                let _ = reply.send(result.map(|key| Unclaimed::new(key, commands)));
             }
             Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
             Command::Restart { key, from } => {
@@ -175,6 +189,7 @@ impl Owner {
                 let _ = reply.send(
                     self.machine
                         .subscriptions()
+                        .filter(|info| self.subscribers.get(&info.key).is_none_or(|s| !s.is_watch()))
                         .map(|info| {
                             let age = age(&info);
                             (info, age)
@@ -196,9 +211,12 @@ impl Owner {
         }
         let result = self.machine.subscribe(now, request);
         match &result {
-            Ok(key) => drop(
-                self.subscribers.insert(*key, Subscriber { sink, since: Instant::now(), touched: false }),
-            ),
+            Ok(key) => {
+                if let (Sink::Rows(mailbox), Some((complete, user))) = (&sink, &self.checks.server) {
+                    mailbox.with(|state| state.keeper().connected(*complete, user.as_str()));
+                }
+                self.subscribers.insert(*key, Subscriber::new(sink));
+            }
             Err(_) if idle => self.machine.disconnect(now),
             Err(_) => {}
         }
@@ -299,64 +317,79 @@ impl Owner {
             }
             *frames_left -= 1;
             progress = true;
-            self.route();
+            self.route(now);
         }
         self.link = Some(Link::Open(id, socket));
         progress
     }
 
     /// Hands the machine's events to whom they concern.
-    fn route(&mut self) {
+    fn route(&mut self, now: Duration) {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Subscription { key, event } => {
                     let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
-                    if !std::mem::replace(&mut subscriber.touched, true) {
-                        self.touched.push(key);
+                    match &mut subscriber.sink {
+                        Sink::Watch(sql) => {
+                            let sql = sql.clone();
+                            self.watch_event(key, &sql, event);
+                        }
+                        sink @ Sink::Events(_) => {
+                            sink.apply(now, event);
+                            self.touch_reader(key);
+                        }
+                        sink @ Sink::Rows(_) => {
+                            let applied = sink.apply(now, event);
+                            self.touch(key);
+                            self.after(key, applied);
+                        }
                     }
-                    subscriber.sink.push(event);
                 }
                 Event::Lifecycle(event) => self.lifecycle(event),
             }
         }
     }
 
-    /// Gives each subscriber its events and wakes its readers, once for all of them. Returns whether that gave the
-    /// machine something to do.
-    fn deliver(&mut self) -> bool {
-        let mut asked = false;
-        let mut touched = std::mem::take(&mut self.touched);
-        for key in touched.drain(..) {
-            let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
-            subscriber.touched = false;
-            let delivered = subscriber.sink.deliver();
-            if matches!(delivered, Delivered::Over | Delivered::Refused) {
-                self.subscribers.remove(&key);
-            }
-            asked |= self.after(key, delivered);
+    /// Its keeper may want something, and its reader may have something to read.
+    pub(super) fn touch(&mut self, key: SubscriptionKey) {
+        if self.fed.last() != Some(&key) {
+            self.fed.push(key);
         }
-        self.touched = touched;
-        asked
+        self.touch_reader(key);
     }
 
-    fn after(&mut self, key: SubscriptionKey, delivered: Delivered) -> bool {
-        let now = self.now();
-        match delivered {
-            Delivered::Fine | Delivered::Over => return false,
-            Delivered::Lagged => {
+    pub(super) fn touch_reader(&mut self, key: SubscriptionKey) {
+        if let Some(subscriber) = self.subscribers.get_mut(&key)
+            && !subscriber.touched
+        {
+            subscriber.touched = true;
+            self.touched.push(key);
+        }
+    }
+
+    fn after(&mut self, key: SubscriptionKey, applied: Applied) {
+        match applied {
+            Applied::Fine => {}
+            Applied::Lagged => {
                 self.lagged += 1;
                 tracing::warn!(?key, "an event reader is too slow: events were dropped");
-                return false;
             }
-            Delivered::StartAnew => self.machine.restart(now, key, Restart::Fresh),
-            Delivered::Refused => self.machine.unsubscribe(now, key),
+            Applied::StartAnew => self.machine.restart(self.now(), key, Restart::Fresh),
+            Applied::Refused => self.machine.unsubscribe(self.now(), key),
+            Applied::Over => {}
         }
-        true
+        if matches!(applied, Applied::Over | Applied::Refused)
+            && let Some(mut subscriber) = self.subscribers.remove(&key)
+        {
+            subscriber.sink.deliver();
+            self.checks.forget(key);
+        }
     }
 
     fn lifecycle(&mut self, event: Lifecycle) {
         match &event {
-            Lifecycle::Connected { url, .. } => {
+            Lifecycle::Connected { url, user, server, .. } => {
+                self.tell_server(server.as_ref().is_some_and(|server| server.complete), user);
                 tracing::info!(%url, "connected");
                 for reply in self.connect_replies.drain(..) {
                     let _ = reply.send(Ok(()));
@@ -374,9 +407,11 @@ impl Owner {
                 }
             }
             Lifecycle::Disconnected { error, retry_in } => {
+                self.checks.server = None;
                 tracing::warn!(%error, ?retry_in, "the connection was lost");
             }
             Lifecycle::ServerError(error) => tracing::warn!(%error, "the server reports an error"),
+            Lifecycle::Repaired { .. } => {}
             Lifecycle::Closed => tracing::debug!("closed"),
         }
         // The state first: who is told of the event may look at it.
@@ -447,7 +482,8 @@ impl Owner {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(at) = self.machine.next_timeout() else { return false };
+        let next = self.machine.next_timeout().into_iter().chain(self.checks.next_timeout()).min();
+        let Some(at) = next else { return false };
         let deadline = self.origin + at;
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
@@ -469,9 +505,26 @@ impl Owner {
         }
     }
 
+    /// Hands over to the readers that got something, and wakes each once.
+    fn deliver(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for key in touched.drain(..) {
+            if let Some(subscriber) = self.subscribers.get_mut(&key) {
+                subscriber.touched = false;
+                let applied = subscriber.sink.deliver();
+                self.after(key, applied);
+            }
+        }
+        self.touched = touched;
+    }
+
     fn publish(&self) {
         self.status.set_state(State::from(self.machine.state()));
-        self.status.set_counters(Counters { connection: self.machine.counters(), lagged: self.lagged });
+        self.status.set_counters(Counters {
+            connection: self.machine.counters(),
+            lagged: self.lagged,
+            verify: self.checks.counters,
+        });
     }
 }
 
@@ -486,20 +539,21 @@ impl Future for Owner {
             let mut progress = this.poll_commands(cx);
             progress |= this.poll_network(cx, &mut frames_left);
             progress |= this.poll_timer(cx);
-            this.route();
+            this.route(this.now());
+            progress |= this.tend(cx);
             progress |= this.act();
             progress |= this.poll_write(cx);
             if !progress || frames_left == 0 {
                 break;
             }
         }
-        let asked = this.deliver();
+        this.deliver();
         this.poll_closing(cx);
         this.publish();
         if this.closed && this.closing.is_empty() && this.quiet_replies.is_empty() {
             return Poll::Ready(());
         }
-        if frames_left == 0 || asked {
+        if frames_left == 0 {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

@@ -1,7 +1,7 @@
-//! The owner task's side of a handle: keeps what the machine tells until the end of a turn, then hands it over under one
-//! lock. It never waits.
+//! The owner task's side of a handle: applies what the machine tells, and never waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use compact_str::CompactString;
 
@@ -16,21 +16,31 @@ use crate::protocol::{Change, ChangeKind};
 /// Where the events of one subscription go.
 pub(crate) enum Sink {
     /// Live rows.
-    Rows { mailbox: Arc<Mailbox<LiveState>>, pending: Vec<SubscriptionEvent> },
+    Rows(Arc<Mailbox<LiveState>>),
     /// Raw events.
-    Events { id: CompactString, mailbox: Arc<Mailbox<EventQueue>>, pending: Batch, end: Option<End> },
+    Events(EventSink),
+    /// The owner task itself, which watches a table by this SQL for the live rows on it.
+    Watch(Arc<str>),
 }
 
-/// How a subscription ended.
-pub(crate) enum End {
+/// Keeps the events of a turn, to hand them over in one go.
+pub(crate) struct EventSink {
+    id: CompactString,
+    mailbox: Arc<Mailbox<EventQueue>>,
+    pending: Batch,
+    /// How the subscription ended, after these.
+    end: Option<End>,
+}
+
+enum End {
     Failed(Error),
     Closed,
 }
 
-/// What came of the events of a turn.
+/// What came of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivered {
-    /// They are there for the reader.
+pub(crate) enum Applied {
+    /// It is there for the reader.
     Fine,
     /// Nothing more will come.
     Over,
@@ -43,86 +53,80 @@ pub(crate) enum Delivered {
 }
 
 impl Sink {
-    pub(crate) fn rows(mailbox: Arc<Mailbox<LiveState>>) -> Self {
-        Self::Rows { mailbox, pending: Vec::new() }
-    }
-
-    pub(crate) fn events(id: CompactString, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
-        Self::Events { id, mailbox, pending: Batch::default(), end: None }
-    }
-
-    /// Keeps one event.
-    pub(crate) fn push(&mut self, event: SubscriptionEvent) {
+    /// Applies one event, or keeps it for [`deliver`](Self::deliver). Wakes nobody.
+    pub(crate) fn apply(&mut self, now: Duration, event: SubscriptionEvent) -> Applied {
         match self {
-            Self::Rows { pending, .. } => pending.push(event),
-            Self::Events { id, pending, end, .. } => match event {
-                SubscriptionEvent::Failed(error) => *end = Some(End::Failed(error)),
-                SubscriptionEvent::Ended => *end = Some(End::Closed),
-                event => {
-                    if let Some(event) = change_event(id, event) {
-                        pending.push(event);
-                    }
-                }
-            },
+            Self::Rows(mailbox) => mailbox.with(|state| state.apply(now, event)),
+            Self::Events(sink) => {
+                sink.push(event);
+                Applied::Fine
+            }
+            Self::Watch(_) => Applied::Fine,
         }
     }
 
-    /// Hands over what was kept and wakes who waits for it.
-    pub(crate) fn deliver(&mut self) -> Delivered {
+    /// Hands over what was kept, and wakes who waits for it.
+    pub(crate) fn deliver(&mut self) -> Applied {
         match self {
-            Self::Rows { mailbox, pending } => {
-                let delivered = mailbox.with(|state| state.apply_all(pending));
+            Self::Rows(mailbox) => {
                 mailbox.wake();
-                delivered
+                Applied::Fine
             }
-            Self::Events { mailbox, pending, end, .. } => {
-                let delivered = mailbox.with(|queue| {
-                    let lagged = queue.append(pending);
-                    match end.take() {
-                        Some(End::Failed(error)) => queue.fail(error),
-                        Some(End::Closed) => queue.end(),
-                        None if lagged => return Delivered::Lagged,
-                        None => return Delivered::Fine,
-                    }
-                    Delivered::Over
-                });
-                mailbox.wake();
-                delivered
-            }
+            Self::Events(sink) => sink.deliver(),
+            Self::Watch(_) => Applied::Fine,
         }
     }
 
     /// The owner task ends without the machine having said so: its runtime was stopped.
     pub(crate) fn abandon(&mut self) {
         let error = Error::new(ErrorCode::Closed, "the runtime that this client lives on was stopped");
-        self.push(SubscriptionEvent::Failed(error));
+        self.apply(Duration::ZERO, SubscriptionEvent::Failed(error));
         self.deliver();
     }
 }
 
-/// What a reader of events sees of it.
-fn change_event(id: &CompactString, event: SubscriptionEvent) -> Option<ChangeEvent> {
-    let subscription_id = id.clone();
-    Some(match event {
-        SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
-            ChangeKind::Insert => ChangeEvent::Insert { subscription_id, rows },
-            ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
-            ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
-        },
-        SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
-            ChangeEvent::Ack { subscription_id, schema }
-        }
-        SubscriptionEvent::Acked { mode: Mode::Resumed, .. } => ChangeEvent::Resumed { subscription_id },
-        SubscriptionEvent::Batch { rows, has_more } => {
-            ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
-        }
-        SubscriptionEvent::GapPossible { reason } => {
-            ChangeEvent::GapPossible { subscription_id, reason: reason.as_str().to_owned() }
-        }
-        // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption; the end is kept apart.
-        SubscriptionEvent::Ready
-        | SubscriptionEvent::Interrupted
-        | SubscriptionEvent::Failed(_)
-        | SubscriptionEvent::Ended => return None,
-    })
+impl EventSink {
+    pub(crate) fn new(id: CompactString, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
+        Self { id, mailbox, pending: Batch::default(), end: None }
+    }
+
+    fn push(&mut self, event: SubscriptionEvent) {
+        let subscription_id = self.id.clone();
+        self.pending.push(match event {
+            SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
+                ChangeKind::Insert => ChangeEvent::Insert { subscription_id, rows },
+                ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
+                ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
+            },
+            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
+                ChangeEvent::Ack { subscription_id, schema }
+            }
+            SubscriptionEvent::Acked { mode: Mode::Resumed, .. } => ChangeEvent::Resumed { subscription_id },
+            SubscriptionEvent::Batch { rows, has_more } => {
+                ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
+            }
+            SubscriptionEvent::GapPossible { reason } => {
+                ChangeEvent::GapPossible { subscription_id, reason: reason.as_str().to_owned() }
+            }
+            SubscriptionEvent::Failed(error) => return self.end = Some(End::Failed(error)),
+            SubscriptionEvent::Ended => return self.end = Some(End::Closed),
+            // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption.
+            SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return,
+        });
+    }
+
+    fn deliver(&mut self) -> Applied {
+        let applied = self.mailbox.with(|queue| {
+            let lagged = queue.append(&mut self.pending);
+            match self.end.take() {
+                Some(End::Failed(error)) => queue.fail(error),
+                Some(End::Closed) => queue.end(),
+                None if lagged => return Applied::Lagged,
+                None => return Applied::Fine,
+            }
+            Applied::Over
+        });
+        self.mailbox.wake();
+        applied
+    }
 }
