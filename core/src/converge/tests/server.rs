@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::converge::{Ask, AskId, Keeper, KeeperOptions, Report};
+use crate::converge::{Ask, AskId, Keeper, KeeperOptions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::{Digest, LiveOptions, LiveView, Phase};
 use crate::machine::{Mode, SubscriptionEvent, Time};
 use crate::protocol::{Change, ChangeKind, StatementResult};
+use crate::repair::Repair;
 use crate::row::Row;
 use crate::schema::{Column, DataType, Schema, SeqId};
 use crate::sql::check_live;
@@ -137,11 +138,18 @@ impl World {
 
     /// The watch tells that the row was written.
     pub(super) fn watch(&mut self, id: i64) {
-        let stored = &self.rows[&id];
+        self.watch_row(self.rows[&id].deleted, &self.frame_row(id));
+    }
+
+    pub(super) fn watch_row(&mut self, deleted: bool, row: &Row) {
         let schema = Schema::new(vec![Column::new("id", DataType::Int).primary_key()]);
-        let row = Row::new(schema, vec![Value::from(id)], Some(SeqId::from(stored.seq + self.offset)));
-        let kind = if stored.deleted { ChangeKind::Delete } else { ChangeKind::Update };
+        let row = Row::new(schema, vec![row[0].clone()], row.version());
+        let kind = if deleted { ChangeKind::Delete } else { ChangeKind::Update };
         self.keeper.handle_watch(self.now, kind, &[row]);
+    }
+
+    pub(super) fn is_deleted(&self, id: i64) -> bool {
+        self.rows.get(&id).is_none_or(|row| row.deleted)
     }
 
     pub(super) fn matching(&self) -> Vec<i64> {
@@ -231,7 +239,7 @@ impl World {
         while self.keeper.poll_report().is_some() {}
     }
 
-    pub(super) fn reports(&mut self) -> Vec<Report> {
+    pub(super) fn reports(&mut self) -> Vec<Repair> {
         std::iter::from_fn(|| self.keeper.poll_report()).collect()
     }
 
@@ -335,11 +343,11 @@ impl World {
     }
 
     pub(super) fn newest_snapshot(&mut self) {
-        // The server leaves the newest out.
+        // The server takes one more, and leaves the newest out.
         let mut ids = self.matching();
         ids.sort_by_key(|id| -self.rows[id].seq);
         let last = self.last_rows.unwrap() as usize;
-        let sent: Vec<i64> = ids.into_iter().skip(1).take(last - 1).collect();
+        let sent: Vec<i64> = ids.into_iter().skip(1).take(last).collect();
         self.connect(|id| sent.contains(&id));
     }
 }
