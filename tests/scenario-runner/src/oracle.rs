@@ -145,8 +145,8 @@ impl Selected {
         }
     }
 
-    /// The rows in the only order that sets have.
-    pub(crate) fn sorted(mut self) -> Vec<Vec<Value>> {
+    /// The rows, JSON parsed.
+    pub(crate) fn into_rows(mut self) -> Vec<Vec<Value>> {
         for (at, column) in self.columns.iter().enumerate() {
             for row in &mut self.rows {
                 if column["data_type"] == "Json"
@@ -156,7 +156,7 @@ impl Selected {
                 }
             }
         }
-        sorted(self.rows)
+        self.rows
     }
 }
 

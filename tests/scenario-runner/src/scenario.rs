@@ -13,9 +13,6 @@ pub struct Scenario {
     pub name: String,
     /// What it shows.
     pub about: String,
-    /// `complete`: it can only hold on a server that announces itself complete.
-    #[serde(default)]
-    pub only: Option<String>,
     pub steps: Vec<Step>,
 }
 

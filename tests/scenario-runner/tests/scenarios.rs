@@ -25,26 +25,18 @@ fn main() -> ExitCode {
     } else {
         &[("embedded", TargetKind::Embedded), ("emulated", TargetKind::Emulated)]
     };
+    // They mostly wait.
+    arguments.test_threads.get_or_insert(8);
     let mut trials = Vec::new();
     for &(prefix, kind) in kinds {
         let shared = Shared::default();
         for scenario in &scenarios {
-            if kind != TargetKind::Embedded && scenario.only.as_deref() == Some("complete") {
-                continue;
-            }
             let (scenario, shared) = (scenario.clone(), shared.clone());
             let name = format!("{prefix}::{}", scenario.name);
-            let needs_repair = kind != TargetKind::Embedded && !is_right_unrepaired(&scenario.name);
-            trials.push(
-                Trial::test(name, move || run(&scenario, kind, &shared)).with_ignored_flag(needs_repair),
-            );
+            trials.push(Trial::test(name, move || run(&scenario, kind, &shared)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn is_right_unrepaired(_name: &str) -> bool {
-    true
 }
 
 fn run(
