@@ -216,7 +216,7 @@ impl Client {
         let client = self.client()?;
         start(
             async move {
-                let _: () = client.disconnect().await;
+                client.disconnect().await;
                 Ok(())
             },
             nothing,

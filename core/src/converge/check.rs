@@ -580,14 +580,15 @@ impl Keeper {
         {
             return Err(out_of_order());
         }
-        let full = rows.len() >= newest.left.min(NEWEST_PAGE);
+        // A server may return fewer rows than it was asked for: only an empty answer is the last.
+        let more = !rows.is_empty();
         newest.left = newest.left.saturating_sub(rows.len());
         newest.least = lowest.or(newest.least);
         for (key, row) in rows {
             newest.found.insert(key.clone());
             self.found(key, row, clock, &mut report);
         }
-        if full && newest.left > 0 {
+        if more && newest.left > 0 {
             self.check.report = report;
             self.ask_newest(now, newest);
             return Ok(());

@@ -63,10 +63,12 @@ impl Questions {
         Ok(format!("{digest}; {columns} LIMIT 1"))
     }
 
-    /// The rows of these keys that match.
+    /// The rows of these keys that match, of which there are at most [`PAGE`]. Without a LIMIT the server would cut the
+    /// answer to 50 rows (recorded in `wire/snapshots.jsonl`), and the others would seem to be gone.
     pub(super) fn keys<'k>(&self, keys: impl IntoIterator<Item = &'k [Value]>) -> Result<String> {
         let select = self.within(Select::columns(self.columns(), &self.table)?);
-        Ok(select.with_keys(&self.key_columns(), keys)?.into_sql())
+        let select = select.with_keys(&self.key_columns(), keys)?.into_sql();
+        Ok(format!("{select} LIMIT {PAGE}"))
     }
 
     /// The newest rows, below a version.

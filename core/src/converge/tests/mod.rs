@@ -94,7 +94,7 @@ fn a_row_that_leaves_the_filter_is_found_by_the_watch() {
     world.watch(3);
     world.run(SECOND);
     assert_eq!(world.held(), world.right());
-    assert_eq!(world.asked, ["SELECT id, s, _seq FROM app.t WHERE (s = 'open') AND id IN (3)"]);
+    assert_eq!(world.asked, ["SELECT id, s, _seq FROM app.t WHERE (s = 'open') AND id IN (3) LIMIT 500"]);
     let reports = world.reports();
     assert_eq!((reports.len(), reports[0].reason, reports[0].removed), (1, Reason::Unconfirmed, 1));
     assert_eq!(world.keeper.view().phase(), Phase::Live);
@@ -148,6 +148,20 @@ fn a_filter_that_nobody_follows_relies_on_the_watch() {
     world.watch(50);
     world.run(SECOND);
     assert_ne!(world.held(), world.right());
+}
+
+#[test]
+fn an_answer_with_many_rows_is_not_cut() {
+    let mut world = watched(BLIND, KeeperOptions::default());
+    (1_000..1_180).for_each(|id| world.write(id, Some("open")));
+    (1_000..1_180).for_each(|id| world.watch(id));
+    world.run(SECOND);
+    assert_eq!(world.held(), world.right());
+    (1_000..1_180).for_each(|id| world.write(id, Some("open")));
+    (1_000..1_180).for_each(|id| world.watch(id));
+    world.run(SECOND);
+    assert_eq!(world.held(), world.right());
+    assert_eq!(world.keeper.take_counters().rows_removed, 0);
 }
 
 #[test]
@@ -364,6 +378,20 @@ fn last_rows_gets_the_newest_and_keeps_what_it_had() {
     world.newest_snapshot();
     world.run(Duration::from_millis(100));
     assert!(!ids(&world).contains(&19));
+}
+
+#[test]
+fn last_rows_may_be_all_rows_or_many() {
+    for (last_rows, cap, wanted) in [(50, 1_000, 20), (10, 3, 10), (2_000, 1_000, 2_000)] {
+        let rows = if wanted > 20 { 2_500 } else { 20 };
+        let options = KeeperOptions { last_rows: Some(last_rows), ..KeeperOptions::default() };
+        let mut world = World::new(ALL, options, 0..rows);
+        world.cap = cap;
+        world.newest_snapshot();
+        world.run(Duration::from_secs(20));
+        let right = world.right().split_off(rows as usize - wanted);
+        assert_eq!((world.held(), world.phase()), (right, Phase::Live));
+    }
 }
 
 #[test]
