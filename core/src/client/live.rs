@@ -13,6 +13,7 @@ use crate::converge::{Keeper, KeeperOptions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::{LiveOptions, LiveView, OrderBy};
 use crate::machine::{OldValues, Resume, SubscribeOptions, SubscribeRequest, SubscriptionKey};
+use crate::runtime::command::Unclaimed;
 use crate::runtime::event_queue::{EventQueue, QueueLimits};
 use crate::runtime::live_state::LiveState;
 use crate::runtime::mailbox::Mailbox;
@@ -152,6 +153,9 @@ impl KalamClient {
         let SubscriptionOptions { snapshot, last_rows, batch_size, from } = options;
         let options = SubscribeOptions { snapshot, last_rows, batch_size, from };
         let request = Box::new(SubscribeRequest { id: Some((&**id).into()), sql, options, old, resume });
-        self.owner()?.ask(|reply| Command::Subscribe { request, sink, reply }).await?
+        let commands = self.inner.commands.clone();
+        let subscribed =
+            self.owner()?.ask(|reply| Command::Subscribe { request, sink, commands, reply }).await?;
+        subscribed.map(Unclaimed::claim)
     }
 }

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::asker::Asker;
 use super::auth::{Auth, Token as AuthToken};
 use super::checks::Checks;
-use super::command::{Command, closed};
+use super::command::{Command, Unclaimed, closed};
 use super::link::{Socket, dial};
 use super::network::Network;
 use super::secret::Secret;
@@ -165,12 +165,9 @@ impl Owner {
                 self.quiet_replies.push(reply);
             }
             Command::NetworkChanged => self.machine.network_changed(now),
-            Command::Subscribe { request, sink, reply } => {
+            Command::Subscribe { request, sink, commands, reply } => {
                 let result = self.subscribe(now, *request, sink);
-                // The caller has given up waiting: nobody will ever close it.
-                if let Err(Ok(key)) = reply.send(result) {
-                    self.machine.unsubscribe(now, key);
-                }
+                let _ = reply.send(result.map(|key| Unclaimed::new(key, commands)));
             }
             Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
             Command::Restart { key, from } => {
