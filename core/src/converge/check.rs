@@ -293,9 +293,20 @@ impl Keeper {
             self.check.missing = true;
             return self.verify_by(now + Duration::from_secs(1));
         }
-        if error.code() == ErrorCode::InvalidSql && self.check.failures <= 2 {
-            // A column that is selected is gone.
-            return self.restart(now, Reason::Schema);
+        if error.code() == ErrorCode::InvalidSql {
+            match self.check.failures {
+                // A server that calls versions by the other name.
+                1 => {
+                    self.rename_version();
+                    return self.verify_by(now);
+                }
+                // A column that is selected is gone.
+                2 => {
+                    self.rename_version();
+                    return self.restart(now, Reason::Schema);
+                }
+                _ => {}
+            }
         }
         let wait = (DISTANCE * 2u32.saturating_pow(self.check.failures.min(8))).min(FARTHEST);
         let wait = wait + self.random.up_to(wait / 4);

@@ -487,6 +487,26 @@ fn an_altered_table_is_loaded_anew() {
 }
 
 #[test]
+fn versions_may_have_their_newer_name() {
+    let mut world = World::new(OPEN, KeeperOptions::default(), 0..10);
+    world.version = "_version";
+    world.connect(|id| id != 3);
+    world.run(Duration::from_secs(10));
+    assert_eq!((world.held(), world.phase(), world.restarts), (world.right(), Phase::Live, 0));
+    world.keeper.handle_watch_state(world.now, true);
+    world.write(4, Some("closed"));
+    world.watch(4);
+    world.run(SECOND);
+    assert_eq!(world.held(), world.right());
+}
+
+#[test]
+fn the_servers_own_tables_are_not_checked() {
+    let world = World::live("SELECT id, s FROM system.t", KeeperOptions::default(), 0..3);
+    assert_eq!(world.keeper.next_timeout(), None);
+}
+
+#[test]
 fn a_dropped_table_ends_the_query() {
     let mut world = World::live(ALL, KeeperOptions::default(), 0..10);
     world.dropped = true;
