@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::KalamClient;
 use crate::error::{Error, ErrorCode, Result};
-use crate::sql::TableName;
+use crate::live::OrderBy;
+use crate::schema::Schema;
 use crate::sql::literal::write_identifier;
+use crate::sql::{LiveSql, Projection, TableName};
 
 /// Key columns by table.
 #[derive(Default)]
@@ -23,13 +25,7 @@ impl KalamClient {
         if let Some(columns) = cache().get(table) {
             return Ok(columns.clone());
         }
-        let mut sql = String::from("SELECT * FROM ");
-        write_identifier(&mut sql, &table.namespace)?;
-        sql.push('.');
-        write_identifier(&mut sql, &table.name)?;
-        sql.push_str(" LIMIT 1");
-        let result = self.query(&sql, &[]).await?;
-        let schema = result.schema();
+        let schema = self.table_schema(table).await?;
         let columns: Arc<[String]> =
             schema.key_columns().into_iter().map(|i| schema.all_columns()[i].name.to_string()).collect();
         if columns.is_empty() {
@@ -43,5 +39,40 @@ impl KalamClient {
         }
         cache().insert(table.clone(), columns.clone());
         Ok(columns)
+    }
+    /// Every column of a table, as the server has it now.
+    ///
+    /// # Errors
+    /// Those of a query.
+    pub(super) async fn table_schema(&self, table: &TableName) -> Result<Arc<Schema>> {
+        let mut sql = String::from("SELECT * FROM ");
+        write_identifier(&mut sql, &table.namespace)?;
+        sql.push('.');
+        write_identifier(&mut sql, &table.name)?;
+        sql.push_str(" LIMIT 1");
+        let result = self.query(&sql, &[]).await?;
+        Ok(result.schema().clone())
+    }
+
+    /// # Errors
+    /// `invalid_argument` when a column of `order_by` is neither selected nor in the table.
+    pub(super) async fn check_order_by(&self, order_by: &OrderBy, sql: &LiveSql) -> Result<()> {
+        let Projection::Columns(selected) = &sql.projection else { return Ok(()) };
+        let hidden: Vec<&str> =
+            order_by.columns().filter(|name| !selected.iter().any(|s| **s == **name)).collect();
+        if hidden.is_empty() {
+            return Ok(());
+        }
+        let schema = self.table_schema(&sql.table).await?;
+        match hidden.iter().find(|name| schema.index_of(name).is_none()) {
+            None => Ok(()),
+            Some(name) => Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!(
+                    "`order_by` names {name:?}, which {}.{} does not have",
+                    sql.table.namespace, sql.table.name
+                ),
+            )),
+        }
     }
 }
