@@ -40,6 +40,7 @@ impl KalamClient {
         cache().insert(table.clone(), columns.clone());
         Ok(columns)
     }
+
     /// Every column of a table, as the server has it now.
     ///
     /// # Errors
