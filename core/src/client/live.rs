@@ -63,6 +63,9 @@ impl KalamClient {
         }
         let order_by = rows.order_by.as_deref().map(str::parse::<OrderBy>).transpose()?;
         if let Projection::Columns(_) = sql.projection {
+            if let Some(order_by) = &order_by {
+                self.check_order_by(order_by, &sql).await?;
+            }
             match &rows.key_columns {
                 Some(columns) => sql.with_hidden(columns),
                 None => sql.with_hidden(self.key_columns(&sql.table).await?.iter()),

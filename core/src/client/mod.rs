@@ -4,7 +4,7 @@ mod as_user;
 mod builder;
 mod event_handlers;
 mod handle;
-mod keys;
+
 mod lifecycle;
 mod live;
 mod live_events;
@@ -15,6 +15,7 @@ mod query_result;
 mod reconnect;
 mod statement;
 mod subscription;
+mod table_schema;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -48,7 +49,7 @@ pub use crate::runtime::status::{ConnectionState, Counters};
 pub use crate::runtime::timeouts::Timeouts;
 pub use crate::runtime::tls::TlsOptions;
 
-use self::keys::KeyCache;
+use self::table_schema::SchemaCache;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{self, Backoff, Config, Machine};
 use crate::protocol::{Compression, Limits, WireProtocol};
@@ -93,9 +94,9 @@ struct Inner {
     /// What the owner task is made from, until it is started.
     start: Mutex<Option<Start>>,
     runtime: Option<Handle>,
-    keys: KeyCache,
     /// What the server's health says about its being complete, once it was asked.
     complete: OnceLock<bool>,
+    schemas: SchemaCache,
     next_id: AtomicU64,
 }
 
@@ -155,8 +156,8 @@ impl KalamClient {
                 commands,
                 start: Mutex::new(Some(start)),
                 runtime,
-                keys: KeyCache::default(),
                 complete: OnceLock::new(),
+                schemas: SchemaCache::default(),
                 next_id: AtomicU64::new(1),
             }),
         })

@@ -57,7 +57,8 @@ impl Owner {
         let wishes = mailbox.with(|state| state.wishes(now));
         self.checks.counters += wishes.counters;
         match wishes.timeout {
-            Some(at) => drop(self.checks.timeouts.insert(key, at)),
+            // Whatever is still due waits for the next turn: others have theirs in between.
+            Some(at) => drop(self.checks.timeouts.insert(key, at.max(now + Duration::from_millis(1)))),
             None => drop(self.checks.timeouts.remove(&key)),
         }
         if let Some(watch) = wishes.watch {
