@@ -4,7 +4,7 @@
 //! user's code (dialling, token providers) is a task of its own.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -36,6 +36,8 @@ use crate::protocol::RawFrame;
 /// Frames read before readers are woken and other tasks get their turn. A batch of this size is handled in about a
 /// tenth of a millisecond.
 const FRAMES_PER_TURN: usize = 256;
+/// With fewer frames in a turn readers are woken at once.
+const FLOOD: usize = 8;
 
 /// See the module.
 pub(crate) struct Owner {
@@ -57,6 +59,8 @@ pub(crate) struct Owner {
     pub(super) checks: Checks,
     /// Live rows whose keeper was told something, and may want something.
     pub(super) fed: Vec<SubscriptionKey>,
+    /// Frames read since readers were woken.
+    undelivered: usize,
     lagged: u64,
     /// Goodbyes under way.
     closing: Vec<JoinHandle<()>>,
@@ -122,6 +126,7 @@ impl Owner {
             touched: Vec::new(),
             checks: Checks::new(asker),
             fed: Vec::new(),
+            undelivered: 0,
             lagged: 0,
             closing: Vec::new(),
             connect_replies: Vec::new(),
@@ -505,6 +510,13 @@ impl Owner {
         }
     }
 
+    /// Whether so much has just come that more is probably on its way: waking a reader on another thread costs as much as
+    /// some ten frames, so readers get up to a turn's worth at once.
+    fn is_flooded(&mut self, frames: usize) -> bool {
+        self.undelivered += frames;
+        frames >= FLOOD && self.undelivered < FRAMES_PER_TURN && !self.closed
+    }
+
     /// Hands over to the readers that got something, and wakes each once.
     fn deliver(&mut self) {
         let mut touched = std::mem::take(&mut self.touched);
@@ -547,7 +559,13 @@ impl Future for Owner {
                 break;
             }
         }
-        this.deliver();
+        if this.is_flooded(FRAMES_PER_TURN - frames_left) {
+            // Comes back after a look at the network.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        } else {
+            this.undelivered = 0;
+            this.deliver();
+        }
         this.poll_closing(cx);
         this.publish();
         if this.closed && this.closing.is_empty() && this.quiet_replies.is_empty() {
