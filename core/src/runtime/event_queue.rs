@@ -60,6 +60,8 @@ pub(crate) struct EventQueue {
     lent: (usize, usize),
     /// Dropped since the queue was full; `Some` until the reader is told.
     lagged: Option<u64>,
+    /// The reader was told, and the subscription is not begun anew yet: what still comes, comes again.
+    stale: bool,
     failure: Option<Error>,
     ended: bool,
 }
@@ -81,12 +83,20 @@ pub(crate) enum Lent {
 
 impl EventQueue {
     pub(crate) fn new(limits: QueueLimits) -> Self {
-        Self { limits, held: Batch::default(), lent: (0, 0), lagged: None, failure: None, ended: false }
+        Self {
+            limits,
+            held: Batch::default(),
+            lent: (0, 0),
+            lagged: None,
+            stale: false,
+            failure: None,
+            ended: false,
+        }
     }
 
     /// Takes the events of a batch, or as many as there is room for. Returns whether these were too many.
     pub(crate) fn append(&mut self, batch: &mut Batch) -> bool {
-        if self.ended {
+        if self.ended || self.stale {
             *batch = Batch::default();
             return false;
         }
@@ -116,6 +126,11 @@ impl EventQueue {
         self.lagged.is_some()
     }
 
+    /// The subscription is begun anew: from here on everything counts.
+    pub(crate) fn begin_anew(&mut self) {
+        self.stale = false;
+    }
+
     /// The subscription has failed for good.
     pub(crate) fn fail(&mut self, error: Error) {
         self.failure.get_or_insert(error);
@@ -140,7 +155,8 @@ impl EventQueue {
             return Lent::Events;
         }
         if let Some(dropped) = self.lagged.take() {
-            return Lent::Lagged { dropped, goes_on: !self.ended && self.failure.is_none() };
+            self.stale = !self.ended && self.failure.is_none();
+            return Lent::Lagged { dropped, goes_on: self.stale };
         }
         if let Some(error) = self.failure.take() {
             self.ended = true;

@@ -146,8 +146,11 @@ mod tests {
                 panic!("{event:?}")
             };
             assert_eq!(from.get(), 3);
-            assert!(!queue.with(|queue| queue.is_ready()));
+            assert_eq!(push(&queue, [insert(21)]), 0);
+            assert!(!queue.with(|queue| queue.is_ready()), "it belongs behind those that were dropped");
+            queue.with(EventQueue::begin_anew);
             assert_eq!(push(&queue, [insert(4)]), 0);
+            assert_eq!(next(&queue, &mut reader), (Some(Ok(insert(4))), None));
         }
     }
 
@@ -169,6 +172,7 @@ mod tests {
         assert_eq!(push(&queue, (1..=4).map(|version| batch(version, true))), 1);
         let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
         assert_eq!(anew, [None, None, Some(Anew { from: None })]);
+        queue.with(EventQueue::begin_anew);
         assert_eq!(push(&queue, std::iter::once(batch(9, false)).chain((10..=12).map(insert))), 1);
         let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
         assert_eq!(anew, [None, None, Some(Anew { from: Some(10.into()) })]);

@@ -177,6 +177,11 @@ impl Owner {
             }
             Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
             Command::Restart { key, from } => {
+                // What the machine has told of the old subscription goes with it.
+                self.route(now);
+                if let Some(subscriber) = self.subscribers.get_mut(&key) {
+                    subscriber.sink.begin_anew();
+                }
                 let cursor = from.and_then(|version| self.machine.cursor_at(key, version));
                 self.machine.restart(now, key, cursor.map_or(Restart::Fresh, Restart::From));
             }

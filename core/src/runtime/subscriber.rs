@@ -77,6 +77,14 @@ impl Sink {
         }
     }
 
+    /// The subscription is begun anew: what was kept is of no use.
+    pub(crate) fn begin_anew(&mut self) {
+        if let Self::Events(sink) = self {
+            sink.pending = Batch::default();
+            sink.mailbox.with(EventQueue::begin_anew);
+        }
+    }
+
     /// The owner task ends without the machine having said so: its runtime was stopped.
     pub(crate) fn abandon(&mut self) {
         let error = Error::new(ErrorCode::Closed, "the runtime that this client lives on was stopped");
