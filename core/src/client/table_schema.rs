@@ -7,8 +7,7 @@ use super::KalamClient;
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::OrderBy;
 use crate::schema::Schema;
-use crate::sql::literal::write_identifier;
-use crate::sql::{LiveSql, Projection, TableName};
+use crate::sql::{LiveSql, Projection, Select, TableName};
 
 /// Every column of a table, by table.
 #[derive(Default)]
@@ -40,15 +39,10 @@ impl KalamClient {
     /// `invalid_argument` when a column of `order_by` is neither selected nor in the table.
     pub(super) async fn check_order_by(&self, order_by: &OrderBy, sql: &LiveSql) -> Result<()> {
         let Projection::Columns(selected) = &sql.projection else { return Ok(()) };
-        let missing = |schema: &Schema| {
-            order_by
-                .columns()
-                .find(|name| !selected.iter().any(|s| **s == **name) && schema.index_of(name).is_none())
-                .map(str::to_owned)
-        };
-        if order_by.columns().all(|name| selected.iter().any(|s| **s == *name))
-            || missing(&*self.known_schema(&sql.table).await?).is_none()
-        {
+        let hidden: Vec<&str> =
+            order_by.columns().filter(|name| !selected.iter().any(|s| s == name)).collect();
+        let missing = |schema: &Schema| hidden.iter().copied().find(|name| schema.index_of(name).is_none());
+        if hidden.is_empty() || missing(&*self.known_schema(&sql.table).await?).is_none() {
             return Ok(());
         }
         // It may have been added since the table was asked for.
@@ -71,11 +65,7 @@ impl KalamClient {
     }
 
     async fn ask_schema(&self, table: &TableName) -> Result<Arc<Schema>> {
-        let mut sql = String::from("SELECT * FROM ");
-        write_identifier(&mut sql, &table.namespace)?;
-        sql.push('.');
-        write_identifier(&mut sql, &table.name)?;
-        sql.push_str(" LIMIT 1");
+        let sql = format!("{} LIMIT 1", Select::expressions("*", table)?.into_sql());
         let result = self.query(&sql, &[]).await?;
         let schema = result.schema().clone();
         let mut schemas = self.inner.schemas.0.lock().unwrap_or_else(PoisonError::into_inner);

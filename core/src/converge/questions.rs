@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::live::Digest;
-use crate::schema::{DataType, Schema, SeqId};
+use crate::schema::{Schema, SeqId};
 use crate::sql::{Filter, LiveSql, Projection, Select, TableName};
 use crate::value::Value;
 
@@ -33,7 +33,7 @@ impl Questions {
             columns.push(version.to_owned());
         }
         let key_columns = keys.iter().map(|&at| &schema.all_columns()[at]);
-        let sortable = key_columns.clone().all(|column| sorts_as_the_server(&column.data_type));
+        let sortable = key_columns.clone().all(|column| column.data_type.sorts_as_the_server());
         let keys = key_columns.map(|column| column.name.to_string()).collect();
         let (table, filter) = (live.table.clone(), live.filter.clone());
         Self { table, filter, version, columns, keys, sortable, horizon: None }
@@ -120,13 +120,4 @@ impl Questions {
     fn key_columns(&self) -> Vec<&str> {
         self.keys.iter().map(String::as_str).collect()
     }
-}
-
-/// Numbers, times and text, which is ordered by its bytes here and there.
-fn sorts_as_the_server(data_type: &DataType) -> bool {
-    use DataType::{BigInt, Boolean, Date, DateTime, Decimal, Int, SmallInt, Text, Time, Timestamp, Uuid};
-    matches!(
-        data_type,
-        Boolean | SmallInt | Int | BigInt | Decimal { .. } | Text | Timestamp | DateTime | Date | Time | Uuid
-    )
 }
