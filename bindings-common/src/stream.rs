@@ -1,0 +1,209 @@
+//! Live queries and streams of events. Opening one asks the server, so it is a call that is waited for like the rest.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use kalam_live::{ChangeEvent, Error, LiveEvents, LiveRows, Result, Rows};
+
+use crate::Taken;
+use crate::operation::Operation;
+
+/// A subscription that is being opened, or is open.
+struct Opened<S> {
+    opening: Operation<S>,
+    open: OnceLock<S>,
+}
+
+impl<S: Send + Sync + 'static> Opened<S> {
+    fn start(open: impl Future<Output = Result<S>> + Send + 'static) -> Result<Self> {
+        Ok(Self { opening: Operation::start(open)?, open: OnceLock::new() })
+    }
+
+    /// The open subscription; `None` while it is opened and when it never will be.
+    fn get(&self) -> Option<&S> {
+        self.open.get()
+    }
+
+    /// Ready with the open subscription, or without when `take` has to tell why there is none.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<&S>> {
+        if self.open.get().is_none() {
+            ready!(self.opening.poll_ready(cx));
+            self.opening.with_result(|open| self.keep(open));
+        }
+        Poll::Ready(self.open.get())
+    }
+
+    /// The open subscription. Before it is open `Nothing`, and when it never will be `Ended`.
+    ///
+    /// # Errors
+    /// Why opening has failed, once.
+    fn take(&self) -> Result<Taken<&S>> {
+        if let Some(open) = self.open.get() {
+            return Ok(Taken::Item(open));
+        }
+        Ok(match self.opening.take()? {
+            Taken::Item(open) => {
+                self.keep(open);
+                self.open.get().map_or(Taken::Ended, Taken::Item)
+            }
+            Taken::Nothing => Taken::Nothing,
+            Taken::Ended => Taken::Ended,
+        })
+    }
+
+    fn keep(&self, open: S) {
+        // Nobody else has one.
+        let _ = self.open.set(open);
+    }
+
+    /// Gives up while it is being opened. Returns what is open.
+    fn close(&self) -> Option<&S> {
+        if self.open.get().is_none() {
+            self.opening.with_result(|open| self.keep(open));
+            self.opening.end();
+        }
+        self.open.get()
+    }
+}
+
+/// Live rows.
+pub struct RowStream(Opened<LiveRows>);
+
+impl RowStream {
+    /// Starts to open a live query.
+    ///
+    /// # Errors
+    /// `config` when the system gives no threads.
+    pub fn start(open: impl Future<Output = Result<LiveRows>> + Send + 'static) -> Result<Self> {
+        Ok(Self(Opened::start(open)?))
+    }
+
+    /// Ready when there are new rows, an error or the end.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.0.poll(cx)) {
+            Some(live) => live.poll_ready(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// The newest rows.
+    ///
+    /// # Errors
+    /// What has ended the live query, once.
+    pub fn take(&self) -> Result<Taken<Rows>> {
+        let live = match self.0.take()? {
+            Taken::Item(live) => live,
+            Taken::Nothing => return Ok(Taken::Nothing),
+            Taken::Ended => return Ok(Taken::Ended),
+        };
+        Ok(match live.take_rows() {
+            Some(rows) => Taken::Item(rows?),
+            None if live.is_over() => Taken::Ended,
+            None => Taken::Nothing,
+        })
+    }
+
+    /// Ends the subscription, or gives up opening it, and wakes who waits.
+    pub fn close(&self) {
+        if let Some(live) = self.0.close() {
+            at_once(live.close());
+        }
+    }
+
+    /// The subscription's name, once it is known.
+    pub fn id(&self) -> Option<&str> {
+        self.0.get().map(LiveRows::id)
+    }
+}
+
+/// Raw events.
+pub struct EventStream {
+    opened: Opened<LiveEvents>,
+    /// Ended the stream; told after the events before it.
+    failure: Mutex<Option<Error>>,
+}
+
+impl EventStream {
+    /// Starts to open a stream of events.
+    ///
+    /// # Errors
+    /// `config` when the system gives no threads.
+    pub fn start(open: impl Future<Output = Result<LiveEvents>> + Send + 'static) -> Result<Self> {
+        Ok(Self { opened: Opened::start(open)?, failure: Mutex::default() })
+    }
+
+    /// Ready when there are events, an error or the end.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.failure().is_some() {
+            return Poll::Ready(());
+        }
+        match ready!(self.opened.poll(cx)) {
+            Some(events) => events.poll_ready(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// At most `max` events, at least one.
+    ///
+    /// # Errors
+    /// What has ended the stream, be it the server or the client, once.
+    pub fn take(&self, max: usize) -> Result<Taken<Vec<ChangeEvent>>> {
+        let events = match self.opened.take()? {
+            Taken::Item(events) => events,
+            Taken::Nothing => return Ok(Taken::Nothing),
+            Taken::Ended => return Ok(Taken::Ended),
+        };
+        let mut failure = self.failure();
+        if let Some(failure) = failure.take() {
+            return Err(failure);
+        }
+        let mut taken = Vec::new();
+        for event in events.take(max) {
+            match event.and_then(unless_error) {
+                Ok(event) => taken.push(event),
+                Err(error) => *failure = Some(error),
+            }
+        }
+        if !taken.is_empty() {
+            return Ok(Taken::Item(taken));
+        }
+        match failure.take() {
+            Some(failure) => Err(failure),
+            None if events.is_over() => Ok(Taken::Ended),
+            None => Ok(Taken::Nothing),
+        }
+    }
+
+    /// Ends the subscription, or gives up opening it, and wakes who waits.
+    pub fn close(&self) {
+        if let Some(events) = self.opened.close() {
+            at_once(events.close());
+        }
+    }
+
+    /// The subscription's name, once it is known.
+    pub fn id(&self) -> Option<&str> {
+        self.opened.get().map(LiveEvents::id)
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<Error>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// In the languages an exception says that it is over, not one event more.
+fn unless_error(event: ChangeEvent) -> Result<ChangeEvent> {
+    let ChangeEvent::Error { code, message, server_code, .. } = event else { return Ok(event) };
+    let error = Error::new(code, message);
+    Err(match server_code {
+        Some(server_code) => error.with_server_code(server_code),
+        None => error,
+    })
+}
+
+/// Closing does its work in the first step, and has nothing to wait for.
+fn at_once(close: impl Future<Output = Result<()>>) {
+    let _ = pin!(close).poll(&mut Context::from_waker(Waker::noop()));
+}
