@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod address;
 mod inbox;
 mod logs;
 mod mailbox;
@@ -18,6 +19,7 @@ mod stream;
 
 use std::time::Duration;
 
+pub use address::{AddressHasher, AddressMap};
 pub use inbox::{Connection, Inbox, Tidings, TokenRequest};
 pub use logs::{Level, Line, Log};
 pub use operation::Operation;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -69,7 +70,10 @@ impl<S: Send + Sync + 'static> Opened<S> {
 }
 
 /// Live rows.
-pub struct RowStream(Opened<LiveRows>);
+pub struct RowStream {
+    opened: Opened<LiveRows>,
+    closed: AtomicBool,
+}
 
 impl RowStream {
     /// Starts to open a live query.
@@ -77,12 +81,12 @@ impl RowStream {
     /// # Errors
     /// `config` when the system gives no threads.
     pub fn start(open: impl Future<Output = Result<LiveRows>> + Send + 'static) -> Result<Self> {
-        Ok(Self(Opened::start(open)?))
+        Ok(Self { opened: Opened::start(open)?, closed: AtomicBool::new(false) })
     }
 
     /// Ready when there are new rows, an error or the end.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match ready!(self.0.poll(cx)) {
+        match ready!(self.opened.poll(cx)) {
             Some(live) => live.poll_ready(cx),
             None => Poll::Ready(()),
         }
@@ -93,7 +97,10 @@ impl RowStream {
     /// # Errors
     /// What has ended the live query, once.
     pub fn take(&self) -> Result<Taken<Rows>> {
-        let live = match self.0.take()? {
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(Taken::Ended);
+        }
+        let live = match self.opened.take()? {
             Taken::Item(live) => live,
             Taken::Nothing => return Ok(Taken::Nothing),
             Taken::Ended => return Ok(Taken::Ended),
@@ -105,16 +112,17 @@ impl RowStream {
         })
     }
 
-    /// Ends the subscription, or gives up opening it, and wakes who waits.
+    /// Ends the subscription, or gives up opening it, and wakes who waits. Rows that were not taken are not wanted.
     pub fn close(&self) {
-        if let Some(live) = self.0.close() {
+        self.closed.store(true, Ordering::Release);
+        if let Some(live) = self.opened.close() {
             at_once(live.close());
         }
     }
 
     /// The subscription's name, once it is known.
     pub fn id(&self) -> Option<&str> {
-        self.0.get().map(LiveRows::id)
+        self.opened.get().map(LiveRows::id)
     }
 }
 
