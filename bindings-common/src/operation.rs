@@ -10,17 +10,13 @@ use tokio::task::AbortHandle;
 use crate::Taken;
 use crate::mailbox::{Content, Mailbox};
 
+#[derive(Default)]
 enum State<T> {
+    #[default]
     Running,
     Done(Result<T>),
     /// It was taken, or closed before it was done.
     Over,
-}
-
-impl<T> Default for State<T> {
-    fn default() -> Self {
-        Self::Running
-    }
 }
 
 impl<T> Content for State<T> {

@@ -30,7 +30,8 @@ struct Open {
 impl Client {
     fn client(&self) -> Result<KalamClient> {
         let open = self.open.get();
-        open.map(|open| open.client.clone()).ok_or_else(|| Error::new(ErrorCode::Closed, "the client is not open"))
+        open.map(|open| open.client.clone())
+            .ok_or_else(|| Error::new(ErrorCode::Closed, "the client is not open"))
     }
 }
 
@@ -38,11 +39,7 @@ impl Client {
 impl Client {
     #[napi(constructor)]
     pub fn new(options: Connecting) -> Self {
-        Self {
-            start: Mutex::new(Some(options.checked())),
-            open: Arc::default(),
-            inbox: Inbox::default(),
-        }
+        Self { start: Mutex::new(Some(options.checked())), open: Arc::default(), inbox: Inbox::default() }
     }
 
     /// Connects, once; before that nothing else works.

@@ -25,7 +25,7 @@ impl From<&Error> for Failure {
 
 /// Every error code, so that the tests can tell whether the types know each.
 #[napi]
-#[allow(unreachable_pub, reason = "the macro needs it")]
+#[allow(dead_code, unreachable_pub, reason = "called from JavaScript only")]
 pub fn error_codes() -> Vec<String> {
     ErrorCode::ALL.iter().map(|code| code.as_str().to_owned()).collect()
 }

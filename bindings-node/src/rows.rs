@@ -54,7 +54,8 @@ impl Live {
             }
             Changes::Reset => {
                 let known = self.shown.as_ref().map(|shown| places(shown, &rows)).unwrap_or_default();
-                let total = if known.is_empty() { rows.len() } else { known.iter().filter(|at| **at == 0).count() };
+                let total =
+                    if known.is_empty() { rows.len() } else { known.iter().filter(|at| **at == 0).count() };
                 packet.begin(Kind::Reset, total);
                 begin(packet, &rows);
                 known.iter().for_each(|at| packet.word(*at));

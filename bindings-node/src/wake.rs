@@ -69,11 +69,8 @@ impl Wakeups {
     /// `callback` is called, on this thread, when `drain` has something.
     #[napi(constructor)]
     pub fn new(callback: Function<'_, (), ()>) -> napi::Result<Self> {
-        let callback = callback
-            .build_threadsafe_function::<()>()
-            .callee_handled::<false>()
-            .weak::<true>()
-            .build()?;
+        let callback =
+            callback.build_threadsafe_function::<()>().callee_handled::<false>().weak::<true>().build()?;
         Ok(Self { shared: Arc::new(Shared { ready: Mutex::default(), callback }) })
     }
 

@@ -49,7 +49,8 @@ export async function events(workload) {
   const stopwatch = new Stopwatch();
   workload.go();
   for await (const event of stream) {
-    if (!CHANGES.includes(event.type)) throw new Error(`unexpected event after ${seen} changes: ${event.type}`);
+    if (!CHANGES.includes(event.type))
+      throw new Error(`unexpected event after ${seen} changes: ${event.type}`);
     seen += 1;
     if (seen === workload.changes) break;
   }
