@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::PartialRow;
 use crate::row::Row;
@@ -19,6 +20,8 @@ pub enum ChangeEvent {
         subscription_id: CompactString,
         /// The columns of its rows.
         schema: Arc<Schema>,
+        /// Whose versions the ones of the events that follow are; its own number is 0.
+        origin: Checkpoint,
     },
     /// A page of the rows as they were at the start.
     InitialDataBatch {
@@ -56,6 +59,8 @@ pub enum ChangeEvent {
     Resumed {
         /// The subscription.
         subscription_id: CompactString,
+        /// Whose versions the ones of the events that follow are; its own number is 0.
+        origin: Checkpoint,
     },
     /// Something may be missing: KalamDB does not tell, for example, of rows deleted while the connection was lost.
     GapPossible {
@@ -97,7 +102,7 @@ impl ChangeEvent {
             | Self::Insert { subscription_id, .. }
             | Self::Update { subscription_id, .. }
             | Self::Delete { subscription_id, .. }
-            | Self::Resumed { subscription_id }
+            | Self::Resumed { subscription_id, .. }
             | Self::GapPossible { subscription_id, .. }
             | Self::Lagged { subscription_id, .. }
             | Self::Error { subscription_id, .. } => subscription_id,

@@ -19,6 +19,7 @@ pub(crate) mod network;
 pub(crate) mod owner;
 mod owner_checks;
 pub(crate) mod proxy;
+pub(crate) mod reached;
 pub(crate) mod secret;
 mod shared;
 pub(crate) mod socket;

@@ -182,8 +182,7 @@ impl Owner {
                 if let Some(subscriber) = self.subscribers.get_mut(&key) {
                     subscriber.sink.begin_anew();
                 }
-                let cursor = from.and_then(|version| self.machine.cursor_at(key, version));
-                self.machine.restart(now, key, cursor.map_or(Restart::Fresh, Restart::From));
+                self.machine.restart(now, key, from.map_or(Restart::Fresh, Restart::From));
             }
             Command::Cancel { id, reply } => {
                 let found = self.machine.subscriptions().find(|s| *s.id == *id).map(|s| s.key);

@@ -106,10 +106,12 @@ impl EventSink {
                 ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
                 ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
             },
-            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
-                ChangeEvent::Ack { subscription_id, schema }
+            SubscriptionEvent::Acked { schema, mode: Mode::Fresh | Mode::Since, origin } => {
+                ChangeEvent::Ack { subscription_id, schema, origin }
             }
-            SubscriptionEvent::Acked { mode: Mode::Resumed, .. } => ChangeEvent::Resumed { subscription_id },
+            SubscriptionEvent::Acked { mode: Mode::Resumed, origin, .. } => {
+                ChangeEvent::Resumed { subscription_id, origin }
+            }
             SubscriptionEvent::Batch { rows, has_more } => {
                 ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
             }

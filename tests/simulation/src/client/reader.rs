@@ -36,7 +36,7 @@ impl LiveReader {
     pub fn feed(&mut self, event: SubscriptionEvent, query: &Query, promise: Option<&Promise>) -> Check {
         let said = |error: Error| format!("the view does not accept a frame: {error}");
         match event {
-            SubscriptionEvent::Acked { schema, mode } => {
+            SubscriptionEvent::Acked { schema, mode, .. } => {
                 self.fresh = mode == Mode::Fresh;
                 let begin = if self.fresh { Begin::Fresh } else { Begin::Resumed };
                 self.view.begin(schema, begin).map_err(said)?;
