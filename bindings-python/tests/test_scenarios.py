@@ -52,6 +52,8 @@ def test_scenario(path: Path, target: Target) -> None:
             player = Player(target, client, ns)
             try:
                 for step in json.loads(path.read_text().replace("{ns}", ns))["steps"]:
+                    if step.get("only") == "incomplete":
+                        continue
                     await player.play(step)
             finally:
                 await player.leave()

@@ -133,7 +133,7 @@ impl KalamClient {
         let limits = QueueLimits { events: bounds.max_events.max(1), bytes: bounds.max_bytes.max(1) };
         let from = options.from.clone();
         let mailbox = Arc::new(Mailbox::new(EventQueue::new(limits)));
-        let sink = Sink::Events(EventSink::new(id.clone(), mailbox.clone()));
+        let sink = Sink::Events(EventSink::new(id.clone(), sql.clone(), mailbox.clone()));
         let key = self.subscribe(&id, sql, options, OldValues::Keep, Resume::Cursor, sink).await?;
         Ok(LiveEvents::new(Handle::new(id, key, mailbox, self.inner.commands.clone()), from))
     }

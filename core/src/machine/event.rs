@@ -190,7 +190,8 @@ pub enum SubscriptionEvent {
         schema: Arc<Schema>,
         /// What the rows that follow mean for those that are held.
         mode: Mode,
-        /// Whose versions theirs are, and how to spell a checkpoint at one of them: at number 0.
+        /// Where they begin: the position that was resumed, or number 0. Also says whose versions theirs are, and how
+        /// to spell a checkpoint at one of them.
         origin: Checkpoint,
     },
     /// Rows of the snapshot, or of what was written while the connection was away.

@@ -5,6 +5,7 @@ use super::link::Phase;
 use super::sabotage::Sabotage;
 use super::subscription::{Progress, Stage};
 use super::{Machine, Time, Timer};
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::{Ack, Batch, Change, DecodeError, RawFrame, RowPlan, ServerError, ServerFrame, decode};
 use crate::schema::SeqId;
@@ -90,7 +91,8 @@ impl Machine {
         incarnation.plan = Some(plan);
         subscription.strikes = 0;
         subscription.position.acked(&ack.control, &here);
-        let origin = subscription.position.at(SeqId::from(0));
+        let resumed = subscription.position.checkpoint().map(Checkpoint::seq);
+        let origin = subscription.position.at(resumed.unwrap_or(SeqId::from(0)));
         let (mode, gap, snapshot) = (incarnation.mode, incarnation.gap, incarnation.snapshot);
         incarnation.rate_limited = false;
         incarnation.progress = if snapshot { Progress::Loading { page: None } } else { Progress::Ready };

@@ -128,6 +128,8 @@ impl Subscription {
         // A page must hold all of `last_rows` (UNSUPPORTED otherwise, recorded in wire/live_basic.jsonl).
         let first_page = if last_rows.is_some() { *batch_size } else { page };
         let from = reached.or(given.as_ref());
+        // Live rows are loaded anew where something may be missing.
+        let told = |gap: Option<GapReason>| gap.filter(|_| self.resume == Resume::Cursor);
         if let Some(from) = from.filter(|from| from.epoch().is_none_or(|epoch| epoch == here)) {
             let cursor = Some(from.cursor().clone());
             // Until its first rows are there, it has only what the caller gave.
@@ -141,15 +143,13 @@ impl Subscription {
                 options: Some(options),
                 mode: if begun { Mode::Resumed } else { Mode::Since },
                 from: Some(from.clone()),
-                gap: if complete { unproven } else { Some(GapReason::ResumedWithoutDeletes) },
+                gap: told(if complete { unproven } else { Some(GapReason::ResumedWithoutDeletes) }),
             };
         }
         let gap = match from {
-            Some(_) => Some(GapReason::AnotherEpoch),
-            None if self.established && (self.resume == Resume::Cursor || !snapshot) => {
-                Some(GapReason::NoCheckpoint)
-            }
-            None => None,
+            Some(_) => told(Some(GapReason::AnotherEpoch)),
+            None if self.established && !snapshot => Some(GapReason::NoCheckpoint),
+            None => told(self.established.then_some(GapReason::NoCheckpoint)),
         };
         let options =
             snapshot.then_some(SnapshotOptions { batch_size: first_page, last_rows: *last_rows, from: None });

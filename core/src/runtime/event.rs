@@ -20,7 +20,7 @@ pub enum ChangeEvent {
         subscription_id: CompactString,
         /// The columns of its rows.
         schema: Arc<Schema>,
-        /// Whose versions the ones of the events that follow are; its own number is 0.
+        /// Where the events that follow begin, and whose their versions are.
         origin: Checkpoint,
     },
     /// A page of the rows as they were at the start.
@@ -48,7 +48,11 @@ pub enum ChangeEvent {
         /// What the changed columns and the key were before.
         old_rows: Vec<PartialRow>,
     },
-    /// Rows were deleted.
+    /// Rows were deleted, or left the filter.
+    ///
+    /// KalamDB does not tell what was removed while the connection was lost. The client then looks for it, and tells what
+    /// it finds as deletes before the empty page that ends [`InitialDataBatch`](Self::InitialDataBatch): of a row that left
+    /// the filter it knows the key only, and its other columns are NULL.
     Delete {
         /// The subscription.
         subscription_id: CompactString,
@@ -59,10 +63,11 @@ pub enum ChangeEvent {
     Resumed {
         /// The subscription.
         subscription_id: CompactString,
-        /// Whose versions the ones of the events that follow are; its own number is 0.
+        /// Where the events that follow begin, and whose their versions are.
         origin: Checkpoint,
     },
-    /// Something may be missing: KalamDB does not tell, for example, of rows deleted while the connection was lost.
+    /// Something may be missing: for example rows deleted while the connection was lost, at a KalamDB that does not tell
+    /// them, when they could not be found out either.
     GapPossible {
         /// The subscription.
         subscription_id: CompactString,

@@ -5,6 +5,7 @@
 
 pub(crate) mod asker;
 pub(crate) mod auth;
+mod catch_up;
 mod checks;
 pub(crate) mod command;
 pub(crate) mod endpoint;

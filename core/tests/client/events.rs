@@ -64,7 +64,7 @@ async fn resumes_where_it_was_and_says_so() {
     for (complete, expected) in [
         (true, &["ack", "insert", "resumed", "insert"][..]),
         // It tells no deletes, and here can not be asked for them.
-        (false, &["ack", "insert", "resumed", "gap", "insert"]),
+        (false, &["ack", "insert", "resumed", "insert", "gap"]),
     ] {
         let server = Server::websocket(move |number, mut ws| async move {
             ws.welcome(complete).await;
@@ -84,10 +84,10 @@ async fn resumes_where_it_was_and_says_so() {
         let client = client(&server.url);
         let mut events = client.live_events(SQL).await.unwrap();
         let mut seen = Vec::new();
-        while events.last_seq_id() != Some(3.into()) {
+        while seen.len() < expected.len() {
             seen.push(match events.next().await.unwrap().unwrap() {
                 ChangeEvent::Ack { .. } => "ack",
-                ChangeEvent::InitialDataBatch { .. } => "batch",
+                ChangeEvent::InitialDataBatch { .. } => continue,
                 ChangeEvent::Insert { .. } => "insert",
                 ChangeEvent::Resumed { .. } => "resumed",
                 ChangeEvent::GapPossible { reason, .. } => {
@@ -97,7 +97,6 @@ async fn resumes_where_it_was_and_says_so() {
                 other => panic!("{other:?}"),
             });
         }
-        seen.retain(|what| *what != "batch");
         assert_eq!(seen, expected);
     }
 }

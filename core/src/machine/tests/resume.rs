@@ -197,7 +197,7 @@ fn with_epoch(epoch: &str) -> Option<Json> {
 
 #[test]
 fn data_that_were_replaced_are_loaded_anew() {
-    for (resume, told) in [(Resume::Cursor, "1: gap AnotherEpoch"), (Resume::Live, "1: gap AnotherEpoch")] {
+    for resume in [Resume::Cursor, Resume::Live] {
         let mut rig = Rig::online(|_| {}, with_epoch("one"));
         rig.ready(resume);
         assert_eq!(
@@ -207,7 +207,10 @@ fn data_that_were_replaced_are_loaded_anew() {
         assert_eq!(reconnect(&mut rig, with_epoch("two")), [r#"> subscribe live1_3 {"batch_size":5000}"#]);
         rig.ack("live1_3", None);
         rig.batch("live1_3", &[(7, 3)], false);
-        rig.expect(&["1: acked Fresh id,v", told, "1: batch 7@3", "1: ready"]);
+        let mut lines = vec!["1: acked Fresh id,v", "1: gap AnotherEpoch", "1: batch 7@3", "1: ready"];
+        // Whoever has rows sees them replaced.
+        lines.retain(|line| resume == Resume::Cursor || !line.contains("gap"));
+        rig.expect(&lines);
         // Its numbers are the ones that count now.
         assert_eq!(
             reconnect(&mut rig, with_epoch("two")),
@@ -269,5 +272,5 @@ fn elsewhere_live_rows_begin_at_the_given_position_again() {
     assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_2 {"batch_size":400,"from":7}"#]);
     rig.ack("live1_2", None);
     rig.batch("live1_2", &[(1, 20)], false);
-    rig.expect(&["1: acked Since id,v", "1: gap ResumedWithoutDeletes", "1: batch 1@20", "1: ready"]);
+    rig.expect(&["1: acked Since id,v", "1: batch 1@20", "1: ready"]);
 }
