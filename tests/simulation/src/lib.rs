@@ -15,6 +15,8 @@
 
 pub mod client;
 pub mod data;
+pub mod filter;
+pub mod holes;
 pub mod network;
 pub mod plan;
 pub mod server;

@@ -79,6 +79,21 @@ impl Table {
         Some(Write { version, old, new: None })
     }
 
+    /// A row is gone, without a trace: it has expired.
+    pub fn vanish(&mut self, id: i64) -> bool {
+        self.rows.remove(&id).is_some_and(|stored| !stored.deleted)
+    }
+
+    /// Every row is gone without a trace: the table was dropped and created anew.
+    pub fn recreate(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Everything that is stored, tombstones included, by key.
+    pub fn stored(&self) -> impl Iterator<Item = &Stored> {
+        self.rows.values()
+    }
+
     /// The rows of a result, by key.
     pub fn select(&self, filter: Filter) -> Vec<Stored> {
         self.rows.values().filter(|s| !s.deleted && filter.matches(&s.record)).cloned().collect()

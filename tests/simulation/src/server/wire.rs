@@ -9,7 +9,7 @@ use crate::data::{COLUMNS, Query, Record};
 
 /// What a change frame says.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// A row appeared.
     Insert(Record),
     /// A row has new content.
@@ -24,7 +24,7 @@ pub(super) enum Change {
 }
 
 /// `auth_success`.
-pub(super) fn auth_success(behaviour: &Behaviour) -> String {
+pub(crate) fn auth_success(behaviour: &Behaviour) -> String {
     let mut frame = json!({"type": "auth_success", "user": "u", "role": "user",
         "protocol": {"serialization": "json", "compression": "gzip"}});
     if behaviour.announces {
@@ -37,12 +37,12 @@ pub(super) fn auth_success(behaviour: &Behaviour) -> String {
 }
 
 /// `auth_error`.
-pub(super) fn auth_error(message: &str) -> String {
+pub(crate) fn auth_error(message: &str) -> String {
     json!({"type": "auth_error", "message": message}).to_string()
 }
 
 /// `error`.
-pub(super) fn error(id: &str, code: &str, message: &str) -> String {
+pub(crate) fn error(id: &str, code: &str, message: &str) -> String {
     json!({"type": "error", "subscription_id": id, "code": code, "message": message}).to_string()
 }
 
@@ -56,7 +56,7 @@ fn control(number: usize, more: bool, last: Option<i64>) -> Json {
 }
 
 /// `subscription_ack`.
-pub(super) fn ack(id: &str, query: &Query, more: bool, last: Option<i64>) -> String {
+pub(crate) fn ack(id: &str, query: &Query, more: bool, last: Option<i64>) -> String {
     let names = if query.star { COLUMNS.to_vec() } else { query.columns.clone() };
     let schema: Vec<Json> = names.iter().enumerate().map(|(index, name)| column(name, index)).collect();
     json!({"type": "subscription_ack", "subscription_id": id, "total_rows": 0,
@@ -80,7 +80,7 @@ fn column(name: &str, index: usize) -> Json {
 }
 
 /// `initial_data_batch`.
-pub(super) fn batch(id: &str, rows: &[String], number: usize, more: bool, last: Option<i64>) -> String {
+pub(crate) fn batch(id: &str, rows: &[String], number: usize, more: bool, last: Option<i64>) -> String {
     format!(
         r#"{{"type":"initial_data_batch","subscription_id":"{id}","rows":[{}],"batch_control":{}}}"#,
         rows.join(","),
@@ -89,7 +89,7 @@ pub(super) fn batch(id: &str, rows: &[String], number: usize, more: bool, last: 
 }
 
 /// `change`.
-pub(super) fn change(id: &str, query: &Query, change: &Change, version: i64, rng: &mut Rng) -> String {
+pub(crate) fn change(id: &str, query: &Query, change: &Change, version: i64, rng: &mut Rng) -> String {
     let head = |kind| format!(r#"{{"type":"change","subscription_id":"{id}","change_type":"{kind}""#);
     match change {
         Change::Insert(record) => {
@@ -109,7 +109,7 @@ pub(super) fn change(id: &str, query: &Query, change: &Change, version: i64, rng
 }
 
 /// All projected columns, NULL or not, and `_seq`.
-pub(super) fn whole_row(
+pub(crate) fn whole_row(
     query: &Query,
     record: &Record,
     version: i64,
