@@ -163,7 +163,7 @@ impl Client {
         let config =
             if table { SubscriptionConfig::table(&sql).map_err(raise)? } else { query(sql, params)? };
         let config = begin(config, id, last_rows, batch_size, from_)?;
-        let rows = LiveRowsConfig { limit, key_columns, order_by, partial };
+        let rows = LiveRowsConfig { limit, key_columns, order_by, partial, ..LiveRowsConfig::default() };
         stream::live(py, async move { client.live_with_config(config, rows).await }, model)
     }
 
@@ -214,7 +214,13 @@ impl Client {
     /// Disconnects; subscriptions stay and go on with the next connection. Gives nothing.
     fn disconnect(&self) -> PyResult<Handle> {
         let client = self.client()?;
-        start(async move { Ok(client.disconnect().await) }, nothing)
+        start(
+            async move {
+                let _: () = client.disconnect().await;
+                Ok(())
+            },
+            nothing,
+        )
     }
 
     /// Gives a dict of what the server says about its health.

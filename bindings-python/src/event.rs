@@ -26,10 +26,10 @@ pub(crate) struct PyEvent {
 impl PyEvent {
     /// `names` are those of the event before, to be shared.
     pub(crate) fn new(py: Python<'_>, event: ChangeEvent, names: &mut Option<Arc<Names>>) -> PyResult<Self> {
-        if let Some(row) = event.rows().first() {
-            if !names.as_ref().is_some_and(|names| names.are_of(row.schema())) {
-                *names = Some(Names::new(py, row.schema())?);
-            }
+        if let Some(row) = event.rows().first()
+            && !names.as_ref().is_some_and(|names| names.are_of(row.schema()))
+        {
+            *names = Some(Names::new(py, row.schema())?);
         }
         let names = if event.rows().is_empty() { None } else { names.clone() };
         Ok(Self { event, names, rows: PyOnceLock::new() })

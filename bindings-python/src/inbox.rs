@@ -89,7 +89,7 @@ impl Teller {
                 Lifecycle::ConnectFailed { error, .. } | Lifecycle::ServerError(error) => {
                     Tidings::Error(error)
                 }
-                Lifecycle::Closed => continue,
+                Lifecycle::Repaired { .. } | Lifecycle::Closed => continue,
             };
             if wanted {
                 self.0.put(tidings);

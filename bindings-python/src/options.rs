@@ -43,7 +43,12 @@ impl Options {
     ///
     /// # Errors
     /// `config`, naming the option that is wrong.
-    pub(crate) fn build(self, urls: Vec<String>, server: Option<&Server>, inbox: &Inbox) -> Result<KalamClient> {
+    pub(crate) fn build(
+        self,
+        urls: Vec<String>,
+        server: Option<&Server>,
+        inbox: &Inbox,
+    ) -> Result<KalamClient> {
         let mut builder = KalamClient::builder()
             .urls(urls)
             .timeouts(self.timeouts()?)

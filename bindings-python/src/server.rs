@@ -122,7 +122,13 @@ impl PyServer {
 
     fn stop(&self) -> PyResult<Handle> {
         let server = self.0.get().map_err(raise)?.clone();
-        start(async move { Ok(server.stop().await) }, |py, ()| Ok(py.None()))
+        start(
+            async move {
+                let _: () = server.stop().await;
+                Ok(())
+            },
+            |py, ()| Ok(py.None()),
+        )
     }
 }
 

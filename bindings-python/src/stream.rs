@@ -21,17 +21,13 @@ use crate::names::Names;
 use crate::rows::PyRows;
 
 /// Where a subscription stands while it is opened.
+#[derive(Default)]
 enum Opening<S> {
+    #[default]
     Running,
     Done(Result<S>),
     /// It was handed over, its error was told, or it was closed before.
     Over,
-}
-
-impl<S> Default for Opening<S> {
-    fn default() -> Self {
-        Self::Running
-    }
 }
 
 impl<S> Content for Opening<S> {

@@ -2,7 +2,7 @@
 //!
 //! Layers, each importing only those above it:
 //!
-//! - [`value`], [`schema`], [`row`]: data, no protocol
+//! - [`value`], [`schema`], [`row`], [`repair`]: data, no protocol
 //! - [`sql`]: the SQL of live queries
 //! - [`protocol`]: the wire, without state
 //! - [`machine`]: connection and subscriptions as a state machine without I/O
@@ -22,6 +22,7 @@ pub mod error;
 pub mod live;
 pub mod machine;
 pub mod protocol;
+pub mod repair;
 pub mod row;
 #[cfg(feature = "runtime")]
 pub mod runtime;
@@ -34,6 +35,7 @@ pub mod value;
 #[cfg(feature = "runtime")]
 pub use client::*;
 pub use error::{Error, ErrorCode, Result};
+pub use repair::{Reason, Repair};
 pub use row::Row;
 pub use schema::{Column, ColumnFlags, DataType, Schema, SeqId};
 pub use value::{Decimal, FileRef, Uuid, Value};

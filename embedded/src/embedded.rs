@@ -138,7 +138,9 @@ impl Embedded {
         let engine = self.engine.as_ref()?;
         let root = engine.user("root")?;
         let key = TokenKey::new(engine.secret());
-        Some(key.issue(&root.id, root.generation, TokenKind::Access, self.token_lifetime, SystemTime::now()).0)
+        Some(
+            key.issue(&root.id, root.generation, TokenKind::Access, self.token_lifetime, SystemTime::now()).0,
+        )
     }
 
     /// Stops: WebSockets are closed with 1001, requests finish, within [`Options::shutdown_deadline`].

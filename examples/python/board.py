@@ -35,7 +35,9 @@ class Board:
         self._changed = asyncio.Event()
 
     def __enter__(self) -> Board:
-        self._console.print(f"[bold]Departures {self._title}[/bold] · {self._statements:,} statements replayed at speed")
+        self._console.print(
+            f"[bold]Departures {self._title}[/bold] · {self._statements:,} statements replayed at speed"
+        )
         if self._live:
             self._live.start()
         return self
@@ -55,7 +57,9 @@ class Board:
             self._live.update(Group(self._table(), Text(self._news, style="dim"), Text(self._summary(), style="dim")))
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + PLAIN_LINE_EVERY
-            self._console.print(f"{len(rows):4} flights on the board · {self._summary()} · {self._news}", soft_wrap=True)
+            self._console.print(
+                f"{len(rows):4} flights on the board · {self._summary()} · {self._news}", soft_wrap=True
+            )
 
     async def next_change(self) -> None:
         """Waits until the board has changed since the last call."""
@@ -75,19 +79,24 @@ class Board:
         return equal
 
     def _count(self, rows: kalam_live.Rows) -> None:
+        changes = [change for change in rows.changes if not isinstance(change, kalam_live.Reset)]
+        # With `order_by`, a row whose place changes is removed and inserted again.
+        moved = {c.row["id"] for c in changes if isinstance(c, kalam_live.Remove)}
+        moved &= {c.row["id"] for c in changes if isinstance(c, kalam_live.Insert)}
         news: list[str] = []
-        for change in rows.changes:
+        for change in changes:
+            row = change.row
             match change:
-                case kalam_live.Insert(row=row):
-                    self._totals["appeared"] += 1
-                    news.append(f"+ {row['flight']} to {row['destination']}")
-                case kalam_live.Update(row=row):
-                    self._totals["updated"] += 1
-                    news.append(f"{row['flight']} {row['status']}, now {_clock(row['estimated'])}")
-                case kalam_live.Remove(row=row):
+                case kalam_live.Remove() if row["id"] not in moved:
                     self._totals["left"] += 1
                     news.append(f"- {row['flight']}")
-                case _:
+                case kalam_live.Insert() if row["id"] not in moved:
+                    self._totals["appeared"] += 1
+                    news.append(f"+ {row['flight']} to {row['destination']}")
+                case kalam_live.Insert() | kalam_live.Update():
+                    self._totals["updated"] += 1
+                    news.append(f"{row['flight']} {row['status']}, {_clock(row['estimated'])}")
+                case _:  # the first half of a move
                     pass
         if news:
             more = f" · and {len(news) - 3} more" if len(news) > 3 else ""

@@ -17,10 +17,9 @@ import sys
 import time
 from collections.abc import Iterable
 
+import kalam_live
 from board import Board
 from flights import SCHEMA, TABLE, Step, read_day, timeline
-
-import kalam_live
 
 COLUMNS = "id, flight, destination, scheduled, estimated, status"
 ON_THE_BOARD = f"SELECT {COLUMNS} FROM {TABLE} WHERE status <> 'departed'"
@@ -78,12 +77,12 @@ async def main() -> int:
         await client.execute(f"DROP TABLE IF EXISTS {TABLE}")
         await client.execute(SCHEMA)
         with Board(f"{options.airport}, {options.day:%-d %B %Y}", len(steps)) as board:
-            follower = asyncio.create_task(follow(client, board))
-            try:
+            async with asyncio.TaskGroup() as tasks:  # an error in either ends both
+                follower = tasks.create_task(follow(client, board))
                 await replay(client, steps, options.seconds)
-                return 0 if await compare(client, board) else 1
-            finally:
+                equal = await compare(client, board)
                 follower.cancel()
+    return 0 if equal else 1
 
 
 if __name__ == "__main__":

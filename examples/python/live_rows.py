@@ -19,8 +19,10 @@ async def main() -> None:
 async def work(client: kalam_live.Client) -> None:
     for number, title in enumerate(["write", "measure", "ship"]):
         await client.execute("INSERT INTO app.tasks VALUES ($1, $2, 'open')", [number, title])
+        await asyncio.sleep(0.3)
     for number in range(3):
         await client.execute("UPDATE app.tasks SET status = 'done' WHERE id = $1", [number])
+        await asyncio.sleep(0.3)
 
 
 asyncio.run(main())

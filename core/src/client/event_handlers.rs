@@ -75,7 +75,7 @@ impl EventHandlers {
                 Lifecycle::ConnectFailed { error, .. } | Lifecycle::ServerError(error) => {
                     call(self.on_error.as_ref(), error);
                 }
-                Lifecycle::Closed => {}
+                Lifecycle::Repaired { .. } | Lifecycle::Closed => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Opening live queries.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +9,7 @@ use super::live_events::LiveEvents;
 use super::live_rows::LiveRows;
 use super::subscription::{LiveEventsConfig, LiveRowsConfig, SubscriptionConfig, SubscriptionOptions};
 use super::{Command, KalamClient};
+use crate::converge::{Keeper, KeeperOptions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::{LiveOptions, LiveView, OrderBy};
 use crate::machine::{OldValues, Resume, SubscribeOptions, SubscribeRequest, SubscriptionKey};
@@ -15,7 +17,7 @@ use crate::runtime::event_queue::{EventQueue, QueueLimits};
 use crate::runtime::live_state::LiveState;
 use crate::runtime::mailbox::Mailbox;
 use crate::runtime::subscriber::Sink;
-use crate::sql::{LiveSql, Projection, check_live};
+use crate::sql::{Condition, LiveSql, Projection, check_live};
 
 impl KalamClient {
     /// The rows of `SELECT columns FROM namespace.table [WHERE ...]`, now and whenever they change.
@@ -64,13 +66,30 @@ impl KalamClient {
             }
             sql.with_hidden(order_by.iter().flat_map(OrderBy::columns));
         }
+        if let Some(filter) = &sql.filter
+            && let Some(condition) = Condition::read(filter)
+        {
+            sql.with_hidden(condition.null_sensitive());
+            sql.rewrite_filter()?;
+        }
         let view = LiveView::new(LiveOptions {
             key_columns: rows.key_columns.unwrap_or_default(),
             order_by,
             limit: rows.limit,
             partial: rows.partial,
         })?;
-        let mailbox = Arc::new(Mailbox::new(LiveState::new(view)));
+        let keeper = Keeper::new(
+            sql.clone(),
+            KeeperOptions {
+                verify: rows.verify,
+                last_rows: options.last_rows,
+                from: options.from.is_some(),
+                seed: RandomState::new().hash_one(self.inner.next_id.load(Ordering::Relaxed)),
+                ..KeeperOptions::default()
+            },
+            view,
+        );
+        let mailbox = Arc::new(Mailbox::new(LiveState::new(keeper)));
         let id = self.subscription_id(config.id);
         let sink = Sink::Rows(mailbox.clone());
         let key = self.subscribe(&id, sql, options, OldValues::Skip, Resume::Live, sink).await?;

@@ -36,6 +36,7 @@ pub use self::reconnect::Reconnect;
 pub use self::subscription::{
     LiveEventsConfig, LiveRowsConfig, SubscriptionConfig, SubscriptionInfo, SubscriptionOptions,
 };
+pub use crate::converge::{Verify, VerifyCounters};
 pub use crate::live::{Change, Changes, OrderBy, Phase, Rows};
 pub use crate::machine::{Lifecycle, SubscriptionStage};
 pub use crate::protocol::{Announcement, Cursor, Health, PartialRow, StatementResult};
@@ -49,6 +50,7 @@ use self::keys::KeyCache;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{self, Backoff, Config, Machine};
 use crate::protocol::{Compression, Limits, WireProtocol};
+use crate::runtime::asker::Asker;
 use crate::runtime::auth::Auth;
 use crate::runtime::command::{Command, Commands};
 use crate::runtime::http::Http;
@@ -82,6 +84,7 @@ pub struct KalamClient {
 struct Inner {
     http: Arc<Http>,
     auth: Arc<Auth>,
+    asker: Asker,
     namespace: Option<String>,
     status: Arc<Status>,
     commands: Commands,
@@ -140,6 +143,7 @@ impl KalamClient {
         let start = Start { machine, commands: receiver, handlers };
         Ok(Self {
             inner: Arc::new(Inner {
+                asker: Asker::new(http.clone(), auth.clone()),
                 http,
                 auth,
                 namespace,
@@ -268,8 +272,14 @@ impl KalamClient {
                 runtime.spawn(handlers.run(self.lifecycle()));
             }
             let network = self.inner.http.network().clone();
-            let owner =
-                Owner::new(machine, network, self.inner.auth.clone(), self.inner.status.clone(), commands);
+            let owner = Owner::new(
+                machine,
+                network,
+                self.inner.auth.clone(),
+                self.inner.asker.clone(),
+                self.inner.status.clone(),
+                commands,
+            );
             runtime.spawn(owner);
         }
         Ok(&self.inner.commands)

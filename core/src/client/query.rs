@@ -12,7 +12,7 @@ use crate::protocol::{
 };
 use crate::row::Row;
 use crate::runtime::command::closed;
-use crate::runtime::http::{Reply, Request, SendError};
+use crate::runtime::http::{Request, SendError};
 use crate::value::Value;
 
 /// Waits before the second and third try of what may be tried again.
@@ -175,7 +175,7 @@ impl KalamClient {
         let body = encode_sql_request(&request)?;
         let mut waits = RETRY_WAITS.iter();
         loop {
-            let (error, again) = match self.authorized("v1/api/sql", &body).await {
+            let (error, again) = match self.inner.asker.post("v1/api/sql", &body).await {
                 Ok(reply) => match decode_sql_response(reply.status, &reply.body, &request) {
                     Ok(results) => return Ok(results),
                     Err(error) => {
@@ -199,25 +199,6 @@ impl KalamClient {
                     return Err(unless_read_only(error, read_only));
                 }
                 _ => return Err(error),
-            }
-        }
-    }
-
-    /// Posts with the current token, and once more with a new one when the server refuses it: what was refused was not
-    /// executed.
-    async fn authorized(&self, path: &str, body: &str) -> Result<Reply, SendError> {
-        let auth = &self.inner.auth;
-        let timeout = self.inner.http.network().timeouts.request;
-        let mut refused = None;
-        loop {
-            let token = auth.token(refused).await.map_err(SendError::NotSent)?;
-            let request = Request::post(path, body.to_owned(), timeout);
-            let reply = self.inner.http.send(request.authorized(token.as_ref().map(|t| &t.secret))).await?;
-            match token {
-                Some(token) if reply.status == 401 && refused.is_none() && auth.can_refresh() => {
-                    refused = Some(token.generation);
-                }
-                _ => return Ok(reply),
             }
         }
     }

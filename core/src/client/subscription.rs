@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::converge::Verify;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{self, SubscriptionStage};
 use crate::protocol::Cursor;
@@ -162,6 +163,8 @@ pub struct LiveRowsConfig {
     pub order_by: Option<String>,
     /// Also show rows while they are still being loaded.
     pub partial: bool,
+    /// How often the rows are checked against what the server has. By default as often as it makes that necessary.
+    pub verify: Verify,
 }
 
 /// How `live_events` holds events for a reader that is behind.

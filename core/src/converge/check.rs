@@ -9,7 +9,6 @@ use hashbrown::HashSet;
 use super::frames::Frames;
 use super::keeper::Keeper;
 use super::questions::PAGE;
-use super::report::{Reason, Report};
 use super::sweep::{Scope, Sweep};
 use super::{AskId, Key, answer};
 use crate::error::{Error, ErrorCode, Result};
@@ -17,6 +16,7 @@ use crate::live::compare::compare_values;
 use crate::live::{Correction, Digest};
 use crate::machine::Time;
 use crate::protocol::StatementResult;
+use crate::repair::{Reason, Repair};
 use crate::row::Row;
 use crate::schema::SeqId;
 use crate::value::Value;
@@ -48,7 +48,7 @@ pub(super) struct Check {
     /// When the next one begins.
     due: Option<Time>,
     not_before: Time,
-    pub(super) report: Report,
+    pub(super) report: Repair,
     /// States since the digest was asked for.
     seen: HashSet<Digest, RandomState>,
     /// What was written up to here was compared.
@@ -87,11 +87,20 @@ pub(super) enum Step {
     Newest {
         id: AskId,
         clock: u64,
-        left: usize,
-        page: usize,
-        least: Option<SeqId>,
+        newest: Newest,
     },
     Sweep(Sweep),
+}
+
+/// The newest rows that were found so far.
+#[derive(Debug)]
+pub(super) struct Newest {
+    /// Rows that are still to be asked for.
+    left: usize,
+    least: Option<SeqId>,
+    found: HashSet<Key, RandomState>,
+    /// The moment of the first query.
+    clock: u64,
 }
 
 /// The latest sweep since the rows were proven.
@@ -108,7 +117,7 @@ impl Default for Check {
             step: Step::Idle,
             due: None,
             not_before: Time::ZERO,
-            report: Report::new(Reason::Mismatch),
+            report: Repair::new(Reason::Mismatch),
             seen: HashSet::default(),
             since: None,
             greatest: None,
@@ -209,7 +218,8 @@ impl Keeper {
         self.check.due = None;
         if self.check.newest {
             let left = self.options.last_rows.map_or(0, |rows| rows as usize);
-            return self.ask_newest(now, left, None);
+            let clock = self.frames.clock();
+            return self.ask_newest(now, Newest { left, least: None, found: HashSet::default(), clock });
         }
         if !self.options.rules.digest {
             return;
@@ -260,9 +270,7 @@ impl Keeper {
         let step = std::mem::replace(&mut self.check.step, Step::Idle);
         let result = result.and_then(|results| match step {
             Step::Digest { clock, .. } => self.digest_answered(now, clock, &results),
-            Step::Newest { clock, left, page, least, .. } => {
-                self.newest_answered(now, (clock, left, page, least), &results)
-            }
+            Step::Newest { clock, newest, .. } => self.newest_answered(now, clock, newest, &results),
             Step::Sweep(sweep) => self.sweep_answered(now, sweep, &results),
             Step::Idle | Step::Settle { .. } => Ok(()),
         });
@@ -308,6 +316,10 @@ impl Keeper {
             self.restart(now, Reason::Schema);
             return Ok(());
         }
+        if let (Some(table), Some(rows)) = (results.get(1), self.view.schema().cloned()) {
+            // The types of columns that are not selected are known from here on.
+            self.classify(&table.schema, &rows);
+        }
         self.check.greatest = greatest;
         self.check.failures = 0;
         if self.check.seen.contains(&digest) {
@@ -337,7 +349,7 @@ impl Keeper {
         (check.swept, check.rounds, check.inconclusive) = (Swept::Nothing, 0, 0);
         check.doubtful = doubtful;
         self.view.set_unverified(doubtful);
-        let report = std::mem::replace(&mut self.check.report, Report::new(Reason::Mismatch));
+        let report = std::mem::replace(&mut self.check.report, Repair::new(Reason::Mismatch));
         if report.repaired() {
             self.report(report);
         }
@@ -507,7 +519,7 @@ impl Keeper {
         now: Time,
         found: &HashSet<Key, RandomState>,
         clock: u64,
-        report: &mut Report,
+        report: &mut Repair,
     ) {
         if !self.options.rules.sweep_removes {
             return;
@@ -541,47 +553,53 @@ impl Keeper {
         }
     }
 
-    fn ask_newest(&mut self, now: Time, left: usize, least: Option<SeqId>) {
-        let page = left.min(NEWEST_PAGE);
-        let Some(sql) = self.questions.as_ref().and_then(|q| q.newest(page, least).ok()) else { return };
+    fn ask_newest(&mut self, now: Time, newest: Newest) {
+        let page = newest.left.min(NEWEST_PAGE);
+        let Some(sql) = self.questions.as_ref().and_then(|q| q.newest(page, newest.least).ok()) else {
+            return;
+        };
         let id = self.ask(sql);
         self.check.report.queries += 1;
-        self.check.step = Step::Newest { id, clock: self.frames.clock(), left, page, least };
+        self.check.step = Step::Newest { id, clock: self.frames.clock(), newest };
         self.check_passing_state(now);
     }
 
     fn newest_answered(
         &mut self,
         now: Time,
-        (clock, left, page, least): (u64, usize, usize, Option<SeqId>),
+        clock: u64,
+        mut newest: Newest,
         results: &[StatementResult],
     ) -> Result<()> {
         let schema = self.view.schema().ok_or_else(no_rows)?.clone();
         let rows = self.keyed(answer::rows(first(results)?, &schema)?)?;
-        let mut report = Report { reason: Reason::NewestRows, ..self.check.report };
+        let mut report = Repair { reason: Reason::NewestRows, ..self.check.report };
         let lowest = rows.iter().filter_map(|(_, row)| row.version()).min();
-        if let (Some(lowest), Some(least)) = (lowest, least)
+        if let (Some(lowest), Some(least)) = (lowest, newest.least)
             && lowest >= least
         {
             return Err(out_of_order());
         }
-        let got = rows.len();
+        let full = rows.len() >= newest.left.min(NEWEST_PAGE);
+        newest.left = newest.left.saturating_sub(rows.len());
+        newest.least = lowest.or(newest.least);
         for (key, row) in rows {
+            newest.found.insert(key.clone());
             self.found(key, row, clock, &mut report);
         }
-        self.check.report = report;
-        let (left, least) = (left.saturating_sub(got), lowest.or(least));
-        if got >= page && left > 0 {
-            self.ask_newest(now, left, least);
+        if full && newest.left > 0 {
+            self.check.report = report;
+            self.ask_newest(now, newest);
             return Ok(());
         }
         self.check.newest = false;
         if self.horizon.is_none() {
+            // The snapshot had older rows in the place of the newest.
+            self.withdraw_others(now, &newest.found, newest.clock, &mut report);
             // Fewer than were asked for are all that there are.
-            let first =
-                if left == 0 { least.into_iter().chain(self.view.least_version()).min() } else { None };
-            self.horizon = Some(first);
+            self.horizon = Some(newest.least.filter(|_| newest.left == 0));
         }
+        self.check.report = report;
         if let Some(questions) = &mut self.questions {
             questions.horizon = self.horizon.flatten();
         }

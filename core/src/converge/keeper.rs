@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{Check, Step};
+use super::counters::VerifyCounters;
 use super::doubt::Doubt;
 use super::frames::{Frames, Removed};
 use super::options::KeeperOptions;
 use super::questions::Questions;
-use super::report::{Reason, Report, VerifyCounters};
 use super::{Ask, AskId, Key};
 use crate::error::{ErrorCode, Result};
 use crate::live::{Begin, LiveView};
 use crate::machine::random::Random;
 use crate::machine::{Mode, SubscriptionEvent, Time};
 use crate::protocol::{Change, ChangeKind, StatementResult};
+use crate::repair::{Reason, Repair};
 use crate::row::Row;
 use crate::schema::{DataType, Schema, SeqId};
 use crate::sql::{Condition, LiveSql};
@@ -45,7 +46,8 @@ pub struct Keeper {
     pub(super) check: Check,
     pub(super) asks: VecDeque<Ask>,
     next_id: u64,
-    pub(super) reports: VecDeque<Report>,
+    epoch: u64,
+    pub(super) reports: VecDeque<Repair>,
     pub(super) counters: VerifyCounters,
     pub(super) random: Random,
     restart_not_before: Time,
@@ -108,6 +110,7 @@ impl Keeper {
             check: Check::default(),
             asks: VecDeque::new(),
             next_id: 0,
+            epoch: 0,
             reports: VecDeque::new(),
             counters: VerifyCounters::default(),
             random: Random::new(options.seed),
@@ -170,8 +173,9 @@ impl Keeper {
             // Live rows take a fresh snapshot where something may be missing.
             SubscriptionEvent::GapPossible { .. } => {}
             SubscriptionEvent::Interrupted => {
+                // Also said when the subscription is begun anew on a connection that stands: the server stays known until
+                // `connected` tells of another.
                 self.stop();
-                self.server = None;
                 self.view.interrupted();
             }
             SubscriptionEvent::Failed(error) => {
@@ -215,9 +219,17 @@ impl Keeper {
         let mut questions = Questions::new(&self.live, schema, &positions);
         questions.horizon = self.horizon.flatten();
         self.questions = Some(questions);
+        self.epoch += 1;
+        self.classify(schema, schema);
+        Ok(())
+    }
+
+    /// Finds out what the live evaluator follows of the filter, by the types that `table` tells; for rows of `schema`.
+    pub(super) fn classify(&mut self, table: &Schema, schema: &Schema) {
+        let type_of = |name: &str| -> Option<&DataType> {
+            table.all_columns().iter().find(|c| &*c.name == name).map(|column| &column.data_type)
+        };
         let at = |name: &str| schema.all_columns().iter().position(|c| &*c.name == name);
-        let type_of =
-            |name: &str| -> Option<&DataType> { at(name).map(|at| &schema.all_columns()[at].data_type) };
         let condition = self.live.filter.as_ref().and_then(Condition::read);
         self.followed = match (&self.live.filter, &condition) {
             (None, _) => Followed::Everything,
@@ -227,7 +239,6 @@ impl Keeper {
         };
         let sensitive = condition.map(|c| c.null_sensitive()).unwrap_or_default();
         self.null_sensitive = sensitive.iter().map(|name| at(name)).collect();
-        Ok(())
     }
 
     fn change(&mut self, now: Time, change: Change) -> Result<()> {
@@ -292,6 +303,11 @@ impl Keeper {
     pub fn wants_watch(&self) -> Option<LiveSql> {
         let questions = self.questions.as_ref().filter(|_| self.options.rules.watch)?;
         questions.has_filter().then(|| questions.watch())
+    }
+
+    /// Grows whenever [`wants_watch`](Self::wants_watch) may give something else.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The watch on this query's table stands, or is gone.
@@ -382,7 +398,7 @@ impl Keeper {
     }
 
     /// A repair that is done.
-    pub fn poll_report(&mut self) -> Option<Report> {
+    pub fn poll_report(&mut self) -> Option<Repair> {
         self.reports.pop_front()
     }
 
@@ -424,7 +440,7 @@ impl Keeper {
         if self.restart_due.is_some() {
             return;
         }
-        let mut report = Report::new(reason);
+        let mut report = Repair::new(reason);
         std::mem::swap(&mut report.queries, &mut self.check.report.queries);
         self.report(report);
         if self.options.rules.pace && now < self.restart_not_before {
@@ -455,7 +471,7 @@ impl Keeper {
         self.asks.push_back(Ask::End);
     }
 
-    pub(super) fn report(&mut self, report: Report) {
+    pub(super) fn report(&mut self, report: Repair) {
         if report.repaired() {
             self.counters.repairs += 1;
         }
@@ -467,7 +483,9 @@ impl Keeper {
 
     /// Forgets what belongs to the connection or to the snapshot before.
     fn stop(&mut self) {
-        self.questions = None;
+        if self.questions.take().is_some() {
+            self.epoch += 1;
+        }
         self.asks.clear();
         self.frames = Frames::default();
         self.removed.clear();

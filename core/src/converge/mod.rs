@@ -11,21 +11,21 @@
 
 mod answer;
 mod check;
+mod counters;
 mod doubt;
 mod frames;
 mod keeper;
 mod options;
 mod questions;
-mod report;
 mod resolve;
 mod sweep;
 mod watches;
 
 use crate::value::Value;
 
+pub use counters::VerifyCounters;
 pub use keeper::{Keeper, Outcome};
 pub use options::{KeeperOptions, Rules, Verify};
-pub use report::{Reason, Report, VerifyCounters};
 pub use watches::{WatchAction, Watches};
 
 /// The cells of a row's key, in the order of the key columns.

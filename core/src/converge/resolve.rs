@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::doubt::Asked;
 use super::keeper::Keeper;
-use super::report::{Reason, Report};
 use super::{Key, answer};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::Correction;
 use crate::machine::Time;
 use crate::protocol::StatementResult;
+use crate::repair::{Reason, Repair};
 use crate::row::Row;
 use crate::schema::SeqId;
 use crate::sql::literal;
@@ -73,7 +73,7 @@ impl Keeper {
         result: Result<Vec<StatementResult>>,
     ) {
         let Some(Asked { clock, keys, .. }) = self.doubt.asked.take() else { return };
-        let mut report = Report { queries: 1, bytes, ..Report::new(Reason::Unconfirmed) };
+        let mut report = Repair { queries: 1, bytes, ..Repair::new(Reason::Unconfirmed) };
         let rows = result.and_then(|results| {
             let schema = self.view.schema().ok_or_else(|| Error::new(ErrorCode::Closed, "no rows"))?;
             let first = results.first();
@@ -120,7 +120,7 @@ impl Keeper {
         key: Key,
         row: Row,
         clock: u64,
-        report: &mut Report,
+        report: &mut Repair,
     ) -> Option<Correction> {
         if self.is_overtaken(&key, clock) {
             // The frame is newer, or it is not: that can only be asked again.
@@ -152,7 +152,7 @@ impl Keeper {
         key: Key,
         version: Option<SeqId>,
         clock: u64,
-        report: &mut Report,
+        report: &mut Repair,
     ) {
         if self.view.held(&key).is_none() {
             return;

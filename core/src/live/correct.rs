@@ -81,12 +81,6 @@ impl LiveView {
         self.rows.as_ref().filter(|_| self.is_live())?.digest()
     }
 
-    /// The least version that is held.
-    pub fn least_version(&self) -> Option<SeqId> {
-        let rows = self.rows.as_ref()?;
-        rows.iter().filter_map(|held| held.version.number()).min().map(SeqId::from)
-    }
-
     /// The row as it is at the server, by an answer that no frame has overtaken.
     ///
     /// # Errors

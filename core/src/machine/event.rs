@@ -9,6 +9,7 @@ use compact_str::CompactString;
 use super::Time;
 use crate::error::Error;
 use crate::protocol::{Announcement, Change, Cursor};
+use crate::repair::Repair;
 use crate::row::Row;
 use crate::schema::Schema;
 use crate::sql::LiveSql;
@@ -282,6 +283,14 @@ pub enum Lifecycle {
     },
     /// The server reported an error that belongs to no subscription.
     ServerError(Error),
+    /// Rows of a live query were wrong, since the server had left something out, and were put right. Told by the client
+    /// that checks them, not by the machine.
+    Repaired {
+        /// The live query's name.
+        subscription: CompactString,
+        /// What was found.
+        repair: Repair,
+    },
     /// The client was closed.
     Closed,
 }

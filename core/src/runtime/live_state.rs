@@ -1,83 +1,88 @@
-//! The rows of one `live` handle, and whether more can come.
+//! The rows of one `live` handle, and who keeps them right.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::mailbox::Content;
 use super::subscriber::Applied;
-use crate::error::{ErrorCode, Result};
-use crate::live::{Begin, LiveView, Rows};
-use crate::machine::{Mode, SubscriptionEvent};
-use crate::protocol::{Change, ChangeKind};
+use crate::converge::{Ask, Keeper, Outcome, VerifyCounters};
+use crate::error::Result;
+use crate::live::Rows;
+use crate::machine::SubscriptionEvent;
+use crate::repair::Repair;
+use crate::sql::LiveSql;
 
-/// A view that the owner task feeds and a handle reads.
+/// A keeper that the owner task feeds and a handle reads.
 pub(crate) struct LiveState {
-    view: LiveView,
+    keeper: Keeper,
+    epoch: u64,
+}
+
+/// What a keeper wants after it was fed.
+pub(super) struct Wishes {
+    pub(super) asks: Vec<Ask>,
+    pub(super) repairs: Vec<Repair>,
+    pub(super) counters: VerifyCounters,
+    pub(super) timeout: Option<Duration>,
+    /// What to watch, if that may have changed.
+    pub(super) watch: Option<Option<(Arc<str>, LiveSql)>>,
 }
 
 impl LiveState {
-    pub(crate) fn new(view: LiveView) -> Self {
-        Self { view }
+    pub(crate) fn new(keeper: Keeper) -> Self {
+        Self { keeper, epoch: 0 }
     }
 
-    pub(crate) fn apply(&mut self, event: SubscriptionEvent) -> Applied {
-        let resumed = matches!(event, SubscriptionEvent::Acked { mode: Mode::Resumed, .. });
-        let result = match event {
-            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => self.view.begin(schema, Begin::Fresh),
-            SubscriptionEvent::Acked { schema, mode: Mode::Resumed } => {
-                self.view.begin(schema, Begin::Resumed)
-            }
-            SubscriptionEvent::Batch { rows, .. } => self.view.batch(rows),
-            SubscriptionEvent::Ready => self.view.ready(),
-            SubscriptionEvent::Change(change) => self.change(change),
-            // Live rows take a fresh snapshot where something may be missing.
-            SubscriptionEvent::GapPossible { .. } => Ok(()),
-            SubscriptionEvent::Interrupted => {
-                self.view.interrupted();
-                Ok(())
-            }
-            SubscriptionEvent::Failed(error) => {
-                self.view.fail(error);
-                return Applied::Over;
-            }
-            SubscriptionEvent::Ended => {
-                self.view.closed();
-                return Applied::Over;
-            }
-        };
-        match result {
-            Ok(()) => Applied::Fine,
-            Err(error) if resumed && error.code() == ErrorCode::Protocol => Applied::StartAnew,
-            Err(error) => {
-                self.view.fail(error);
-                Applied::Refused
-            }
+    pub(super) fn keeper(&mut self) -> &mut Keeper {
+        &mut self.keeper
+    }
+
+    pub(super) fn apply(&mut self, now: Duration, event: SubscriptionEvent) -> Applied {
+        match self.keeper.handle_event(now, event) {
+            Outcome::Fine => Applied::Fine,
+            Outcome::StartAnew => Applied::StartAnew,
+            Outcome::Refused => Applied::Refused,
+            Outcome::Over => Applied::Over,
         }
     }
 
-    fn change(&mut self, change: Change) -> Result<()> {
-        change.rows.into_iter().try_for_each(|row| match change.kind {
-            ChangeKind::Insert => self.view.insert(row),
-            ChangeKind::Update => self.view.update(row),
-            ChangeKind::Delete => self.view.delete(row),
-        })
+    /// Does what is due, and says what is to be done.
+    pub(super) fn wishes(&mut self, now: Duration) -> Wishes {
+        if self.keeper.next_timeout().is_some_and(|at| at <= now) {
+            self.keeper.handle_timeout(now);
+        }
+        let epoch = self.keeper.epoch();
+        let watch = (epoch != self.epoch).then(|| {
+            self.epoch = epoch;
+            self.keeper.wants_watch().and_then(|live| Some((live.to_sql().ok()?.into(), live)))
+        });
+        Wishes {
+            asks: std::iter::from_fn(|| self.keeper.poll_ask()).collect(),
+            repairs: std::iter::from_fn(|| self.keeper.poll_report()).collect(),
+            counters: self.keeper.take_counters(),
+            timeout: self.keeper.next_timeout(),
+            watch,
+        }
     }
 
     /// What is new, if anything is.
     pub(crate) fn take(&mut self) -> Option<Result<Rows>> {
-        self.view.take()
+        self.keeper.view_mut().take()
     }
 
     /// The reader wants no more.
     pub(crate) fn close(&mut self) {
-        self.view.closed();
+        self.keeper.view_mut().closed();
     }
 
     /// Whether everything was taken and nothing more will come.
     pub(crate) fn is_over(&self) -> bool {
-        self.view.is_ended()
+        self.keeper.view().is_ended()
     }
 }
 
 impl Content for LiveState {
     fn is_ready(&self) -> bool {
-        self.view.is_ready()
+        self.keeper.view().is_ready()
     }
 }

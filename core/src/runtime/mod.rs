@@ -3,7 +3,9 @@
 //! A client lives on the tokio runtime that it is first used in. Callers without one (the language bindings) take the
 //! process-wide [`shared`] runtime.
 
+pub(crate) mod asker;
 pub(crate) mod auth;
+mod checks;
 pub(crate) mod command;
 pub(crate) mod endpoint;
 pub(crate) mod event;
@@ -14,6 +16,7 @@ pub(crate) mod live_state;
 pub(crate) mod mailbox;
 pub(crate) mod network;
 pub(crate) mod owner;
+mod owner_checks;
 pub(crate) mod proxy;
 pub(crate) mod secret;
 mod shared;

@@ -15,7 +15,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::asker::Asker;
 use super::auth::{Auth, Token as AuthToken};
+use super::checks::Checks;
 use super::command::{Command, closed};
 use super::link::{Socket, dial};
 use super::network::Network;
@@ -26,7 +28,7 @@ use super::subscriber::{Applied, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
     Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
-    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
+    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, Token,
 };
 use crate::protocol::RawFrame;
 
@@ -36,21 +38,24 @@ const FRAMES_PER_TURN: usize = 256;
 
 /// See the module.
 pub(crate) struct Owner {
-    machine: Machine,
+    pub(super) machine: Machine,
     network: Network,
     auth: Arc<Auth>,
-    status: Arc<Status>,
+    pub(super) status: Arc<Status>,
     commands: mpsc::UnboundedReceiver<Command>,
     /// The machine's time is counted from here.
-    origin: Instant,
+    pub(super) origin: Instant,
     link: Option<Link>,
     fetching: Option<(AttemptId, JoinHandle<Result<Option<AuthToken>>>)>,
     /// The token that the machine used last.
     generation: u64,
     timer: Pin<Box<Sleep>>,
-    subscribers: HashMap<SubscriptionKey, Subscriber>,
+    pub(super) subscribers: HashMap<SubscriptionKey, Subscriber>,
     /// Those who got something since they were last woken.
     touched: Vec<SubscriptionKey>,
+    pub(super) checks: Checks,
+    /// Live rows whose keeper was told something, and may want something.
+    pub(super) fed: Vec<SubscriptionKey>,
     lagged: u64,
     /// Goodbyes under way.
     closing: Vec<JoinHandle<()>>,
@@ -61,10 +66,20 @@ pub(crate) struct Owner {
     closed: bool,
 }
 
-struct Subscriber {
-    sink: Sink,
+pub(super) struct Subscriber {
+    pub(super) sink: Sink,
     since: Instant,
     touched: bool,
+}
+
+impl Subscriber {
+    pub(super) fn new(sink: Sink) -> Self {
+        Self { sink, since: Instant::now(), touched: false }
+    }
+
+    fn is_watch(&self) -> bool {
+        matches!(self.sink, Sink::Watch(_))
+    }
 }
 
 type Dial = JoinHandle<Result<Socket, LinkEnd>>;
@@ -87,6 +102,7 @@ impl Owner {
         machine: Machine,
         network: Network,
         auth: Arc<Auth>,
+        asker: Asker,
         status: Arc<Status>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
@@ -103,6 +119,8 @@ impl Owner {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             subscribers: HashMap::new(),
             touched: Vec::new(),
+            checks: Checks::new(asker),
+            fed: Vec::new(),
             lagged: 0,
             closing: Vec::new(),
             connect_replies: Vec::new(),
@@ -111,7 +129,7 @@ impl Owner {
         }
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
@@ -173,6 +191,7 @@ impl Owner {
                 let _ = reply.send(
                     self.machine
                         .subscriptions()
+                        .filter(|info| self.subscribers.get(&info.key).is_none_or(|s| !s.is_watch()))
                         .map(|info| {
                             let age = age(&info);
                             (info, age)
@@ -194,9 +213,12 @@ impl Owner {
         }
         let result = self.machine.subscribe(now, request);
         match &result {
-            Ok(key) => drop(
-                self.subscribers.insert(*key, Subscriber { sink, since: Instant::now(), touched: false }),
-            ),
+            Ok(key) => {
+                if let (Sink::Rows(mailbox), Some((complete, user))) = (&sink, &self.checks.server) {
+                    mailbox.with(|state| state.keeper().connected(*complete, user.as_str()));
+                }
+                self.subscribers.insert(*key, Subscriber::new(sink));
+            }
             Err(_) if idle => self.machine.disconnect(now),
             Err(_) => {}
         }
@@ -308,16 +330,41 @@ impl Owner {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Subscription { key, event } => {
+                    let now = self.now();
                     let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
-                    let applied = subscriber.sink.apply(event);
-                    if !subscriber.touched {
-                        subscriber.touched = true;
-                        self.touched.push(key);
+                    if let Sink::Watch(sql) = &subscriber.sink {
+                        let sql = sql.clone();
+                        self.watch_event(key, &sql, event);
+                        continue;
                     }
+                    let refused =
+                        if let SubscriptionEvent::Failed(e) = &event { Some(e.clone()) } else { None };
+                    let applied = subscriber.sink.apply(now, event);
+                    self.touch(key);
                     self.after(key, applied);
+                    if let Some(error) = refused {
+                        self.make_room(&error);
+                    }
                 }
                 Event::Lifecycle(event) => self.lifecycle(event),
             }
+        }
+    }
+
+    /// Its keeper may want something, and its reader may have something to read.
+    pub(super) fn touch(&mut self, key: SubscriptionKey) {
+        if self.fed.last() != Some(&key) {
+            self.fed.push(key);
+        }
+        self.touch_reader(key);
+    }
+
+    pub(super) fn touch_reader(&mut self, key: SubscriptionKey) {
+        if let Some(subscriber) = self.subscribers.get_mut(&key)
+            && !subscriber.touched
+        {
+            subscriber.touched = true;
+            self.touched.push(key);
         }
     }
 
@@ -337,12 +384,14 @@ impl Owner {
             && let Some(subscriber) = self.subscribers.remove(&key)
         {
             subscriber.sink.wake();
+            self.checks.forget(key);
         }
     }
 
     fn lifecycle(&mut self, event: Lifecycle) {
         match &event {
-            Lifecycle::Connected { url, .. } => {
+            Lifecycle::Connected { url, user, server, .. } => {
+                self.tell_server(server.as_ref().is_some_and(|server| server.complete), user);
                 tracing::info!(%url, "connected");
                 for reply in self.connect_replies.drain(..) {
                     let _ = reply.send(Ok(()));
@@ -360,9 +409,11 @@ impl Owner {
                 }
             }
             Lifecycle::Disconnected { error, retry_in } => {
+                self.checks.server = None;
                 tracing::warn!(%error, ?retry_in, "the connection was lost");
             }
             Lifecycle::ServerError(error) => tracing::warn!(%error, "the server reports an error"),
+            Lifecycle::Repaired { .. } => {}
             Lifecycle::Closed => tracing::debug!("closed"),
         }
         // The state first: who is told of the event may look at it.
@@ -433,7 +484,8 @@ impl Owner {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(at) = self.machine.next_timeout() else { return false };
+        let next = self.machine.next_timeout().into_iter().chain(self.checks.next_timeout()).min();
+        let Some(at) = next else { return false };
         let deadline = self.origin + at;
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
@@ -467,7 +519,11 @@ impl Owner {
 
     fn publish(&self) {
         self.status.set_state(State::from(self.machine.state()));
-        self.status.set_counters(Counters { connection: self.machine.counters(), lagged: self.lagged });
+        self.status.set_counters(Counters {
+            connection: self.machine.counters(),
+            lagged: self.lagged,
+            verify: self.checks.counters,
+        });
     }
 }
 
@@ -483,6 +539,7 @@ impl Future for Owner {
             progress |= this.poll_network(cx, &mut frames_left);
             progress |= this.poll_timer(cx);
             this.route();
+            progress |= this.tend(cx);
             progress |= this.act();
             progress |= this.poll_write(cx);
             if !progress || frames_left == 0 {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::mailbox::{Content, Mailbox};
+use crate::converge::VerifyCounters;
 use crate::error::Error;
 use crate::machine;
 use crate::machine::Lifecycle;
@@ -56,6 +57,8 @@ pub struct Counters {
     pub connection: machine::Counters,
     /// How often an event reader was too slow and events were dropped.
     pub lagged: u64,
+    /// What checking live rows has cost and found.
+    pub verify: VerifyCounters,
 }
 
 /// Shared by the owner task, which writes, and the client, which reads.

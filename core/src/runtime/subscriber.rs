@@ -1,6 +1,7 @@
 //! The owner task's side of a handle: applies what the machine tells, and never waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::event::ChangeEvent;
 use super::event_queue::EventQueue;
@@ -17,6 +18,8 @@ pub(crate) enum Sink {
     Rows(Arc<Mailbox<LiveState>>),
     /// Raw events.
     Events(Arc<Mailbox<EventQueue>>),
+    /// The owner task itself, which watches a table by this SQL for the live rows on it.
+    Watch(Arc<str>),
 }
 
 /// What came of an event.
@@ -36,10 +39,11 @@ pub(crate) enum Applied {
 
 impl Sink {
     /// Applies one event. Wakes nobody: see [`wake`](Self::wake).
-    pub(crate) fn apply(&self, event: SubscriptionEvent) -> Applied {
+    pub(crate) fn apply(&self, now: Duration, event: SubscriptionEvent) -> Applied {
         match self {
-            Self::Rows(mailbox) => mailbox.with(|state| state.apply(event)),
+            Self::Rows(mailbox) => mailbox.with(|state| state.apply(now, event)),
             Self::Events(mailbox) => mailbox.with(|queue| push(queue, event)),
+            Self::Watch(_) => Applied::Fine,
         }
     }
 
@@ -48,13 +52,14 @@ impl Sink {
         match self {
             Self::Rows(mailbox) => mailbox.wake(),
             Self::Events(mailbox) => mailbox.wake(),
+            Self::Watch(_) => {}
         }
     }
 
     /// The owner task ends without the machine having said so: its runtime was stopped.
     pub(crate) fn abandon(&self) {
         let error = Error::new(ErrorCode::Closed, "the runtime that this client lives on was stopped");
-        self.apply(SubscriptionEvent::Failed(error));
+        self.apply(Duration::ZERO, SubscriptionEvent::Failed(error));
         self.wake();
     }
 }

@@ -5,6 +5,7 @@ mod support;
 mod auth;
 mod bad_frames;
 mod connection;
+mod converge;
 mod embedded;
 mod events;
 mod live;

@@ -1,8 +1,9 @@
 """The Python package, used as a program uses it."""
 
 from control import Workload
-from kalam_live import connect
 from stopwatch import Stopwatch, resident_bytes
+
+from kalam_live import connect
 
 BATCH = 1000
 CHANGES = ("insert", "update", "delete")

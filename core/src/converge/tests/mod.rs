@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use server::World;
 
-use super::{KeeperOptions, Reason, Rules, Verify};
+use super::{KeeperOptions, Rules, Verify};
 use crate::error::{Error, ErrorCode};
 use crate::live::Phase;
 use crate::machine::SubscriptionEvent;
+use crate::repair::Reason;
 
 const ALL: &str = "SELECT * FROM t";
 const OPEN: &str = "SELECT id, s FROM t WHERE s = 'open'";

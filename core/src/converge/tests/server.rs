@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::converge::{Ask, AskId, Keeper, KeeperOptions, Report};
+use crate::converge::{Ask, AskId, Keeper, KeeperOptions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::{Digest, LiveOptions, LiveView, Phase};
 use crate::machine::{Mode, SubscriptionEvent, Time};
 use crate::protocol::{Change, ChangeKind, StatementResult};
+use crate::repair::Repair;
 use crate::row::Row;
 use crate::schema::{Column, DataType, Schema, SeqId};
 use crate::sql::check_live;
@@ -231,7 +232,7 @@ impl World {
         while self.keeper.poll_report().is_some() {}
     }
 
-    pub(super) fn reports(&mut self) -> Vec<Report> {
+    pub(super) fn reports(&mut self) -> Vec<Repair> {
         std::iter::from_fn(|| self.keeper.poll_report()).collect()
     }
 
@@ -335,11 +336,11 @@ impl World {
     }
 
     pub(super) fn newest_snapshot(&mut self) {
-        // The server leaves the newest out.
+        // The server takes one more, and leaves the newest out.
         let mut ids = self.matching();
         ids.sort_by_key(|id| -self.rows[id].seq);
         let last = self.last_rows.unwrap() as usize;
-        let sent: Vec<i64> = ids.into_iter().skip(1).take(last - 1).collect();
+        let sent: Vec<i64> = ids.into_iter().skip(1).take(last).collect();
         self.connect(|id| sent.contains(&id));
     }
 }

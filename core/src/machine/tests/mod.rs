@@ -288,6 +288,7 @@ fn event_line(event: &Event) -> String {
                 format!("= failed {attempt} {}{}", error.code(), final_one(retry_in))
             }
             Lifecycle::ServerError(error) => format!("= server error {}", error.code()),
+            Lifecycle::Repaired { .. } => unreachable!("a machine repairs nothing"),
             Lifecycle::Closed => "= closed".into(),
         },
         Event::Subscription { key, event } => format!("{}: {}", key.0, subscription_line(event)),

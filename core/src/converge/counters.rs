@@ -2,62 +2,6 @@
 
 use std::ops::AddAssign;
 
-/// Why rows were looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// A change of the table that the live query was not told.
-    Unconfirmed,
-    /// The server's versions are others than the ones that are held.
-    Mismatch,
-    /// A snapshot of the newest rows leaves the newest out.
-    NewestRows,
-    /// The columns of the table changed.
-    Schema,
-    /// Changes keep coming, so that versions can not be compared.
-    Traffic,
-}
-
-impl Reason {
-    /// The word that every language shows.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unconfirmed => "unconfirmed",
-            Self::Mismatch => "mismatch",
-            Self::NewestRows => "newest_rows",
-            Self::Schema => "schema",
-            Self::Traffic => "traffic",
-        }
-    }
-}
-
-/// Rows of a live query were wrong, and were put right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// What it was that showed.
-    pub reason: Reason,
-    /// HTTP queries that it took.
-    pub queries: u64,
-    /// Bytes of their answers.
-    pub bytes: u64,
-    /// Rows that were missing.
-    pub added: u64,
-    /// Rows with other content.
-    pub changed: u64,
-    /// Rows that are gone.
-    pub removed: u64,
-}
-
-impl Report {
-    pub(super) fn new(reason: Reason) -> Self {
-        Self { reason, queries: 0, bytes: 0, added: 0, changed: 0, removed: 0 }
-    }
-
-    pub(super) fn repaired(&self) -> bool {
-        self.added + self.changed + self.removed > 0
-    }
-}
-
 /// What checking has cost and found so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
