@@ -56,7 +56,7 @@ test-python: python
 test-examples: python
 	$(BIN)/python -m pytest tests/examples
 
-bench: python
+bench: $(VENV)/.ready
 	tests/bench/run
 
 clean:

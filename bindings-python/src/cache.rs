@@ -30,6 +30,39 @@ struct State {
     epoch: u64,
 }
 
+impl State {
+    /// The plain row that stands for `row`. Runs nobody's code.
+    fn row<'py>(&mut self, py: Python<'py>, row: &Row, epoch: u64) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(object) = self.objects.get(&row.address()) {
+            return Ok(object.bind(py).clone());
+        }
+        let object = self.make(py, row)?;
+        Ok(self.keep(py, row, object, epoch))
+    }
+
+    fn make<'py>(&mut self, py: Python<'py>, row: &Row) -> PyResult<Bound<'py, PyAny>> {
+        let names = match &self.names {
+            Some(names) if names.are_of(row.schema()) => names.clone(),
+            _ => self.names.insert(Names::new(py, row.schema())?).clone(),
+        };
+        Ok(Bound::new(py, PyRow::new(row.clone(), names))?.into_any())
+    }
+
+    /// Keeps the object of a row that is still there; of two that were made at once the first.
+    fn keep<'py>(
+        &mut self,
+        py: Python<'py>,
+        row: &Row,
+        object: Bound<'py, PyAny>,
+        epoch: u64,
+    ) -> Bound<'py, PyAny> {
+        if epoch != self.epoch {
+            return object;
+        }
+        self.objects.entry(row.address()).or_insert_with(|| object.unbind()).bind(py).clone()
+    }
+}
+
 impl RowCache {
     /// An empty cache; `model` is called with each row and makes what the caller sees.
     pub(crate) fn new(py: Python<'_>, model: Option<Py<PyAny>>) -> PyResult<Py<Self>> {
@@ -70,34 +103,35 @@ impl RowCache {
 
     /// The object of `row`, which is part of the snapshot `epoch`.
     pub(crate) fn object<'py>(&self, py: Python<'py>, row: &Row, epoch: u64) -> PyResult<Bound<'py, PyAny>> {
-        let address = row.address();
+        let Some(model) = &self.model else { return self.lock(py).row(py, row, epoch) };
         let mut state = self.lock(py);
-        if let Some(object) = state.objects.get(&address) {
+        if let Some(object) = state.objects.get(&row.address()) {
             return Ok(object.bind(py).clone());
         }
-        let names = match &state.names {
-            Some(names) if names.are_of(row.schema()) => names.clone(),
-            _ => {
-                let names = Names::new(py, row.schema())?;
-                state.names = Some(names.clone());
-                names
-            }
-        };
-        let object = Bound::new(py, PyRow::new(row.clone(), names))?.into_any();
-        let object = match &self.model {
-            None => object,
-            Some(model) => {
-                // The model is the caller's code and may come back here.
-                drop(state);
-                let object = model.bind(py).call1((object,))?;
-                state = self.lock(py);
-                object
-            }
-        };
-        if epoch != state.epoch {
-            return Ok(object);
+        let object = state.make(py, row)?;
+        // The model is the caller's code and may come back here.
+        drop(state);
+        let object = model.bind(py).call1((object,))?;
+        // Ours lives until the lock is gone: what drops it may be the caller's code, too.
+        Ok(self.lock(py).keep(py, row, object.clone(), epoch))
+    }
+
+    /// The objects of all `rows` of the snapshot `epoch`.
+    pub(crate) fn objects<'py, 'a>(
+        &self,
+        py: Python<'py>,
+        rows: impl ExactSizeIterator<Item = &'a Row>,
+        epoch: u64,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        if self.model.is_some() {
+            return rows.map(|row| self.object(py, row, epoch)).collect();
         }
-        Ok(state.objects.entry(address).or_insert_with(|| object.unbind()).bind(py).clone())
+        let mut state = self.lock(py);
+        if epoch == state.epoch {
+            let more = rows.len().saturating_sub(state.objects.len());
+            state.objects.reserve(more);
+        }
+        rows.map(|row| state.row(py, row, epoch)).collect()
     }
 
     fn lock(&self, py: Python<'_>) -> std::sync::MutexGuard<'_, State> {

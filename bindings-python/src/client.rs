@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kalam_live::{
     BatchStatement, ConnectionState, Cursor, KalamClient, LiveRowsConfig, Result, SeqId, SubscriptionConfig,
-    SubscriptionInfo, SubscriptionOptions, SubscriptionStage,
+    SubscriptionInfo, SubscriptionOptions, SubscriptionStage, Verify,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -13,7 +13,7 @@ use crate::error::raise;
 use crate::handle::Handle;
 use crate::inbox::{Inbox, Teller};
 use crate::operation::start;
-use crate::options::Options;
+use crate::options::{Options, seconds};
 use crate::process::ProcessBound;
 use crate::result::PyQueryResult;
 use crate::rows::PyRowList;
@@ -140,7 +140,7 @@ impl Client {
     /// Opens live rows, of a query or with `table` of the table that `sql` names: gives `Rows`. `model` is called with each row and makes what the caller sees.
     #[pyo3(signature = (
         sql, params=None, *, table=false, model=None, id=None, last_rows=None, batch_size=None, from_=None,
-        limit=None, key_columns=None, order_by=None, partial=false,
+        limit=None, key_columns=None, order_by=None, partial=false, verify=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python's `live`")]
     fn live(
@@ -158,12 +158,14 @@ impl Client {
         key_columns: Option<Vec<String>>,
         order_by: Option<String>,
         partial: bool,
+        verify: Option<Verification>,
     ) -> PyResult<Handle> {
         let client = self.client()?;
         let config =
             if table { SubscriptionConfig::table(&sql).map_err(raise)? } else { query(sql, params)? };
         let config = begin(config, id, last_rows, batch_size, from_)?;
-        let rows = LiveRowsConfig { limit, key_columns, order_by, partial, ..LiveRowsConfig::default() };
+        let rows =
+            LiveRowsConfig { limit, key_columns, order_by, partial, verify: Verification::option(verify)? };
         stream::live(py, async move { client.live_with_config(config, rows).await }, model)
     }
 
@@ -216,7 +218,7 @@ impl Client {
         let client = self.client()?;
         start(
             async move {
-                let _: () = client.disconnect().await;
+                client.disconnect().await;
                 Ok(())
             },
             nothing,
@@ -306,6 +308,23 @@ impl BatchItem<'_> {
         Ok(match self {
             Self::Sql(sql) => sql.into(),
             Self::WithParams(sql, params) => (sql, parameters(Some(&params))?).into(),
+        })
+    }
+}
+
+/// Whether rows are checked against the server, or how often, in seconds.
+#[derive(FromPyObject)]
+enum Verification {
+    Whether(bool),
+    Every(f64),
+}
+
+impl Verification {
+    fn option(given: Option<Self>) -> PyResult<Verify> {
+        Ok(match given {
+            None | Some(Self::Whether(true)) => Verify::Auto,
+            Some(Self::Whether(false)) => Verify::Off,
+            Some(Self::Every(interval)) => Verify::Every(seconds("verify", interval).map_err(raise)?),
         })
     }
 }

@@ -147,7 +147,7 @@ impl Options {
     }
 }
 
-fn seconds(option: &str, value: f64) -> Result<Duration> {
+pub(crate) fn seconds(option: &str, value: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(value)
         .map_err(|_| config(format!("option `{option}`: {value} is no number of seconds")))
 }

@@ -1,11 +1,11 @@
 //! A row in Python: a mapping whose cells are converted when they are read.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use kalam_live::Row;
+use kalam_live::{Row, Value};
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyIterator, PyList, PyMapping, PyString, PyTuple};
 
 use crate::html;
@@ -17,11 +17,16 @@ use crate::value::to_python;
 pub(crate) struct PyRow {
     row: Row,
     names: Arc<Names>,
+    /// What was made of the cells that are worth keeping, once one was read.
+    made: Mutex<Option<Made>>,
 }
+
+/// One place a column.
+type Made = Box<[Option<Py<PyAny>>]>;
 
 impl PyRow {
     pub(crate) fn new(row: Row, names: Arc<Names>) -> Self {
-        Self { row, names }
+        Self { row, names, made: Mutex::new(None) }
     }
 
     pub(crate) fn names<'py>(&self, py: Python<'py>) -> &Bound<'py, PyTuple> {
@@ -47,7 +52,23 @@ impl PyRow {
     }
 
     fn cell<'py>(&self, py: Python<'py>, position: usize) -> PyResult<Bound<'py, PyAny>> {
-        to_python(py, &self.row.values()[position])
+        let value = &self.row.values()[position];
+        if !is_worth_keeping(value) {
+            return to_python(py, value);
+        }
+        // Never waits: making a value anew is cheaper than a thread that sleeps.
+        if let Some(object) =
+            self.made.try_lock().ok().and_then(|m| Some(m.as_ref()?[position].as_ref()?.clone_ref(py)))
+        {
+            return Ok(object.into_bound(py));
+        }
+        let object = to_python(py, value)?;
+        if let Ok(mut made) = self.made.try_lock() {
+            let columns = self.row.values().len();
+            made.get_or_insert_with(|| (0..columns).map(|_| None).collect())[position] =
+                Some(object.clone().unbind());
+        }
+        Ok(object)
     }
 
     fn position(&self, key: &Bound<'_, PyAny>) -> PyResult<usize> {
@@ -84,6 +105,29 @@ impl PyRow {
     }
 }
 
+/// Whether the Python value takes longer to make than to find, and can not be changed by who has it.
+fn is_worth_keeping(value: &Value) -> bool {
+    match value {
+        Value::Text(_) | Value::Decimal(_) | Value::Timestamp(_) | Value::Date(_) | Value::Time(_) => true,
+        Value::Uuid(_) | Value::Bytes(_) | Value::File(_) => true,
+        Value::Null | Value::Boolean(_) | Value::Int(_) | Value::Float(_) => false,
+        Value::Json(_) | Value::Embedding(_) => false,
+    }
+}
+
+/// `object.__getattribute__`, without the detour over a Python call.
+#[expect(unsafe_code, reason = "there is no safe wrapper")]
+fn generic_attribute<'py>(
+    object: &Bound<'py, PyRow>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: both are valid objects of this interpreter; the result is a new reference, or null with an exception set.
+    unsafe {
+        let attribute = ffi::PyObject_GenericGetAttr(object.as_ptr(), name.as_ptr());
+        Bound::from_owned_ptr_or_err(object.py(), attribute)
+    }
+}
+
 #[pymethods]
 impl PyRow {
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -94,15 +138,11 @@ impl PyRow {
         slf: &Bound<'py, Self>,
         name: &Bound<'py, PyString>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        static GENERIC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
         if let Some(position) = slf.get().names.attribute(name) {
             return slf.get().cell(py, position);
         }
-        let generic = GENERIC.get_or_try_init(py, || {
-            PyResult::Ok(py.get_type::<PyAny>().getattr("__getattribute__")?.unbind())
-        })?;
-        generic.bind(py).call1((slf, name)).or_else(|error| {
+        generic_attribute(slf, name).or_else(|error| {
             // A name that `getattr` was given at run time need not be interned.
             match slf.get().names.position(name) {
                 Some(position) => slf.get().cell(py, position),

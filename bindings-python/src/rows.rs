@@ -83,8 +83,11 @@ impl PyRowList {
     fn all<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyTuple>> {
         let make = || {
             let cache = self.cache.get();
-            let objects = self.data.map(|row| cache.object(py, row, self.epoch))?;
-            PyTuple::new(py, objects)
+            let objects = match &self.data {
+                Data::Snapshot(rows) => cache.objects(py, rows.iter(), self.epoch),
+                Data::List(_, rows) => cache.objects(py, rows.iter(), self.epoch),
+            };
+            PyTuple::new(py, objects?)
         };
         once(py, &self.all, make)
     }

@@ -124,7 +124,7 @@ impl PyServer {
         let server = self.0.get().map_err(raise)?.clone();
         start(
             async move {
-                let _: () = server.stop().await;
+                server.stop().await;
                 Ok(())
             },
             |py, ()| Ok(py.None()),

@@ -76,10 +76,9 @@ def test_a_slow_reader_is_told(place: Place) -> None:
         async with place.connect() as client, client.live_events(f"SELECT id, v FROM {table}") as events:
             for _ in range(2):
                 await anext(events)
-            rows, at_once = 70_000, 5_000
-            for start in range(0, rows, at_once):
-                values = ", ".join(f"({n}, 'x')" for n in range(start, start + at_once))
-                await client.execute(f"INSERT INTO {table} VALUES {values}")
+            rows, text = 720, "x" * 100_000  # more than the 64 MiB that are held
+            for n in range(rows):
+                await client.execute(f"INSERT INTO {table} VALUES ($1, $2)", [n, text])
             seen: set[int] = set()
             types: set[str] = set()
             while len(seen) < rows:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -26,13 +25,13 @@ class Held:
     def __init__(self) -> None:
         gc.collect()
         self.objects = len(gc.get_objects())
-        self.threads = threading.active_count(), len(list(Path("/proc/self/task").iterdir()))
+        self.threads = len(list(Path("/proc/self/task").iterdir()))
         self.descriptors = len(list(Path("/proc/self/fd").iterdir()))
 
     def assert_not_more_than(self, before: Held) -> None:
         assert self.objects - before.objects < CYCLES // 2, "less than one object in two cycles"
-        assert self.threads == before.threads
-        assert self.descriptors == before.descriptors
+        assert self.threads <= before.threads
+        assert self.descriptors <= before.descriptors
 
 
 @pytest.mark.parametrize("leave", ["close", "break", "cancel", "drop before it is open"])
@@ -89,7 +88,7 @@ def test_clients(place: Place) -> None:
             await cycle()
         after = Held()
         assert after.objects - before.objects < CYCLES // 10
-        assert after.threads == before.threads
+        assert after.threads <= before.threads
 
     run(main, seconds=60 + CYCLES / 10)
 

@@ -161,6 +161,10 @@ def test_options(place: Place) -> None:
             assert sorted(await first(batch_size=7)) == list(range(100))
             assert sorted(await first(last_rows=5)) == [95, 96, 97, 98, 99]
             assert len(await first(key_columns=["id"])) == 100
+            for verify in (True, False, 2.5):
+                assert len(await first(verify=verify)) == 100
+            with pytest.raises(kalam_live.ConfigError, match="verify"):
+                await first(verify=-1.0)
             phases = [
                 rows.phase
                 async for rows in until_live(client.live(f"SELECT id FROM {table}", partial=True, batch_size=9))

@@ -74,6 +74,25 @@ impl DataType {
             other => Self::Other(other.into()),
         }
     }
+
+    /// Whether values are in the same order here and on the server (numbers, times, and text by its bytes), so that pages
+    /// can follow a key of this type.
+    pub(crate) fn sorts_as_the_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Boolean
+                | Self::SmallInt
+                | Self::Int
+                | Self::BigInt
+                | Self::Decimal { .. }
+                | Self::Text
+                | Self::Timestamp
+                | Self::DateTime
+                | Self::Date
+                | Self::Time
+                | Self::Uuid
+        )
+    }
 }
 
 /// The SQL spelling: `BIGINT`, `DECIMAL(18,4)`.

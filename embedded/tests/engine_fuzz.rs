@@ -214,9 +214,12 @@ proptest! {
             match (ENGINE.start_live(&query, start, || ()), found) {
                 (Ok((start, ())), Ok(found)) => {
                     prop_assert_eq!(start.rows.len() as u64, found[0].row_count, "{}", a);
-                    // And so does the evaluation of each row by itself.
-                    let matched = INSERTED.iter().filter(|change| query.evaluate(change).unwrap().is_some());
-                    prop_assert_eq!(matched.count() as u64, found[0].row_count, "{}", a);
+                    // And so does the evaluation of each row by itself, unless it reaches a part that fails, such as a
+                    // cast of a constant, which the SELECT had no need to evaluate.
+                    let evaluated: Result<Vec<_>, _> = INSERTED.iter().map(|change| query.evaluate(change)).collect();
+                    if let Ok(changes) = evaluated {
+                        prop_assert_eq!(changes.iter().flatten().count() as u64, found[0].row_count, "{}", a);
+                    }
                 }
                 (Err(_), Err(_)) => prop_assert!(INSERTED.iter().any(|change| query.evaluate(change).is_err()), "{}", a),
                 (live, select) => prop_assert!(false, "{}: {:?} but {:?}", a, live.is_ok(), select.is_ok()),

@@ -69,7 +69,7 @@ class Board:
     def conclude(self, equal: bool, selected: int) -> bool:
         """Says how the comparison with the SELECT ended."""
         if self._live:
-            self._live.refresh()
+            self._live.stop()  # what is printed while it runs appears above the table
         if equal:
             self._console.print(f"[green]✓[/green] the board equals the SELECT: {selected} rows", highlight=False)
         else:

@@ -10,10 +10,13 @@ async def main() -> None:
         await client.execute("CREATE NAMESPACE app")
         await client.execute("CREATE TABLE app.tasks (id BIGINT PRIMARY KEY, title TEXT, status TEXT)")
         writer = asyncio.create_task(work(client))
+        begun = False
         async for rows in client.live("SELECT * FROM app.tasks WHERE status = 'open'", order_by="title"):
             print(f"{len(rows)} open:", ", ".join(row["title"] for row in rows) or "nothing to do")
-            if writer.done() and not rows:
+            begun = begun or len(rows) > 0
+            if begun and not rows:
                 break
+        await writer
 
 
 async def work(client: kalam_live.Client) -> None:

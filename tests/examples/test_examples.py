@@ -41,6 +41,19 @@ def test_every_example_has_a_test() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} <= names | modules
 
 
+def test_first_program_of_the_readme() -> None:
+    readme = (EXAMPLES.parents[1] / "README.md").read_text()
+    program = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert program
+    # It loops for ever: what counts is its first line.
+    with subprocess.Popen([sys.executable, "-u", "-c", program[1]], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT) != 0
+    assert "hello" in line
+
+
 def test_first_query() -> None:
     assert run("first_query.py") == "1 hello\n"
 

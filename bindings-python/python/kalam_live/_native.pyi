@@ -334,6 +334,7 @@ class Client:
         key_columns: Sequence[str] | None = None,
         order_by: str | None = None,
         partial: bool = False,
+        verify: bool | float | None = None,
     ) -> Handle[Rows[Any]]: ...
     def live_events(
         self,

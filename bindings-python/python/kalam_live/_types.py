@@ -60,5 +60,8 @@ class LiveOptions(TypedDict, total=False):
     """The columns that identify a row, rather than the primary key."""
     order_by: str | None
     """Sort, as ``"priority DESC, created_at"``. Without it rows stand in the order in which they arrived."""
+    verify: bool | float | None
+    """Check the rows against the server: ``False`` never, a number every so many seconds. By default as often as the
+    server makes it necessary, which the embedded one does not."""
     partial: bool
     """Also show rows while the first snapshot is loading, in the phase ``loading``."""

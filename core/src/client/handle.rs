@@ -7,6 +7,7 @@ use crate::runtime::command::{Command, Commands};
 use crate::runtime::event_queue::EventQueue;
 use crate::runtime::live_state::LiveState;
 use crate::runtime::mailbox::{Content, Mailbox};
+use compact_str::CompactString;
 
 /// Content that can be told that it is over.
 pub(crate) trait Closable: Content {
@@ -28,7 +29,7 @@ impl Closable for EventQueue {
 
 /// A reader's side of one subscription. Dropping it ends the subscription.
 pub(crate) struct Handle<T: Closable> {
-    id: Arc<str>,
+    id: CompactString,
     key: SubscriptionKey,
     mailbox: Arc<Mailbox<T>>,
     /// Also keeps the owner task alive: a handle outlives the client that made it.
@@ -37,7 +38,7 @@ pub(crate) struct Handle<T: Closable> {
 
 impl<T: Closable> Handle<T> {
     pub(super) fn new(
-        id: Arc<str>,
+        id: CompactString,
         key: SubscriptionKey,
         mailbox: Arc<Mailbox<T>>,
         commands: Commands,
@@ -45,7 +46,7 @@ impl<T: Closable> Handle<T> {
         Self { id, key, mailbox, commands }
     }
 
-    pub(super) fn id(&self) -> &Arc<str> {
+    pub(super) fn id(&self) -> &CompactString {
         &self.id
     }
 

@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use compact_str::{CompactString, format_compact};
+
 use super::handle::Handle;
 use super::live_events::LiveEvents;
 use super::live_rows::LiveRows;
@@ -13,10 +15,11 @@ use crate::converge::{Keeper, KeeperOptions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::{LiveOptions, LiveView, OrderBy};
 use crate::machine::{OldValues, Resume, SubscribeOptions, SubscribeRequest, SubscriptionKey};
+use crate::runtime::command::Unclaimed;
 use crate::runtime::event_queue::{EventQueue, QueueLimits};
 use crate::runtime::live_state::LiveState;
 use crate::runtime::mailbox::Mailbox;
-use crate::runtime::subscriber::Sink;
+use crate::runtime::subscriber::{EventSink, Sink};
 use crate::sql::{Condition, LiveSql, Projection, check_live};
 
 impl KalamClient {
@@ -60,6 +63,9 @@ impl KalamClient {
         }
         let order_by = rows.order_by.as_deref().map(str::parse::<OrderBy>).transpose()?;
         if let Projection::Columns(_) = sql.projection {
+            if let Some(order_by) = &order_by {
+                self.check_order_by(order_by, &sql).await?;
+            }
             match &rows.key_columns {
                 Some(columns) => sql.with_hidden(columns),
                 None => sql.with_hidden(self.key_columns(&sql.table).await?.iter()),
@@ -127,22 +133,22 @@ impl KalamClient {
         let id = self.subscription_id(config.id);
         let limits = QueueLimits { events: bounds.max_events.max(1), bytes: bounds.max_bytes.max(1) };
         let from = options.from.as_ref().map(crate::protocol::Cursor::seq);
-        let mailbox = Arc::new(Mailbox::new(EventQueue::new(id.clone(), limits, from)));
-        let sink = Sink::Events(mailbox.clone());
+        let mailbox = Arc::new(Mailbox::new(EventQueue::new(limits)));
+        let sink = Sink::Events(EventSink::new(id.clone(), mailbox.clone()));
         let key = self.subscribe(&id, sql, options, OldValues::Keep, Resume::Cursor, sink).await?;
-        Ok(LiveEvents(Handle::new(id, key, mailbox, self.inner.commands.clone())))
+        Ok(LiveEvents::new(Handle::new(id, key, mailbox, self.inner.commands.clone()), from))
     }
 
-    fn subscription_id(&self, given: Option<String>) -> Arc<str> {
+    fn subscription_id(&self, given: Option<String>) -> CompactString {
         match given {
             Some(id) => id.into(),
-            None => format!("live-{}", self.inner.next_id.fetch_add(1, Ordering::Relaxed)).into(),
+            None => format_compact!("live-{}", self.inner.next_id.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
     async fn subscribe(
         &self,
-        id: &Arc<str>,
+        id: &CompactString,
         sql: LiveSql,
         options: SubscriptionOptions,
         old: OldValues,
@@ -151,7 +157,10 @@ impl KalamClient {
     ) -> Result<SubscriptionKey> {
         let SubscriptionOptions { snapshot, last_rows, batch_size, from } = options;
         let options = SubscribeOptions { snapshot, last_rows, batch_size, from };
-        let request = Box::new(SubscribeRequest { id: Some((&**id).into()), sql, options, old, resume });
-        self.owner()?.ask(|reply| Command::Subscribe { request, sink, reply }).await?
+        let request = Box::new(SubscribeRequest { id: Some(id.clone()), sql, options, old, resume });
+        let commands = self.inner.commands.clone();
+        let subscribed =
+            self.owner()?.ask(|reply| Command::Subscribe { request, sink, commands, reply }).await?;
+        subscribed.map(Unclaimed::claim)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::runtime::command::Command;
 use crate::runtime::event::ChangeEvent;
 use crate::runtime::event_queue::EventQueue;
+use crate::runtime::event_reader::{Anew, EventReader};
 use crate::schema::SeqId;
 
 /// Everything that the server tells about a query, in order.
@@ -21,12 +22,21 @@ use crate::schema::SeqId;
 /// event before it.
 ///
 /// It is also a [`Stream`].
-pub struct LiveEvents(pub(super) Handle<EventQueue>);
+pub struct LiveEvents {
+    handle: Handle<EventQueue>,
+    /// Only readers lock it.
+    reader: Mutex<EventReader>,
+}
 
 impl LiveEvents {
+    pub(super) fn new(handle: Handle<EventQueue>, from: Option<SeqId>) -> Self {
+        let reader = Mutex::new(EventReader::new(handle.id().clone(), from));
+        Self { handle, reader }
+    }
+
     /// The subscription's name.
-    pub fn id(&self) -> &Arc<str> {
-        self.0.id()
+    pub fn id(&self) -> &str {
+        self.handle.id()
     }
 
     /// Waits for the next event. `None` when the subscription is closed.
@@ -36,7 +46,8 @@ impl LiveEvents {
     /// the server says about this subscription comes as [`ChangeEvent::Error`]. Either is the last.
     pub async fn next(&mut self) -> Option<Result<ChangeEvent>> {
         loop {
-            if let Some(event) = self.pop() {
+            let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if let Some(event) = reader.next(self.handle.mailbox(), |anew| make_anew(&self.handle, anew)) {
                 return Some(event);
             }
             if self.is_over() {
@@ -49,55 +60,43 @@ impl LiveEvents {
     /// Waits until [`take`](Self::take) has something, or nothing more will come. Carries no data; may be cancelled at
     /// any time, and awaited by several tasks.
     pub async fn ready(&self) {
-        self.0.mailbox().ready().await;
+        if !self.reader().is_ready() {
+            self.handle.mailbox().ready().await;
+        }
     }
 
     /// The same by polling. The task of the latest call is woken, once for all events that arrived together.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.mailbox().poll_ready(cx)
+        if self.reader().is_ready() { Poll::Ready(()) } else { self.handle.mailbox().poll_ready(cx) }
     }
 
     /// At most `max` of the events that are there, without waiting. An error is the last.
     pub fn take(&self, max: usize) -> Vec<Result<ChangeEvent>> {
         let mut events = Vec::new();
-        let mut again = None;
-        self.0.mailbox().with(|queue| {
-            while events.len() < max {
-                let (event, restart) = queue.pop();
-                again = again.or(restart);
-                match event {
-                    Some(event) => events.push(event),
-                    None => break,
-                }
+        let mut reader = self.reader();
+        while events.len() < max {
+            match reader.next(self.handle.mailbox(), |anew| make_anew(&self.handle, anew)) {
+                Some(event) => events.push(event),
+                None => break,
             }
-        });
-        self.restart(again);
+        }
         events
     }
 
-    /// The next event, if it is there.
-    fn pop(&self) -> Option<Result<ChangeEvent>> {
-        let (event, restart) = self.0.mailbox().with(EventQueue::pop);
-        self.restart(restart);
-        event
-    }
-
-    fn restart(&self, restart: Option<crate::runtime::event_queue::Restart>) {
-        if let Some(restart) = restart {
-            self.0.send(Command::Restart { key: self.0.key(), from: restart.from });
-        }
+    fn reader(&self) -> MutexGuard<'_, EventReader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The greatest version among the events that were taken: keep it, and [`with_from`] goes on after it.
     ///
     /// [`with_from`]: crate::SubscriptionOptions::with_from
     pub fn last_seq_id(&self) -> Option<SeqId> {
-        self.0.mailbox().with(|queue| queue.handed_out())
+        self.reader().handed_out()
     }
 
     /// Whether everything was taken and nothing more will come.
     pub fn is_over(&self) -> bool {
-        self.0.mailbox().with(|queue| queue.is_over())
+        !self.reader().is_ready() && self.handle.mailbox().with(|queue| queue.is_over())
     }
 
     /// Ends the subscription and wakes who waits for it. Events that are there can still be taken. Closing twice is
@@ -106,29 +105,35 @@ impl LiveEvents {
     /// # Errors
     /// None now; a later version may tell that the server was not reached.
     pub async fn close(&self) -> Result<()> {
-        self.0.close();
+        self.handle.close();
         Ok(())
     }
+}
+
+fn make_anew(handle: &Handle<EventQueue>, Anew { from }: Anew) {
+    handle.send(Command::Restart { key: handle.key(), from });
 }
 
 impl Stream for LiveEvents {
     type Item = Result<ChangeEvent>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(event) = self.pop() {
+            let this = &mut *self;
+            let reader = this.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if let Some(event) = reader.next(this.handle.mailbox(), |anew| make_anew(&this.handle, anew)) {
                 return Poll::Ready(Some(event));
             }
-            if self.is_over() {
+            if this.is_over() {
                 return Poll::Ready(None);
             }
-            ready!(self.poll_ready(cx));
+            ready!(this.poll_ready(cx));
         }
     }
 }
 
 impl fmt::Debug for LiveEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveEvents").field("id", self.id()).finish_non_exhaustive()
+        f.debug_struct("LiveEvents").field("id", &self.id()).finish_non_exhaustive()
     }
 }

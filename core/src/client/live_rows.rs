@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use compact_str::CompactString;
 use futures_util::Stream;
 
 use super::handle::Handle;
@@ -30,7 +30,7 @@ pub enum LiveRowsEvent {
     #[non_exhaustive]
     Rows {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// All rows, and what changed since the previous event of this handle. The first are complete.
         rows: Rows,
         /// The greatest version among what was applied, to resume from.
@@ -40,7 +40,7 @@ pub enum LiveRowsEvent {
     #[non_exhaustive]
     Error {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// The stable code.
         code: ErrorCode,
         /// For a person.
@@ -52,7 +52,7 @@ pub enum LiveRowsEvent {
 
 impl LiveRows {
     /// The subscription's name.
-    pub fn id(&self) -> &Arc<str> {
+    pub fn id(&self) -> &str {
         self.0.id()
     }
 
@@ -86,7 +86,7 @@ impl LiveRows {
 
     /// What is new, without waiting.
     pub fn take(&self) -> Option<Result<LiveRowsEvent>> {
-        let subscription_id = self.id().clone();
+        let subscription_id = self.0.id().clone();
         Some(match self.0.mailbox().with(LiveState::take)? {
             Ok(rows) => Ok(LiveRowsEvent::Rows { subscription_id, last_seq_id: rows.last_seq_id(), rows }),
             Err(error) if ChangeEvent::is_told_by_server(&error) => Ok(LiveRowsEvent::Error {
@@ -153,6 +153,6 @@ impl Stream for LiveRows {
 
 impl fmt::Debug for LiveRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveRows").field("id", self.id()).finish_non_exhaustive()
+        f.debug_struct("LiveRows").field("id", &self.id()).finish_non_exhaustive()
     }
 }

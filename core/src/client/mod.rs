@@ -4,7 +4,7 @@ mod as_user;
 mod builder;
 mod event_handlers;
 mod handle;
-mod keys;
+
 mod lifecycle;
 mod live;
 mod live_events;
@@ -15,14 +15,17 @@ mod query_result;
 mod reconnect;
 mod statement;
 mod subscription;
+mod table_schema;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+
+pub use compact_str::CompactString;
 
 pub use self::as_user::AsUser;
 pub use self::builder::KalamClientBuilder;
@@ -46,7 +49,7 @@ pub use crate::runtime::status::{ConnectionState, Counters};
 pub use crate::runtime::timeouts::Timeouts;
 pub use crate::runtime::tls::TlsOptions;
 
-use self::keys::KeyCache;
+use self::table_schema::SchemaCache;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{self, Backoff, Config, Machine};
 use crate::protocol::{Compression, Limits, WireProtocol};
@@ -91,7 +94,9 @@ struct Inner {
     /// What the owner task is made from, until it is started.
     start: Mutex<Option<Start>>,
     runtime: Option<Handle>,
-    keys: KeyCache,
+    /// What the server's health says about its being complete, once it was asked.
+    complete: OnceLock<bool>,
+    schemas: SchemaCache,
     next_id: AtomicU64,
 }
 
@@ -151,7 +156,8 @@ impl KalamClient {
                 commands,
                 start: Mutex::new(Some(start)),
                 runtime,
-                keys: KeyCache::default(),
+                complete: OnceLock::new(),
+                schemas: SchemaCache::default(),
                 next_id: AtomicU64::new(1),
             }),
         })
@@ -232,7 +238,7 @@ impl KalamClient {
     /// # Errors
     /// `not_found` when there is none of that name.
     pub async fn cancel_subscription(&self, id: &str) -> Result<()> {
-        let id: Arc<str> = id.into();
+        let id = CompactString::from(id);
         let name = id.clone();
         let found = self.is_started()
             && self.inner.commands.ask(|reply| Command::Cancel { id, reply }).await.unwrap_or(false);

@@ -5,9 +5,8 @@ use super::statement::Statement;
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::OrderBy;
 use crate::row::Row;
-use crate::schema::{DataType, Schema};
-use crate::sql::literal::{write_identifier, write_literal};
-use crate::sql::{LiveSql, Projection, check_live};
+use crate::schema::Schema;
+use crate::sql::{LiveSql, Projection, Select, check_live};
 use crate::value::Value;
 
 /// Rows asked for at a time: below KalamDB's cap of 1,000 with a LIMIT.
@@ -47,7 +46,7 @@ impl KalamClient {
 
     async fn read_pages(&self, shape: LiveSql) -> Result<Vec<Row>> {
         let keys = self.key_columns(&shape.table).await?;
-        let pages = Pages::new(&shape, &keys)?;
+        let pages = Pages::new(shape, &keys)?;
         let mut rows: Vec<Row> = Vec::new();
         let mut last: Option<Vec<Value>> = None;
         loop {
@@ -74,71 +73,28 @@ impl KalamClient {
 
 /// A query cut into pages.
 struct Pages<'a> {
-    shape: &'a LiveSql,
-    keys: &'a [String],
+    /// With the key among its columns.
+    shape: LiveSql,
+    keys: Vec<&'a str>,
     /// By key.
     order: OrderBy,
-    select: String,
 }
 
 impl<'a> Pages<'a> {
-    fn new(shape: &'a LiveSql, keys: &'a [String]) -> Result<Self> {
-        let mut order = String::new();
-        for (i, key) in keys.iter().enumerate() {
-            order.push_str(if i == 0 { "" } else { ", " });
-            order.push_str(&format!("\"{}\"", key.replace('"', "\"\"")));
-        }
-        let order_by = order.parse()?;
-        // The filter is added with the page's own condition, in parentheses.
-        let mut unfiltered = LiveSql { filter: None, ..shape.clone() };
-        unfiltered.with_hidden(keys);
-        Ok(Self { shape, keys, order: order_by, select: unfiltered.to_sql()? })
+    fn new(mut shape: LiveSql, keys: &'a [String]) -> Result<Self> {
+        let quoted: Vec<String> =
+            keys.iter().map(|key| format!("\"{}\"", key.replace('"', "\"\""))).collect();
+        shape.with_hidden(keys);
+        Ok(Self { shape, keys: keys.iter().map(String::as_str).collect(), order: quoted.join(", ").parse()? })
     }
 
     /// The page after the key `last`.
     fn sql(&self, last: Option<&[Value]>) -> Result<String> {
-        let mut conditions = Vec::new();
-        if let Some(filter) = &self.shape.filter {
-            conditions.push(format!("({})", filter.as_str()));
-        }
+        let mut page = Select::projection_of(&self.shape)?.matching(self.shape.filter.as_ref());
         if let Some(last) = last {
-            conditions.push(self.after(last)?);
+            page = page.after_key(&self.keys, last)?;
         }
-        let mut sql = self.select.clone();
-        if !conditions.is_empty() {
-            sql.push_str(" WHERE ");
-            sql.push_str(&conditions.join(" AND "));
-        }
-        sql.push_str(" ORDER BY ");
-        for (i, key) in self.keys.iter().enumerate() {
-            sql.push_str(if i == 0 { "" } else { ", " });
-            write_identifier(&mut sql, key)?;
-        }
-        sql.push_str(&format!(" LIMIT {PAGE_ROWS}"));
-        Ok(sql)
-    }
-
-    /// `(a > 1 OR (a = 1 AND b > 2))`: KalamDB's dialect compares no tuples.
-    fn after(&self, last: &[Value]) -> Result<String> {
-        let mut condition = String::from("(");
-        for (i, value) in last.iter().enumerate() {
-            if i > 0 {
-                condition.push_str(" OR ");
-            }
-            condition.push('(');
-            for (key, value) in self.keys[..i].iter().zip(last) {
-                write_identifier(&mut condition, key)?;
-                condition.push_str(" = ");
-                write_literal(&mut condition, value)?;
-                condition.push_str(" AND ");
-            }
-            write_identifier(&mut condition, &self.keys[i])?;
-            condition.push_str(" > ");
-            write_literal(&mut condition, value)?;
-            condition.push(')');
-        }
-        condition.push(')');
-        Ok(condition)
+        page.first(PAGE_ROWS, self.keys.iter().copied(), false)
     }
 
     fn key_of(&self, schema: &Schema, row: &Row) -> Result<Vec<Value>> {
@@ -148,17 +104,13 @@ impl<'a> Pages<'a> {
                 let at = schema.index_of_any(key).ok_or_else(|| {
                     Error::new(ErrorCode::Protocol, format!("the answer lacks the key column {key}"))
                 })?;
-                match &schema.all_columns()[at].data_type {
-                    DataType::Float
-                    | DataType::Double
-                    | DataType::Json
-                    | DataType::Bytes
-                    | DataType::Other(_) => Err(Error::new(
+                if !schema.all_columns()[at].data_type.sorts_as_the_server() {
+                    return Err(Error::new(
                         ErrorCode::NotSupported,
                         format!("rows can not be read in pages by the key column {key} of its type"),
-                    )),
-                    _ => Ok(row.all_values()[at].clone()),
+                    ));
                 }
+                Ok(row.all_values()[at].clone())
             })
             .collect()
     }

@@ -155,9 +155,8 @@ impl KalamClient {
             // Where a sort column was not selected the server's order is all there is.
             let _ = order_by.sort_rows(&last.schema, &mut last.rows);
         }
-        let complete = self.inner.status.server().is_some_and(|server| server.complete);
-        let truncated =
-            !complete && results.last().is_some_and(|last| statement.looks_truncated(last.rows.len() as u64));
+        let suspect = results.last().is_some_and(|last| statement.looks_truncated(last.rows.len() as u64));
+        let truncated = suspect && !self.is_complete().await;
         if truncated {
             tracing::warn!(
                 rows = results.last().map_or(0, |last| last.rows.len()),
@@ -165,6 +164,21 @@ impl KalamClient {
             );
         }
         Ok(QueryResult::new(results, truncated))
+    }
+
+    /// Whether the server says that it leaves nothing out: when a WebSocket was opened, or else, once, by its health.
+    async fn is_complete(&self) -> bool {
+        if let Some(server) = self.inner.status.server() {
+            return server.complete;
+        }
+        if let Some(complete) = self.inner.complete.get() {
+            return *complete;
+        }
+        match self.health().await {
+            Ok(health) => *self.inner.complete.get_or_init(|| health.complete),
+            // KalamDB tells its health only to its own machine.
+            Err(_) => false,
+        }
     }
 
     async fn send_sql(&self, sql: &str, params: &[Value], read_only: bool) -> Result<Vec<StatementResult>> {

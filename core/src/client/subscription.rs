@@ -1,6 +1,5 @@
 //! What a subscription is to be, and what one is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::converge::Verify;
@@ -10,6 +9,7 @@ use crate::protocol::Cursor;
 use crate::schema::SeqId;
 use crate::sql::token::tokenize;
 use crate::value::Value;
+use compact_str::CompactString;
 
 /// A live query with its options.
 ///
@@ -170,7 +170,7 @@ pub struct LiveRowsConfig {
 /// How `live_events` holds events for a reader that is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveEventsConfig {
-    /// Events held at most. 65,536.
+    /// Events held at most. 262,144: about what 64 MiB hold.
     pub max_events: usize,
     /// Bytes held at most, about. 64 MiB.
     pub max_bytes: usize,
@@ -178,7 +178,7 @@ pub struct LiveEventsConfig {
 
 impl Default for LiveEventsConfig {
     fn default() -> Self {
-        Self { max_events: 65_536, max_bytes: 64 << 20 }
+        Self { max_events: 262_144, max_bytes: 64 << 20 }
     }
 }
 
@@ -187,7 +187,7 @@ impl Default for LiveEventsConfig {
 #[non_exhaustive]
 pub struct SubscriptionInfo {
     /// Its name.
-    pub id: Arc<str>,
+    pub id: CompactString,
     /// The SQL as the server gets it: parameters bound, key columns added.
     pub query: String,
     /// How far it is.
@@ -201,7 +201,7 @@ pub struct SubscriptionInfo {
 impl SubscriptionInfo {
     pub(super) fn new(info: machine::SubscriptionInfo, age: Duration) -> Self {
         Self {
-            id: (&*info.id).into(),
+            id: info.id,
             query: info.sql,
             stage: info.stage,
             last_seq_id: info.checkpoint.map(|cursor| cursor.seq()),

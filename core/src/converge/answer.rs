@@ -31,7 +31,7 @@ pub(super) fn rows(result: &StatementResult, schema: &Arc<Schema>) -> Result<Vec
         (result.schema.index_of(name)).ok_or_else(|| unusable("rows without the columns that were asked for"))
     };
     let columns: Vec<usize> = schema.all_columns().iter().map(|c| from(&c.name)).collect::<Result<_>>()?;
-    let version = from("_seq")?;
+    let version = from("_seq").or_else(|_| from("_version"))?;
     let row = |row: &Row| {
         let cells: Vec<Value> = columns.iter().map(|&at| row.values()[at].clone()).collect();
         Row::new(schema.clone(), cells, seq(&row.values()[version]))
@@ -50,7 +50,7 @@ pub(super) fn keys(
     };
     let columns: Vec<usize> =
         positions.iter().map(|&at| from(&schema.all_columns()[at].name)).collect::<Result<_>>()?;
-    let version = from("_seq")?;
+    let version = from("_seq").or_else(|_| from("_version"))?;
     let read = |row: &Row| {
         let key = columns.iter().map(|&at| row.values()[at].clone()).collect();
         let version = seq(&row.values()[version]).ok_or_else(|| unusable("a key without a version"))?;

@@ -293,9 +293,20 @@ impl Keeper {
             self.check.missing = true;
             return self.verify_by(now + Duration::from_secs(1));
         }
-        if error.code() == ErrorCode::InvalidSql && self.check.failures <= 2 {
-            // A column that is selected is gone.
-            return self.restart(now, Reason::Schema);
+        if error.code() == ErrorCode::InvalidSql {
+            match self.check.failures {
+                // A server that calls versions by the other name.
+                1 => {
+                    self.rename_version();
+                    return self.verify_by(now);
+                }
+                // A column that is selected is gone.
+                2 => {
+                    self.rename_version();
+                    return self.restart(now, Reason::Schema);
+                }
+                _ => {}
+            }
         }
         let wait = (DISTANCE * 2u32.saturating_pow(self.check.failures.min(8))).min(FARTHEST);
         let wait = wait + self.random.up_to(wait / 4);
@@ -580,14 +591,15 @@ impl Keeper {
         {
             return Err(out_of_order());
         }
-        let full = rows.len() >= newest.left.min(NEWEST_PAGE);
+        // A server may return fewer rows than it was asked for: only an empty answer is the last.
+        let more = !rows.is_empty();
         newest.left = newest.left.saturating_sub(rows.len());
         newest.least = lowest.or(newest.least);
         for (key, row) in rows {
             newest.found.insert(key.clone());
             self.found(key, row, clock, &mut report);
         }
-        if full && newest.left > 0 {
+        if more && newest.left > 0 {
             self.check.report = report;
             self.ask_newest(now, newest);
             return Ok(());

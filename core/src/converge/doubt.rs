@@ -16,7 +16,7 @@ pub(super) const CONFIRM: Duration = Duration::from_millis(50);
 const DISTANCE: Duration = Duration::from_millis(600);
 const FARTHEST: Duration = Duration::from_secs(30);
 /// Keys in one look-up.
-const BATCH: usize = 300;
+const BATCH: usize = 200;
 /// With more keys than this, comparing everything is less work.
 const MOST: usize = 2_000;
 

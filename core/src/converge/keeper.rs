@@ -47,6 +47,8 @@ pub struct Keeper {
     pub(super) asks: VecDeque<Ask>,
     next_id: u64,
     epoch: u64,
+    /// The column that the server calls versions by.
+    version: &'static str,
     pub(super) reports: VecDeque<Repair>,
     pub(super) counters: VerifyCounters,
     pub(super) random: Random,
@@ -111,6 +113,7 @@ impl Keeper {
             asks: VecDeque::new(),
             next_id: 0,
             epoch: 0,
+            version: "_seq",
             reports: VecDeque::new(),
             counters: VerifyCounters::default(),
             random: Random::new(options.seed),
@@ -198,7 +201,9 @@ impl Keeper {
     }
 
     fn checks_here(&self) -> bool {
-        !self.options.from
+        // The server's own tables have no versions.
+        let own = matches!(&*self.live.table.namespace, "system" | "information_schema");
+        !own && !self.options.from
             && self.options.verify != super::Verify::Off
             && self.server.as_ref().is_some_and(|server| !server.complete)
     }
@@ -216,7 +221,7 @@ impl Keeper {
         if positions.is_empty() || !positions.iter().all(is_key) {
             return Ok(());
         }
-        let mut questions = Questions::new(&self.live, schema, &positions);
+        let mut questions = Questions::new(&self.live, schema, &positions, self.version);
         questions.horizon = self.horizon.flatten();
         self.questions = Some(questions);
         self.epoch += 1;
@@ -422,6 +427,17 @@ impl Keeper {
         }
         self.look_up(now);
         self.check_due(now);
+    }
+
+    /// Takes the other name of the column with the versions.
+    pub(super) fn rename_version(&mut self) {
+        self.version = if self.version == "_seq" { "_version" } else { "_seq" };
+        let schema = self.view.schema().cloned();
+        if let (Some(questions), Some(schema)) = (&mut self.questions, schema) {
+            let horizon = questions.horizon;
+            *questions = Questions::new(&self.live, &schema, self.view.key_positions(), self.version);
+            questions.horizon = horizon;
+        }
     }
 
     /// Asks over HTTP.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::live::Digest;
-use crate::schema::{DataType, Schema, SeqId};
+use crate::schema::{Schema, SeqId};
 use crate::sql::{Filter, LiveSql, Projection, Select, TableName};
 use crate::value::Value;
 
@@ -16,7 +16,9 @@ pub(super) const PAGE: usize = 500;
 pub(super) struct Questions {
     table: TableName,
     filter: Option<Filter>,
-    /// What is selected, with `_seq` behind it.
+    /// The column with the version: `_seq`, or from 0.8 on `_version`.
+    version: &'static str,
+    /// What is selected, with the version behind it.
     columns: Vec<String>,
     keys: Vec<String>,
     sortable: bool,
@@ -25,16 +27,16 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    pub(super) fn new(live: &LiveSql, schema: &Schema, keys: &[usize]) -> Self {
+    pub(super) fn new(live: &LiveSql, schema: &Schema, keys: &[usize], version: &'static str) -> Self {
         let mut columns: Vec<String> = schema.all_columns().iter().map(|c| c.name.to_string()).collect();
-        if !columns.iter().any(|name| name == "_seq") {
-            columns.push("_seq".to_owned());
+        if !columns.iter().any(|name| name == version) {
+            columns.push(version.to_owned());
         }
         let key_columns = keys.iter().map(|&at| &schema.all_columns()[at]);
-        let sortable = key_columns.clone().all(|column| sorts_as_the_server(&column.data_type));
+        let sortable = key_columns.clone().all(|column| column.data_type.sorts_as_the_server());
         let keys = key_columns.map(|column| column.name.to_string()).collect();
         let (table, filter) = (live.table.clone(), live.filter.clone());
-        Self { table, filter, columns, keys, sortable, horizon: None }
+        Self { table, filter, version, columns, keys, sortable, horizon: None }
     }
 
     /// Whether pages can follow the order of the key: the greatest key of a page must be the same here and there.
@@ -58,24 +60,28 @@ impl Questions {
 
     /// Versions and columns, as two statements of one request.
     pub(super) fn digest(&self) -> Result<String> {
-        let digest = self.within(Select::expressions(Digest::SQL, &self.table)?).into_sql();
+        let digest = self
+            .within(Select::expressions(&Digest::SQL.replace("_seq", self.version), &self.table)?)
+            .into_sql();
         let columns = Select::expressions("*", &self.table)?.into_sql();
         Ok(format!("{digest}; {columns} LIMIT 1"))
     }
 
-    /// The rows of these keys that match.
+    /// The rows of these keys that match, of which there are at most [`PAGE`]. Without a LIMIT the server would cut the
+    /// answer to 50 rows (recorded in `wire/snapshots.jsonl`), and the others would seem to be gone.
     pub(super) fn keys<'k>(&self, keys: impl IntoIterator<Item = &'k [Value]>) -> Result<String> {
         let select = self.within(Select::columns(self.columns(), &self.table)?);
-        Ok(select.with_keys(&self.key_columns(), keys)?.into_sql())
+        let select = select.with_keys(&self.key_columns(), keys)?.into_sql();
+        Ok(format!("{select} LIMIT {PAGE}"))
     }
 
     /// The newest rows, below a version.
     pub(super) fn newest(&self, rows: usize, below: Option<SeqId>) -> Result<String> {
         let mut select = Select::columns(self.columns(), &self.table)?.matching(self.filter.as_ref());
         if let Some(below) = below {
-            select = select.and(&format!("_seq < {below}"));
+            select = select.and(&format!("{} < {below}", self.version));
         }
-        select.first(rows, ["_seq"], true)
+        select.first(rows, [self.version], true)
     }
 
     /// A page of all rows that match.
@@ -89,20 +95,20 @@ impl Questions {
 
     /// A page of what was written since a version.
     pub(super) fn since(&self, stage: Stage, after: SeqId) -> Result<String> {
-        let keys = || self.key_columns().into_iter().chain(["_seq"]);
+        let keys = || self.key_columns().into_iter().chain([self.version]);
         let select = match (stage, &self.filter) {
             (Stage::Tombstones, _) => Select::columns(keys(), &self.table)?.and("_deleted = true"),
             (Stage::Exits, Some(filter)) => Select::columns(keys(), &self.table)?.not_matching(filter),
             (Stage::Exits, None) => Select::columns(keys(), &self.table)?.and("FALSE"),
             (Stage::Rows, _) => self.within(Select::columns(self.columns(), &self.table)?),
         };
-        select.and(&format!("_seq > {after}")).first(PAGE, ["_seq"], false)
+        select.and(&format!("{} > {after}", self.version)).first(PAGE, [self.version], false)
     }
 
     fn within(&self, select: Select) -> Select {
         let select = select.matching(self.filter.as_ref());
         match self.horizon {
-            Some(horizon) => select.and(&format!("_seq >= {horizon}")),
+            Some(horizon) => select.and(&format!("{} >= {horizon}", self.version)),
             None => select,
         }
     }
@@ -114,13 +120,4 @@ impl Questions {
     fn key_columns(&self) -> Vec<&str> {
         self.keys.iter().map(String::as_str).collect()
     }
-}
-
-/// Numbers, times and text, which is ordered by its bytes here and there.
-fn sorts_as_the_server(data_type: &DataType) -> bool {
-    use DataType::{BigInt, Boolean, Date, DateTime, Decimal, Int, SmallInt, Text, Time, Timestamp, Uuid};
-    matches!(
-        data_type,
-        Boolean | SmallInt | Int | BigInt | Decimal { .. } | Text | Timestamp | DateTime | Date | Time | Uuid
-    )
 }

@@ -1,6 +1,6 @@
 //! What the server says.
 
-use super::event::{GapReason, Lifecycle, LinkId, Mode, SubscriptionEvent};
+use super::event::{GapReason, Lifecycle, LinkId, Mode, Resume, SubscriptionEvent};
 use super::link::Phase;
 use super::sabotage::Sabotage;
 use super::subscription::{Progress, Stage};
@@ -191,7 +191,11 @@ impl Machine {
             ErrorCode::SubscriptionLimit => {
                 let may_be_freed = (self.connection.reconnected || established)
                     && now < self.connection.since + SLOTS_FREED_WITHIN;
-                if may_be_freed {
+                // A watch tells changes only, and has no rows to lose: it gives way.
+                let has_rows = subscription.options.snapshot || subscription.resume == Resume::Cursor;
+                let can_be_freed = self.spare_slots && has_rows;
+                self.slots_wanted |= can_be_freed;
+                if may_be_freed || can_be_freed {
                     let wait = SLOT_RETRY / 2 + self.random.up_to(SLOT_RETRY / 2);
                     self.begin_anew(key, Some(now + wait));
                 } else {

@@ -86,6 +86,8 @@ pub struct Machine {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     counters: Counters,
+    spare_slots: bool,
+    slots_wanted: bool,
 }
 
 impl Machine {
@@ -105,11 +107,24 @@ impl Machine {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            spare_slots: false,
+            slots_wanted: false,
             config,
         })
     }
 
     // ---- commands ----
+
+    /// Says whether some subscriptions could be given up for others. As long as that is so, one that the server has no slot
+    /// for is tried again rather than failed, and [`take_slots_wanted`](Self::take_slots_wanted) says so.
+    pub fn set_spare_slots(&mut self, spare: bool) {
+        self.spare_slots = spare;
+    }
+
+    /// Whether the server had no slot for a subscription since the last call, while there were spare ones.
+    pub fn take_slots_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.slots_wanted)
+    }
 
     /// Connects, and stays connected until [`disconnect`](Self::disconnect). While waiting for a retry, retries at once;
     /// after it was given up, begins anew.

@@ -1,8 +1,8 @@
 //! What the client asks of the owner task.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use compact_str::CompactString;
 use tokio::sync::{mpsc, oneshot};
 
 use super::subscriber::Sink;
@@ -25,7 +25,9 @@ pub(crate) enum Command {
     Subscribe {
         request: Box<SubscribeRequest>,
         sink: Sink,
-        reply: oneshot::Sender<Result<SubscriptionKey>>,
+        /// For the [`Unclaimed`] of the reply.
+        commands: Commands,
+        reply: oneshot::Sender<Result<Unclaimed>>,
     },
     Unsubscribe {
         key: SubscriptionKey,
@@ -36,12 +38,39 @@ pub(crate) enum Command {
         from: Option<SeqId>,
     },
     Cancel {
-        id: Arc<str>,
+        id: CompactString,
         reply: oneshot::Sender<bool>,
     },
     Subscriptions {
         reply: oneshot::Sender<Vec<(SubscriptionInfo, Duration)>>,
     },
+}
+
+/// A subscription that has no handle yet. A caller that gives up after the reply was sent, and before it was read, has
+/// none either: dropping this ends the subscription.
+pub(crate) struct Unclaimed {
+    key: SubscriptionKey,
+    commands: Option<Commands>,
+}
+
+impl Unclaimed {
+    pub(crate) fn new(key: SubscriptionKey, commands: Commands) -> Self {
+        Self { key, commands: Some(commands) }
+    }
+
+    /// The key, for a handle that ends the subscription itself.
+    pub(crate) fn claim(mut self) -> SubscriptionKey {
+        self.commands = None;
+        self.key
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(commands) = &self.commands {
+            commands.send(Command::Unsubscribe { key: self.key });
+        }
+    }
 }
 
 /// The way to the owner task. When the last one is gone, the owner closes the connection and ends.

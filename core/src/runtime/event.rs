@@ -7,6 +7,7 @@ use crate::protocol::PartialRow;
 use crate::row::Row;
 use crate::schema::{Schema, SeqId};
 use crate::value::Value;
+use compact_str::CompactString;
 
 /// One thing that a subscription told, in the order in which the server told it.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,14 +16,14 @@ pub enum ChangeEvent {
     /// The server has accepted the subscription: the first event, and again when a lost one was made anew.
     Ack {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// The columns of its rows.
         schema: Arc<Schema>,
     },
     /// A page of the rows as they were at the start.
     InitialDataBatch {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// The rows of this page.
         rows: Vec<Row>,
         /// Whether another page follows. The page without is the end of the snapshot; it may be empty.
@@ -31,14 +32,14 @@ pub enum ChangeEvent {
     /// Rows were inserted, or entered the filter.
     Insert {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// The new rows.
         rows: Vec<Row>,
     },
     /// Rows were updated. An update of a row that was not seen before has just entered the filter.
     Update {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// The rows as they are now.
         rows: Vec<Row>,
         /// What the changed columns and the key were before.
@@ -47,19 +48,19 @@ pub enum ChangeEvent {
     /// Rows were deleted.
     Delete {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// The rows as they were.
         old_rows: Vec<Row>,
     },
     /// The subscription goes on after a lost connection, from where it was: nothing is missing, nothing comes twice.
     Resumed {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
     },
     /// Something may be missing: KalamDB does not tell, for example, of rows deleted while the connection was lost.
     GapPossible {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// What may be missing, for a person.
         reason: String,
     },
@@ -67,7 +68,7 @@ pub enum ChangeEvent {
     /// that one, so that nothing but time is lost.
     Lagged {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// How many events were dropped.
         dropped: u64,
         /// Where it goes on: what was written after this comes again. `None`: from a new snapshot, or, in a
@@ -77,7 +78,7 @@ pub enum ChangeEvent {
     /// The server has ended the subscription: the last event.
     Error {
         /// The subscription.
-        subscription_id: Arc<str>,
+        subscription_id: CompactString,
         /// The stable code.
         code: ErrorCode,
         /// For a person.
@@ -89,7 +90,7 @@ pub enum ChangeEvent {
 
 impl ChangeEvent {
     /// The subscription that told.
-    pub fn subscription_id(&self) -> &Arc<str> {
+    pub fn subscription_id(&self) -> &str {
         match self {
             Self::Ack { subscription_id, .. }
             | Self::InitialDataBatch { subscription_id, .. }
@@ -125,7 +126,7 @@ impl ChangeEvent {
         error.server_code().is_some() && error.code() != ErrorCode::AuthFailed
     }
 
-    pub(crate) fn error(subscription_id: Arc<str>, error: &Error) -> Self {
+    pub(crate) fn error(subscription_id: CompactString, error: &Error) -> Self {
         Self::Error {
             subscription_id,
             code: error.code(),

@@ -1,12 +1,10 @@
 //! The events of one `live_events` handle that were not taken yet: bounded, and never silent about it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::event::ChangeEvent;
 use super::mailbox::Content;
-use crate::error::{Error, Result};
-use crate::schema::SeqId;
+use crate::error::Error;
 
 /// How much an event handle holds for a reader that is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +13,38 @@ pub(crate) struct QueueLimits {
     pub(crate) bytes: usize,
 }
 
-impl Default for QueueLimits {
-    fn default() -> Self {
-        Self { events: 65_536, bytes: 64 << 20 }
+/// Events and about how many bytes they keep alive.
+#[derive(Default)]
+pub(crate) struct Batch {
+    events: VecDeque<ChangeEvent>,
+    bytes: usize,
+}
+
+impl Batch {
+    pub(crate) fn push(&mut self, event: ChangeEvent) {
+        self.bytes += event.weight();
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<ChangeEvent> {
+        let event = self.events.pop_front()?;
+        self.bytes = if self.events.is_empty() { 0 } else { self.bytes };
+        Some(event)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Moves everything behind what is here.
+    fn append(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            // No event is moved, and both keep their space.
+            std::mem::swap(self, other);
+        } else {
+            self.events.append(&mut other.events);
+            self.bytes += std::mem::take(&mut other.bytes);
+        }
     }
 }
 
@@ -27,60 +54,81 @@ impl Default for QueueLimits {
 /// only then the subscription is to be made anew, after the last event that was held. So a reader that never comes back
 /// costs no more than the bound, and one that is merely slow gets on by a whole queue each time.
 pub(crate) struct EventQueue {
-    id: Arc<str>,
     limits: QueueLimits,
-    events: VecDeque<ChangeEvent>,
-    bytes: usize,
-    /// Dropped since the queue was full; `Some` until `Lagged` is taken.
+    held: Batch,
+    /// Number and bytes of the events that the reader has not finished: they count as held.
+    lent: (usize, usize),
+    /// Dropped since the queue was full; `Some` until the reader is told.
     lagged: Option<u64>,
-    /// Whether a snapshot is only partly handed out: then there is no point to resume from.
-    inside_snapshot: bool,
-    /// Greatest version handed out.
-    handed_out: Option<SeqId>,
+    /// The reader was told, and the subscription is not begun anew yet: what still comes, comes again.
+    stale: bool,
     failure: Option<Error>,
     ended: bool,
 }
 
+/// What [`EventQueue::lend`] has for the reader.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Lent {
+    /// The events are in the reader's batch.
+    Events,
+    /// After what was lent before, so many were dropped. `goes_on`: the subscription can be made anew.
+    Lagged { dropped: u64, goes_on: bool },
+    /// The last thing.
+    Failed(Error),
+    /// Not now.
+    Nothing,
+    /// Nothing more will come.
+    Over,
+}
+
 impl EventQueue {
-    /// `from`: where the subscription itself begins, if it does not begin with a snapshot.
-    pub(crate) fn new(id: Arc<str>, limits: QueueLimits, from: Option<SeqId>) -> Self {
+    pub(crate) fn new(limits: QueueLimits) -> Self {
         Self {
-            id,
             limits,
-            events: VecDeque::new(),
-            bytes: 0,
+            held: Batch::default(),
+            lent: (0, 0),
             lagged: None,
-            inside_snapshot: false,
-            handed_out: from,
+            stale: false,
             failure: None,
             ended: false,
         }
     }
 
-    pub(crate) fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
-    /// Puts one event in. Returns whether this one was too much.
-    pub(crate) fn push(&mut self, event: ChangeEvent) -> bool {
-        if self.ended {
+    /// Takes the events of a batch, or as many as there is room for. Returns whether these were too many.
+    pub(crate) fn append(&mut self, batch: &mut Batch) -> bool {
+        if self.ended || self.stale {
+            *batch = Batch::default();
             return false;
         }
         if let Some(dropped) = &mut self.lagged {
-            *dropped += 1;
+            *dropped += batch.events.len() as u64;
+            *batch = Batch::default();
             return false;
         }
-        let weight = event.weight();
-        // A single event is always let in, however large: otherwise it would never arrive.
-        let full = !self.events.is_empty()
-            && (self.events.len() >= self.limits.events || self.bytes + weight > self.limits.bytes);
-        if full {
-            self.lagged = Some(1);
-        } else {
-            self.bytes += weight;
-            self.events.push_back(event);
+        let room_for =
+            |events: usize, bytes: usize| events <= self.limits.events && bytes <= self.limits.bytes;
+        let (events, bytes) = (self.held.events.len() + self.lent.0, self.held.bytes + self.lent.1);
+        if room_for(events + batch.events.len(), bytes + batch.bytes) {
+            self.held.append(batch);
+            return false;
         }
-        full
+        while let Some(event) = batch.events.front() {
+            let (events, bytes) = (self.held.events.len() + self.lent.0, self.held.bytes + self.lent.1);
+            // A single event is always let in, however large: otherwise it would never arrive.
+            if !self.held.is_empty() && !room_for(events + 1, bytes + event.weight()) {
+                break;
+            }
+            self.held.bytes += event.weight();
+            self.held.events.extend(batch.events.pop_front());
+        }
+        let dropped = std::mem::take(batch).events.len() as u64;
+        self.lagged = (dropped > 0).then_some(dropped);
+        self.lagged.is_some()
+    }
+
+    /// The subscription is begun anew: from here on everything counts.
+    pub(crate) fn begin_anew(&mut self) {
+        self.stale = false;
     }
 
     /// The subscription has failed for good.
@@ -95,138 +143,31 @@ impl EventQueue {
 
     /// Whether nothing is left and nothing more will come.
     pub(crate) fn is_over(&self) -> bool {
-        self.ended && self.events.is_empty() && self.failure.is_none()
+        self.ended && self.held.is_empty() && self.lagged.is_none() && self.failure.is_none()
     }
 
-    /// Greatest version handed out.
-    pub(crate) fn handed_out(&self) -> Option<SeqId> {
-        self.handed_out
-    }
-
-    /// The next event, if there is one; the second value asks to make the subscription anew from there.
-    pub(crate) fn pop(&mut self) -> (Option<Result<ChangeEvent>>, Option<Restart>) {
-        if let Some(event) = self.events.pop_front() {
-            self.bytes -= event.weight();
-            match &event {
-                ChangeEvent::InitialDataBatch { has_more, .. } => self.inside_snapshot = *has_more,
-                ChangeEvent::Ack { .. } => self.inside_snapshot = false,
-                _ => {}
-            }
-            self.handed_out = self.handed_out.max(event.last_seq_id());
-            return (Some(Ok(event)), None);
+    /// Everything that is there goes into `batch`, which the reader has emptied: what was lent before is finished.
+    pub(crate) fn lend(&mut self, batch: &mut Batch) -> Lent {
+        self.lent = (0, 0);
+        if !self.held.is_empty() {
+            self.lent = (self.held.events.len(), self.held.bytes);
+            batch.append(&mut self.held);
+            return Lent::Events;
         }
         if let Some(dropped) = self.lagged.take() {
-            let resumes_from = if self.inside_snapshot { None } else { self.handed_out };
-            self.inside_snapshot = false;
-            let event = ChangeEvent::Lagged { subscription_id: self.id.clone(), dropped, resumes_from };
-            let restart = (!self.ended && self.failure.is_none()).then_some(Restart { from: resumes_from });
-            return (Some(Ok(event)), restart);
+            self.stale = !self.ended && self.failure.is_none();
+            return Lent::Lagged { dropped, goes_on: self.stale };
         }
-        let Some(error) = self.failure.take() else { return (None, None) };
-        self.ended = true;
-        let told = ChangeEvent::is_told_by_server(&error);
-        (Some(if told { Ok(ChangeEvent::error(self.id.clone(), &error)) } else { Err(error) }), None)
+        if let Some(error) = self.failure.take() {
+            self.ended = true;
+            return Lent::Failed(error);
+        }
+        if self.ended { Lent::Over } else { Lent::Nothing }
     }
-}
-
-/// The subscription is to be made anew: after this version, or from its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Restart {
-    pub(crate) from: Option<SeqId>,
 }
 
 impl Content for EventQueue {
     fn is_ready(&self) -> bool {
-        self.ended || !self.events.is_empty() || self.lagged.is_some() || self.failure.is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::ErrorCode;
-    use crate::row::Row;
-    use crate::schema::{Column, DataType, Schema};
-    use crate::value::Value;
-
-    fn insert(version: i64) -> ChangeEvent {
-        let schema = Schema::new(vec![Column::new("body", DataType::Text)]);
-        let text = "x".repeat(1000);
-        ChangeEvent::Insert {
-            subscription_id: "s".into(),
-            rows: vec![Row::new(schema, vec![Value::from(&*text)], Some(version.into()))],
-        }
-    }
-
-    fn batch(version: i64, has_more: bool) -> ChangeEvent {
-        let ChangeEvent::Insert { subscription_id, rows } = insert(version) else { unreachable!() };
-        ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
-    }
-
-    fn queue(events: usize, bytes: usize) -> EventQueue {
-        EventQueue::new("s".into(), QueueLimits { events, bytes }, None)
-    }
-
-    #[test]
-    fn overflow_is_told_once_and_resumes_after_what_was_held() {
-        for mut queue in [queue(3, usize::MAX), queue(100, 4000)] {
-            let overflows = (1..=20).filter(|version| queue.push(insert(*version))).count();
-            assert_eq!(overflows, 1);
-            for version in 1..=3 {
-                assert_eq!(queue.pop(), (Some(Ok(insert(version))), None));
-            }
-            assert!(queue.is_ready());
-            let (event, restart) = queue.pop();
-            assert_eq!(restart, Some(Restart { from: Some(3.into()) }));
-            let Some(Ok(ChangeEvent::Lagged { dropped: 17, resumes_from: Some(from), .. })) = event else {
-                panic!("{event:?}")
-            };
-            assert_eq!(from.get(), 3);
-            assert!(!queue.is_ready());
-            assert!(!queue.push(insert(4)));
-        }
-    }
-
-    #[test]
-    fn half_a_snapshot_is_no_point_to_resume_from() {
-        let mut queue = queue(2, usize::MAX);
-        let overflows = (1..=4).filter(|version| queue.push(batch(*version, true))).count();
-        assert_eq!(overflows, 1);
-        let restarts: Vec<_> = (0..3).map(|_| queue.pop().1).collect();
-        assert_eq!(restarts, [None, None, Some(Restart { from: None })]);
-        queue.push(batch(9, false));
-        let overflows = (10..=12).filter(|version| queue.push(insert(*version))).count();
-        assert_eq!(overflows, 1);
-        let restarts: Vec<_> = (0..3).map(|_| queue.pop().1).collect();
-        assert_eq!(restarts, [None, None, Some(Restart { from: Some(10.into()) })]);
-    }
-
-    #[test]
-    fn one_giant_event_still_arrives() {
-        let mut queue = queue(10, 10);
-        assert!(!queue.push(insert(1)));
-        assert_eq!(queue.pop().0, Some(Ok(insert(1))));
-        assert_eq!(queue.bytes, 0);
-    }
-
-    #[test]
-    fn what_was_held_comes_before_the_end() {
-        let mut queue = queue(10, usize::MAX);
-        queue.push(insert(1));
-        queue.fail(Error::new(ErrorCode::NotFound, "gone").with_server_code("TABLE_NOT_FOUND"));
-        queue.end();
-        assert!(!queue.is_over());
-        assert_eq!(queue.pop().0, Some(Ok(insert(1))));
-        let Some(Ok(ChangeEvent::Error { code: ErrorCode::NotFound, server_code: Some(code), .. })) =
-            queue.pop().0
-        else {
-            panic!()
-        };
-        assert_eq!(code, "TABLE_NOT_FOUND");
-        assert!(queue.is_over() && queue.is_ready());
-        assert_eq!(queue.pop(), (None, None));
-        let mut queue = self::queue(10, usize::MAX);
-        queue.fail(Error::new(ErrorCode::AuthFailed, "no"));
-        assert!(matches!(queue.pop().0, Some(Err(_))));
+        self.ended || !self.held.is_empty() || self.lagged.is_some() || self.failure.is_some()
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod command;
 pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod event_queue;
+pub(crate) mod event_reader;
 pub(crate) mod http;
 pub(crate) mod link;
 pub(crate) mod live_state;

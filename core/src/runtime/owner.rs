@@ -3,13 +3,14 @@
 //! It waits for the network, for commands and for time, never for a reader. Everything that may take long or runs the
 //! user's code (dialling, token providers) is a task of its own.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
@@ -18,7 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::asker::Asker;
 use super::auth::{Auth, Token as AuthToken};
 use super::checks::Checks;
-use super::command::{Command, closed};
+use super::command::{Command, Unclaimed, closed};
 use super::link::{Socket, dial};
 use super::network::Network;
 use super::secret::Secret;
@@ -28,13 +29,15 @@ use super::subscriber::{Applied, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
     Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
-    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, Token,
+    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
 };
 use crate::protocol::RawFrame;
 
 /// Frames read before readers are woken and other tasks get their turn. A batch of this size is handled in about a
 /// tenth of a millisecond.
 const FRAMES_PER_TURN: usize = 256;
+/// With fewer frames in a turn readers are woken at once.
+const FLOOD: usize = 8;
 
 /// See the module.
 pub(crate) struct Owner {
@@ -50,12 +53,14 @@ pub(crate) struct Owner {
     /// The token that the machine used last.
     generation: u64,
     timer: Pin<Box<Sleep>>,
-    pub(super) subscribers: HashMap<SubscriptionKey, Subscriber>,
+    pub(super) subscribers: HashMap<SubscriptionKey, Subscriber, RandomState>,
     /// Those who got something since they were last woken.
     touched: Vec<SubscriptionKey>,
     pub(super) checks: Checks,
     /// Live rows whose keeper was told something, and may want something.
     pub(super) fed: Vec<SubscriptionKey>,
+    /// Frames read since readers were woken.
+    undelivered: usize,
     lagged: u64,
     /// Goodbyes under way.
     closing: Vec<JoinHandle<()>>,
@@ -117,10 +122,11 @@ impl Owner {
             fetching: None,
             generation: 0,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            subscribers: HashMap::new(),
+            subscribers: HashMap::default(),
             touched: Vec::new(),
             checks: Checks::new(asker),
             fed: Vec::new(),
+            undelivered: 0,
             lagged: 0,
             closing: Vec::new(),
             connect_replies: Vec::new(),
@@ -165,15 +171,17 @@ impl Owner {
                 self.quiet_replies.push(reply);
             }
             Command::NetworkChanged => self.machine.network_changed(now),
-            Command::Subscribe { request, sink, reply } => {
+            Command::Subscribe { request, sink, commands, reply } => {
                 let result = self.subscribe(now, *request, sink);
-                // The caller has given up waiting: nobody will ever close it.
-                if let Err(Ok(key)) = reply.send(result) {
-                    self.machine.unsubscribe(now, key);
-                }
+                let _ = reply.send(result.map(|key| Unclaimed::new(key, commands)));
             }
             Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
             Command::Restart { key, from } => {
+                // What the machine has told of the old subscription goes with it.
+                self.route(now);
+                if let Some(subscriber) = self.subscribers.get_mut(&key) {
+                    subscriber.sink.begin_anew();
+                }
                 let cursor = from.and_then(|version| self.machine.cursor_at(key, version));
                 self.machine.restart(now, key, cursor.map_or(Restart::Fresh, Restart::From));
             }
@@ -319,31 +327,32 @@ impl Owner {
             }
             *frames_left -= 1;
             progress = true;
-            self.route();
+            self.route(now);
         }
         self.link = Some(Link::Open(id, socket));
         progress
     }
 
     /// Hands the machine's events to whom they concern.
-    fn route(&mut self) {
+    fn route(&mut self, now: Duration) {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Subscription { key, event } => {
-                    let now = self.now();
                     let Some(subscriber) = self.subscribers.get_mut(&key) else { continue };
-                    if let Sink::Watch(sql) = &subscriber.sink {
-                        let sql = sql.clone();
-                        self.watch_event(key, &sql, event);
-                        continue;
-                    }
-                    let refused =
-                        if let SubscriptionEvent::Failed(e) = &event { Some(e.clone()) } else { None };
-                    let applied = subscriber.sink.apply(now, event);
-                    self.touch(key);
-                    self.after(key, applied);
-                    if let Some(error) = refused {
-                        self.make_room(&error);
+                    match &mut subscriber.sink {
+                        Sink::Watch(sql) => {
+                            let sql = sql.clone();
+                            self.watch_event(key, &sql, event);
+                        }
+                        sink @ Sink::Events(_) => {
+                            sink.apply(now, event);
+                            self.touch_reader(key);
+                        }
+                        sink @ Sink::Rows(_) => {
+                            let applied = sink.apply(now, event);
+                            self.touch(key);
+                            self.after(key, applied);
+                        }
                     }
                 }
                 Event::Lifecycle(event) => self.lifecycle(event),
@@ -369,21 +378,20 @@ impl Owner {
     }
 
     fn after(&mut self, key: SubscriptionKey, applied: Applied) {
-        let now = self.now();
         match applied {
             Applied::Fine => {}
             Applied::Lagged => {
                 self.lagged += 1;
                 tracing::warn!(?key, "an event reader is too slow: events were dropped");
             }
-            Applied::StartAnew => self.machine.restart(now, key, Restart::Fresh),
-            Applied::Refused => self.machine.unsubscribe(now, key),
+            Applied::StartAnew => self.machine.restart(self.now(), key, Restart::Fresh),
+            Applied::Refused => self.machine.unsubscribe(self.now(), key),
             Applied::Over => {}
         }
         if matches!(applied, Applied::Over | Applied::Refused)
-            && let Some(subscriber) = self.subscribers.remove(&key)
+            && let Some(mut subscriber) = self.subscribers.remove(&key)
         {
-            subscriber.sink.wake();
+            subscriber.sink.deliver();
             self.checks.forget(key);
         }
     }
@@ -507,14 +515,24 @@ impl Owner {
         }
     }
 
-    /// Wakes the readers that got something, once each.
-    fn wake(&mut self) {
-        for key in self.touched.drain(..) {
+    /// Whether so much has just come that more is probably on its way: waking a reader on another thread costs as much as
+    /// some ten frames, so readers get up to a turn's worth at once.
+    fn is_flooded(&mut self, frames: usize) -> bool {
+        self.undelivered += frames;
+        frames >= FLOOD && self.undelivered < FRAMES_PER_TURN && !self.closed
+    }
+
+    /// Hands over to the readers that got something, and wakes each once.
+    fn deliver(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for key in touched.drain(..) {
             if let Some(subscriber) = self.subscribers.get_mut(&key) {
                 subscriber.touched = false;
-                subscriber.sink.wake();
+                let applied = subscriber.sink.deliver();
+                self.after(key, applied);
             }
         }
+        self.touched = touched;
     }
 
     fn publish(&self) {
@@ -538,7 +556,7 @@ impl Future for Owner {
             let mut progress = this.poll_commands(cx);
             progress |= this.poll_network(cx, &mut frames_left);
             progress |= this.poll_timer(cx);
-            this.route();
+            this.route(this.now());
             progress |= this.tend(cx);
             progress |= this.act();
             progress |= this.poll_write(cx);
@@ -546,7 +564,13 @@ impl Future for Owner {
                 break;
             }
         }
-        this.wake();
+        if this.is_flooded(FRAMES_PER_TURN - frames_left) {
+            // Comes back after a look at the network.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        } else {
+            this.undelivered = 0;
+            this.deliver();
+        }
         this.poll_closing(cx);
         this.publish();
         if this.closed && this.closing.is_empty() && this.quiet_replies.is_empty() {
@@ -562,7 +586,7 @@ impl Future for Owner {
 /// However the task ends, with the client or with its runtime: nobody waits for ever.
 impl Drop for Owner {
     fn drop(&mut self) {
-        for subscriber in self.subscribers.values() {
+        for subscriber in self.subscribers.values_mut() {
             subscriber.sink.abandon();
         }
         if let Some((_, task)) = self.fetching.take() {

@@ -8,7 +8,7 @@ use super::checks::Answer;
 use super::owner::{Owner, Subscriber};
 use super::subscriber::Sink;
 use crate::converge::{Ask, WatchAction};
-use crate::error::{Error, ErrorCode};
+use crate::error::ErrorCode;
 use crate::machine::{
     Lifecycle, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent,
     SubscriptionKey,
@@ -33,6 +33,7 @@ impl Owner {
         for key in due {
             progress |= self.serve(now, key);
         }
+        self.share_slots(now);
         if self.checks.replan || self.checks.replan_at.is_some_and(|at| at <= now) {
             progress |= self.plan_watches(now);
         }
@@ -56,7 +57,8 @@ impl Owner {
         let wishes = mailbox.with(|state| state.wishes(now));
         self.checks.counters += wishes.counters;
         match wishes.timeout {
-            Some(at) => drop(self.checks.timeouts.insert(key, at)),
+            // Whatever is still due waits for the next turn: others have theirs in between.
+            Some(at) => drop(self.checks.timeouts.insert(key, at.max(now + Duration::from_millis(1)))),
             None => drop(self.checks.timeouts.remove(&key)),
         }
         if let Some(watch) = wishes.watch {
@@ -203,12 +205,12 @@ impl Owner {
         self.checks.server = Some((complete, user.to_owned()));
     }
 
-    /// There was no slot for a subscription of the program: those of watches are given back.
-    pub(super) fn make_room(&mut self, error: &Error) {
-        if error.code() == ErrorCode::SubscriptionLimit && !self.checks.open.is_empty() {
-            let now = self.now();
+    /// Where the server had no slot for a live query, those of watches are given back.
+    fn share_slots(&mut self, now: Duration) {
+        if self.machine.take_slots_wanted() {
             self.checks.watches.slots_are_full(now);
             self.checks.replan = true;
         }
+        self.machine.set_spare_slots(!self.checks.open.is_empty());
     }
 }

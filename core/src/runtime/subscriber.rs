@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use compact_str::CompactString;
+
 use super::event::ChangeEvent;
-use super::event_queue::EventQueue;
+use super::event_queue::{Batch, EventQueue};
 use super::live_state::LiveState;
 use super::mailbox::Mailbox;
 use crate::error::{Error, ErrorCode};
@@ -12,14 +14,27 @@ use crate::machine::{Mode, SubscriptionEvent};
 use crate::protocol::{Change, ChangeKind};
 
 /// Where the events of one subscription go.
-#[derive(Clone)]
 pub(crate) enum Sink {
     /// Live rows.
     Rows(Arc<Mailbox<LiveState>>),
     /// Raw events.
-    Events(Arc<Mailbox<EventQueue>>),
+    Events(EventSink),
     /// The owner task itself, which watches a table by this SQL for the live rows on it.
     Watch(Arc<str>),
+}
+
+/// Keeps the events of a turn, to hand them over in one go.
+pub(crate) struct EventSink {
+    id: CompactString,
+    mailbox: Arc<Mailbox<EventQueue>>,
+    pending: Batch,
+    /// How the subscription ended, after these.
+    end: Option<End>,
+}
+
+enum End {
+    Failed(Error),
+    Closed,
 }
 
 /// What came of an event.
@@ -38,60 +53,88 @@ pub(crate) enum Applied {
 }
 
 impl Sink {
-    /// Applies one event. Wakes nobody: see [`wake`](Self::wake).
-    pub(crate) fn apply(&self, now: Duration, event: SubscriptionEvent) -> Applied {
+    /// Applies one event, or keeps it for [`deliver`](Self::deliver). Wakes nobody.
+    pub(crate) fn apply(&mut self, now: Duration, event: SubscriptionEvent) -> Applied {
         match self {
             Self::Rows(mailbox) => mailbox.with(|state| state.apply(now, event)),
-            Self::Events(mailbox) => mailbox.with(|queue| push(queue, event)),
+            Self::Events(sink) => {
+                sink.push(event);
+                Applied::Fine
+            }
             Self::Watch(_) => Applied::Fine,
         }
     }
 
-    /// Wakes who waits for it, if there is something to take.
-    pub(crate) fn wake(&self) {
+    /// Hands over what was kept, and wakes who waits for it.
+    pub(crate) fn deliver(&mut self) -> Applied {
         match self {
-            Self::Rows(mailbox) => mailbox.wake(),
-            Self::Events(mailbox) => mailbox.wake(),
-            Self::Watch(_) => {}
+            Self::Rows(mailbox) => {
+                mailbox.wake();
+                Applied::Fine
+            }
+            Self::Events(sink) => sink.deliver(),
+            Self::Watch(_) => Applied::Fine,
+        }
+    }
+
+    /// The subscription is begun anew: what was kept is of no use.
+    pub(crate) fn begin_anew(&mut self) {
+        if let Self::Events(sink) = self {
+            sink.pending = Batch::default();
+            sink.mailbox.with(EventQueue::begin_anew);
         }
     }
 
     /// The owner task ends without the machine having said so: its runtime was stopped.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(&mut self) {
         let error = Error::new(ErrorCode::Closed, "the runtime that this client lives on was stopped");
         self.apply(Duration::ZERO, SubscriptionEvent::Failed(error));
-        self.wake();
+        self.deliver();
     }
 }
 
-fn push(queue: &mut EventQueue, event: SubscriptionEvent) -> Applied {
-    let subscription_id = queue.id().clone();
-    let event = match event {
-        SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
-            ChangeEvent::Ack { subscription_id, schema }
-        }
-        SubscriptionEvent::Acked { mode: Mode::Resumed, .. } => ChangeEvent::Resumed { subscription_id },
-        SubscriptionEvent::Batch { rows, has_more } => {
-            ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
-        }
-        SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
-            ChangeKind::Insert => ChangeEvent::Insert { subscription_id, rows },
-            ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
-            ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
-        },
-        SubscriptionEvent::GapPossible { reason } => {
-            ChangeEvent::GapPossible { subscription_id, reason: reason.as_str().to_owned() }
-        }
-        SubscriptionEvent::Failed(error) => {
-            queue.fail(error);
-            return Applied::Over;
-        }
-        SubscriptionEvent::Ended => {
-            queue.end();
-            return Applied::Over;
-        }
-        // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption.
-        SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return Applied::Fine,
-    };
-    if queue.push(event) { Applied::Lagged } else { Applied::Fine }
+impl EventSink {
+    pub(crate) fn new(id: CompactString, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
+        Self { id, mailbox, pending: Batch::default(), end: None }
+    }
+
+    fn push(&mut self, event: SubscriptionEvent) {
+        let subscription_id = self.id.clone();
+        self.pending.push(match event {
+            SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
+                ChangeKind::Insert => ChangeEvent::Insert { subscription_id, rows },
+                ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
+                ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
+            },
+            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
+                ChangeEvent::Ack { subscription_id, schema }
+            }
+            SubscriptionEvent::Acked { mode: Mode::Resumed, .. } => ChangeEvent::Resumed { subscription_id },
+            SubscriptionEvent::Batch { rows, has_more } => {
+                ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
+            }
+            SubscriptionEvent::GapPossible { reason } => {
+                ChangeEvent::GapPossible { subscription_id, reason: reason.as_str().to_owned() }
+            }
+            SubscriptionEvent::Failed(error) => return self.end = Some(End::Failed(error)),
+            SubscriptionEvent::Ended => return self.end = Some(End::Closed),
+            // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption.
+            SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return,
+        });
+    }
+
+    fn deliver(&mut self) -> Applied {
+        let applied = self.mailbox.with(|queue| {
+            let lagged = queue.append(&mut self.pending);
+            match self.end.take() {
+                Some(End::Failed(error)) => queue.fail(error),
+                Some(End::Closed) => queue.end(),
+                None if lagged => return Applied::Lagged,
+                None => return Applied::Fine,
+            }
+            Applied::Over
+        });
+        self.mailbox.wake();
+        applied
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::bind;
 use super::condition::{Condition, refuse_volatile};
-use super::literal::write_identifier;
 use super::parse::Parser;
+use super::select::Select;
 use super::token::{Token, tokenize};
 use crate::error::Result;
 use crate::value::Value;
@@ -105,22 +105,7 @@ impl LiveSql {
     /// # Errors
     /// `invalid_argument` for a name that can not be written; none that [`check_live`] read.
     pub fn to_sql(&self) -> Result<String> {
-        let mut sql = String::from("SELECT ");
-        match &self.projection {
-            Projection::Star => sql.push('*'),
-            Projection::Columns(columns) => {
-                for (i, name) in columns.iter().chain(&self.hidden).enumerate() {
-                    if i > 0 {
-                        sql.push_str(", ");
-                    }
-                    write_identifier(&mut sql, name)?;
-                }
-            }
-        }
-        sql.push_str(" FROM ");
-        write_identifier(&mut sql, &self.table.namespace)?;
-        sql.push('.');
-        write_identifier(&mut sql, &self.table.name)?;
+        let mut sql = Select::projection_of(self)?.into_sql();
         if let Some(filter) = &self.filter {
             sql.push_str(" WHERE ");
             sql.push_str(filter.as_str());

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::literal::{write_identifier, write_literal};
-use super::live::{Filter, TableName};
+use super::live::{Filter, LiveSql, Projection, TableName};
 use crate::error::Result;
 use crate::value::Value;
 
@@ -33,6 +33,19 @@ impl Select {
     /// As [`expressions`](Self::expressions).
     pub fn columns<'a>(names: impl IntoIterator<Item = &'a str>, table: &TableName) -> Result<Self> {
         Self::expressions(&name_list(names)?, table)
+    }
+
+    /// What a live query selects, its hidden columns last, from all rows of its table.
+    ///
+    /// # Errors
+    /// As [`expressions`](Self::expressions).
+    pub fn projection_of(live: &LiveSql) -> Result<Self> {
+        match &live.projection {
+            Projection::Star => Self::expressions("*", &live.table),
+            Projection::Columns(columns) => {
+                Self::columns(columns.iter().chain(&live.hidden).map(String::as_str), &live.table)
+            }
+        }
     }
 
     /// The rows that match the condition of the live query.

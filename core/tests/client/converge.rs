@@ -181,6 +181,27 @@ async fn tables_that_change_or_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_give_their_slots_back() {
+    let world = start().await;
+    world.insert(0..5).await;
+    let select = "SELECT id FROM app.t WHERE s = 'open'";
+    let mut live = world.live(select).await;
+    world.converges(&mut live, select).await;
+    // Ten for a user: the live query, its watch, and eight of another device.
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        let mut events = world.other.live_events("SELECT id FROM app.t").await.unwrap();
+        events.next().await.unwrap().unwrap();
+        others.push(events);
+    }
+    let mut more = world.live("SELECT id, n FROM app.t").await;
+    world.converges(&mut more, "SELECT id, n FROM app.t").await;
+    // Without its watch the query is checked instead.
+    world.execute("UPDATE app.t SET s = 'closed' WHERE id = 3").await;
+    world.converges(&mut live, select).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_checks_the_rows_are_what_the_server_tells() {
     let world = start().await;
     world.insert(0..5).await;

@@ -39,7 +39,7 @@ async fn everything_comes_in_order() {
     let mut seen = Vec::new();
     while events.last_seq_id() != Some(6.into()) {
         let event = events.next().await.unwrap().unwrap();
-        assert_eq!(&**event.subscription_id(), "raw");
+        assert_eq!(event.subscription_id(), "raw");
         seen.push(event);
     }
     let n = |event: &ChangeEvent| event.rows().iter().map(|r| r["n"].as_int().unwrap()).collect::<Vec<_>>();

@@ -118,7 +118,8 @@ async fn adds_and_hides_what_it_needs() {
             rows(
                 json!([{"name": "k1", "data_type": "Int", "index": 0, "flags": ["pk"]},
                        {"name": "body", "data_type": "Text", "index": 1},
-                       {"name": "k2", "data_type": "Int", "index": 2, "flags": ["pk"]}]),
+                       {"name": "k2", "data_type": "Int", "index": 2, "flags": ["pk"]},
+                       {"name": "at", "data_type": "BigInt", "index": 3}]),
                 json!([]),
             )
         },

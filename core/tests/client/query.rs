@@ -225,10 +225,10 @@ async fn query_all_reads_pages_by_key() {
             .strip_prefix("SELECT body, a, b FROM app.t WHERE (body = 'it''s' OR 1 = 1)")
             .expect("the filter");
         let rest = rest.strip_suffix(" ORDER BY a, b LIMIT 900").expect("the order");
-        let after = match rest.strip_prefix(" AND ((a > ") {
+        let after = match rest.strip_prefix(" AND (a > ") {
             None => (-1, String::new()),
             Some(rest) => {
-                let (a, rest) = rest.split_once(") OR (a = ").unwrap();
+                let (a, rest) = rest.split_once(" OR (a = ").unwrap();
                 let (again, b) = rest.split_once(" AND b > '").unwrap();
                 assert_eq!(a, again);
                 (a.parse::<i64>().unwrap(), b.trim_end_matches("'))").to_owned())

@@ -17,13 +17,15 @@ const BUILD_DATE: &str = match option_env!("KALAM_BUILD_DATE") {
     None => "unknown",
 };
 
-pub(crate) async fn health() -> Response {
+/// With the same claim as in `auth_success`, for clients that only query: nothing is left out here.
+pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
     success(&json!({
         "status": "healthy",
         "version": VERSION,
         "api_version": "v1",
         "build_date": BUILD_DATE,
         "server": env!("CARGO_PKG_NAME"),
+        "complete": app.options.emulate.is_none(),
     }))
 }
 

@@ -118,10 +118,11 @@ async fn a_reader_that_stops_is_closed_with_1013_and_hurts_nobody() {
         ws.snapshot("s", "SELECT * FROM app.t", json!({})).await;
     }
     // Written until the stopped one is thrown out, which shows in its place being free: first the buffers of
-    // the operating system fill, then the queue.
+    // the operating system fill, then the queue, and then it has two seconds to take the close frame. The bound is there
+    // for a server that never throws it out.
     let (text, mut written) = ("x".repeat(3000), 0);
     while Ws::try_open(server.port(), path, Some(&server.root)).await.is_err() {
-        assert!(written < 20_000, "the connection that stopped to read is still there");
+        assert!(written < 400_000, "the connection that stopped to read is still there");
         server.sql(&insert(written..written + 20, &text)).await;
         for id in written..written + 20 {
             assert_eq!(reading.change().await["rows"][0]["id"], id, "the reading one gets everything");

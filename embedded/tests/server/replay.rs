@@ -336,7 +336,7 @@ fn names(body: &Value, path: &str) -> Vec<String> {
     let mut names: Vec<String> =
         body.as_object().map(|body| body.keys().cloned().collect()).unwrap_or_default();
     if path.contains("health") {
-        names.retain(|name| name != "server");
+        names.retain(|name| name != "server" && name != "complete");
     }
     names.sort();
     names

@@ -43,3 +43,8 @@ pub async fn chat(client: &KalamClient) -> kalam_live::Result<()> {
     client.execute("DELETE FROM app.messages WHERE id = 3", &[]).await?;
     Ok(())
 }
+
+/// Compiles the programs of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

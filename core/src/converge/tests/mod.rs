@@ -1,5 +1,6 @@
 //! Each rule as a transcript; where it is cheap, once more with the rule off.
 
+mod random;
 mod server;
 
 use std::time::Duration;
@@ -93,7 +94,7 @@ fn a_row_that_leaves_the_filter_is_found_by_the_watch() {
     world.watch(3);
     world.run(SECOND);
     assert_eq!(world.held(), world.right());
-    assert_eq!(world.asked, ["SELECT id, s, _seq FROM app.t WHERE (s = 'open') AND id IN (3)"]);
+    assert_eq!(world.asked, ["SELECT id, s, _seq FROM app.t WHERE (s = 'open') AND id IN (3) LIMIT 500"]);
     let reports = world.reports();
     assert_eq!((reports.len(), reports[0].reason, reports[0].removed), (1, Reason::Unconfirmed, 1));
     assert_eq!(world.keeper.view().phase(), Phase::Live);
@@ -147,6 +148,20 @@ fn a_filter_that_nobody_follows_relies_on_the_watch() {
     world.watch(50);
     world.run(SECOND);
     assert_ne!(world.held(), world.right());
+}
+
+#[test]
+fn an_answer_with_many_rows_is_not_cut() {
+    let mut world = watched(BLIND, KeeperOptions::default());
+    (1_000..1_180).for_each(|id| world.write(id, Some("open")));
+    (1_000..1_180).for_each(|id| world.watch(id));
+    world.run(SECOND);
+    assert_eq!(world.held(), world.right());
+    (1_000..1_180).for_each(|id| world.write(id, Some("open")));
+    (1_000..1_180).for_each(|id| world.watch(id));
+    world.run(SECOND);
+    assert_eq!(world.held(), world.right());
+    assert_eq!(world.keeper.take_counters().rows_removed, 0);
 }
 
 #[test]
@@ -366,6 +381,20 @@ fn last_rows_gets_the_newest_and_keeps_what_it_had() {
 }
 
 #[test]
+fn last_rows_may_be_all_rows_or_many() {
+    for (last_rows, cap, wanted) in [(50, 1_000, 20), (10, 3, 10), (2_000, 1_000, 2_000)] {
+        let rows = if wanted > 20 { 2_500 } else { 20 };
+        let options = KeeperOptions { last_rows: Some(last_rows), ..KeeperOptions::default() };
+        let mut world = World::new(ALL, options, 0..rows);
+        world.cap = cap;
+        world.newest_snapshot();
+        world.run(Duration::from_secs(20));
+        let right = world.right().split_off(rows as usize - wanted);
+        assert_eq!((world.held(), world.phase()), (right, Phase::Live));
+    }
+}
+
+#[test]
 fn another_users_answer_is_not_believed() {
     for (options, right) in [(KeeperOptions::default(), true), (without(|r| r.check_user = false), false)] {
         let mut world = watched(OPEN, options);
@@ -455,6 +484,26 @@ fn an_altered_table_is_loaded_anew() {
     world.extra_column = true;
     world.run(Duration::from_secs(130));
     assert_eq!(world.restarts, 0);
+}
+
+#[test]
+fn versions_may_have_their_newer_name() {
+    let mut world = World::new(OPEN, KeeperOptions::default(), 0..10);
+    world.version = "_version";
+    world.connect(|id| id != 3);
+    world.run(Duration::from_secs(10));
+    assert_eq!((world.held(), world.phase(), world.restarts), (world.right(), Phase::Live, 0));
+    world.keeper.handle_watch_state(world.now, true);
+    world.write(4, Some("closed"));
+    world.watch(4);
+    world.run(SECOND);
+    assert_eq!(world.held(), world.right());
+}
+
+#[test]
+fn the_servers_own_tables_are_not_checked() {
+    let world = World::live("SELECT id, s FROM system.t", KeeperOptions::default(), 0..3);
+    assert_eq!(world.keeper.next_timeout(), None);
 }
 
 #[test]

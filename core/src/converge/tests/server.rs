@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) user: &'static str,
     pub(super) extra_column: bool,
     pub(super) dropped: bool,
+    /// What versions are called.
+    pub(super) version: &'static str,
     /// Rows that the server gives at most.
     pub(super) cap: usize,
     pub(super) asked: Vec<String>,
@@ -60,6 +62,7 @@ impl World {
             user: "root",
             extra_column: false,
             dropped: false,
+            version: "_seq",
             cap: 1_000,
             asked: Vec::new(),
             restarts: 0,
@@ -138,11 +141,18 @@ impl World {
 
     /// The watch tells that the row was written.
     pub(super) fn watch(&mut self, id: i64) {
-        let stored = &self.rows[&id];
+        self.watch_row(self.rows[&id].deleted, &self.frame_row(id));
+    }
+
+    pub(super) fn watch_row(&mut self, deleted: bool, row: &Row) {
         let schema = Schema::new(vec![Column::new("id", DataType::Int).primary_key()]);
-        let row = Row::new(schema, vec![Value::from(id)], Some(SeqId::from(stored.seq + self.offset)));
-        let kind = if stored.deleted { ChangeKind::Delete } else { ChangeKind::Update };
+        let row = Row::new(schema, vec![row[0].clone()], row.version());
+        let kind = if deleted { ChangeKind::Delete } else { ChangeKind::Update };
         self.keeper.handle_watch(self.now, kind, &[row]);
+    }
+
+    pub(super) fn is_deleted(&self, id: i64) -> bool {
+        self.rows.get(&id).is_none_or(|row| row.deleted)
     }
 
     pub(super) fn matching(&self) -> Vec<i64> {
@@ -240,6 +250,10 @@ impl World {
         if self.dropped {
             return Err(Error::new(ErrorCode::NotFound, "Table not found: app.t"));
         }
+        if self.version != "_seq" && sql.contains("_seq") {
+            return Err(Error::new(ErrorCode::InvalidSql, "No field named _seq"));
+        }
+        let sql = sql.replace(self.version, "_seq");
         sql.split("; ").map(|statement| Ok(self.statement(statement))).collect()
     }
 
@@ -314,7 +328,13 @@ impl World {
     }
 
     fn as_user(&self, columns: Vec<Column>, cells: Vec<Vec<Value>>) -> StatementResult {
-        let schema = Schema::new(columns);
+        let name = |mut column: Column| {
+            if &*column.name == "_seq" {
+                column.name = self.version.into();
+            }
+            column
+        };
+        let schema = Schema::new(columns.into_iter().map(name).collect());
         let rows: Vec<Row> = cells.into_iter().map(|cells| Row::new(schema.clone(), cells, None)).collect();
         StatementResult {
             row_count: rows.len() as u64,

@@ -96,6 +96,23 @@ fn no_slot_is_an_error_at_first() {
 }
 
 #[test]
+fn a_spare_slot_is_waited_for() {
+    let mut rig = Rig::online(|_| {}, None);
+    rig.machine.set_spare_slots(true);
+    rig.subscribe(Resume::Live);
+    rig.log();
+    rig.error("live1_1", "SUBSCRIPTION_LIMIT_EXCEEDED");
+    assert!(rig.machine.take_slots_wanted());
+    assert!(!rig.machine.take_slots_wanted());
+    rig.pass(ms(2_000));
+    let id = rig.wire_id();
+    rig.machine.set_spare_slots(false);
+    rig.error(&id, "SUBSCRIPTION_LIMIT_EXCEEDED");
+    assert!(!rig.machine.take_slots_wanted());
+    assert!(rig.log().contains(&"1: failed subscription_limit".to_owned()));
+}
+
+#[test]
 fn no_slot_after_a_reconnect_is_tried_again_for_a_while() {
     let mut rig = Rig::online(|_| {}, None);
     rig.ready(Resume::Live);

@@ -90,6 +90,9 @@ pub struct Health {
     /// When the server was built.
     #[serde(default)]
     pub build_date: String,
+    /// Whether the server says of itself that it leaves nothing out. KalamDB says nothing.
+    #[serde(default)]
+    pub complete: bool,
 }
 
 /// Decodes the answer to a health check.
