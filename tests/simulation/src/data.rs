@@ -1,9 +1,13 @@
 //! The table that everything is about, and the queries on it.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use kalam_live::Row;
 use kalam_live::sql::{LiveSql, Projection, check_live};
-use kalam_live::{Row, Value};
 
 use crate::filter;
+use crate::keys::{KeyKind, text_of};
 
 /// One row: `CREATE TABLE app.t (id INT PRIMARY KEY, grp TEXT, v TEXT, n INT)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,24 +36,11 @@ impl Record {
             other => unreachable!("no column {other}"),
         }
     }
-
-    /// The cells of these columns.
-    pub fn cells(&self, columns: &[&str]) -> Vec<Option<String>> {
-        columns.iter().map(|c| self.cell(c)).collect()
-    }
 }
 
 /// The cells of a row of the client, hidden ones included, in the same form.
 pub fn cells_of(row: &Row) -> Vec<Option<String>> {
-    row.all_values()
-        .iter()
-        .map(|value| match value {
-            Value::Null => None,
-            other => Some(
-                other.as_int().map_or_else(|| other.as_text().unwrap_or("?").to_owned(), |n| n.to_string()),
-            ),
-        })
-        .collect()
+    row.all_values().iter().map(|value| text_of(value).map(Cow::into_owned)).collect()
 }
 
 pub use crate::filter::Filter;
@@ -67,6 +58,8 @@ pub struct Query {
     pub star: bool,
     /// Which rows.
     pub filter: Filter,
+    /// The type of the key.
+    pub key: KeyKind,
 }
 
 /// The groups.
@@ -85,7 +78,12 @@ pub fn queries() -> Vec<Query> {
 
 /// The queries that a server with holes is asked: those of [`queries`], and filters that its live evaluator does not
 /// follow, or follows in its own way. The last one is what a client watches.
-pub fn queries_with_holes() -> Vec<Query> {
+pub fn queries_with_holes(key: KeyKind) -> &'static [Query] {
+    static QUERIES: LazyLock<[Vec<Query>; 4]> = LazyLock::new(|| KeyKind::ALL.map(with_key));
+    &QUERIES[key as usize]
+}
+
+fn with_key(key: KeyKind) -> Vec<Query> {
     let mut queries = queries();
     for projection in ["*", "id, v", "v, n"] {
         for filter in [filter::GROUP_IN, filter::V_IS_NULL, filter::V_ABOVE, filter::NOT_V, filter::V_OR_N] {
@@ -93,6 +91,7 @@ pub fn queries_with_holes() -> Vec<Query> {
         }
     }
     queries.push(Query::new("id", Filter::All));
+    queries.iter_mut().for_each(|query| query.key = key);
     queries
 }
 
@@ -113,6 +112,15 @@ impl Query {
                 .collect(),
         };
         let sql = live.to_sql().expect("SQL");
-        Self { star: projection == "*", live, sql, columns, filter }
+        Self { star: projection == "*", live, sql, columns, filter, key: KeyKind::default() }
+    }
+
+    /// The cells of a record in the result, as text for comparing.
+    pub fn cells(&self, record: &Record) -> Vec<Option<String>> {
+        let cell = |column: &&str| match *column {
+            "id" => Some(self.key.key(record.id).into_text()),
+            other => record.cell(other),
+        };
+        self.columns.iter().map(cell).collect()
     }
 }

@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kalam_live::machine::Sabotage;
 use kalam_live::converge::Rules;
+use kalam_live::machine::Sabotage;
 use kalam_simulation::holes::rules::{RULES, without};
 use kalam_simulation::{holes, run};
 
-const USAGE: &str =
-    "usage: kalam-simulation [--holes] [--seeds COUNT] [--from SEED] [--seed SEED [--trace]] [--break RULE | --without RULE]\n\
+const USAGE: &str = "usage: kalam-simulation [--holes] [--seeds COUNT] [--from SEED] [--seed SEED [--trace]] [--break RULE | --without RULE]\n\
      --holes: live rows at a server with KalamDB's holes, instead of the connection; --without turns one of its rules off";
 
 struct Options {
@@ -31,7 +30,8 @@ struct Outcome {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { from: 0, seeds: 2_000, trace: false, sabotage: Sabotage::None, holes: None, without: None };
+    let mut options =
+        Options { from: 0, seeds: 2_000, trace: false, sabotage: Sabotage::None, holes: None, without: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value\n{USAGE}"));

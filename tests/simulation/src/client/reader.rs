@@ -111,7 +111,7 @@ pub fn same_rows<'a>(
     held: impl IntoIterator<Item = &'a Row>,
     ghosts: bool,
 ) -> Check {
-    let expected: BTreeSet<_> = result.iter().map(|record| record.cells(&query.columns)).collect();
+    let expected: BTreeSet<_> = result.iter().map(|record| query.cells(record)).collect();
     let held: BTreeSet<_> = held.into_iter().map(cells_of).collect();
     let missing: Vec<_> = expected.difference(&held).collect();
     let too_many: Vec<_> = held.difference(&expected).collect();

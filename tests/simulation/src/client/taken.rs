@@ -12,6 +12,7 @@ pub struct Taken {
     pub rows: Vec<Row>,
     /// Its phase. `None`: nothing was taken yet.
     pub phase: Option<Phase>,
+    columns: Option<usize>,
 }
 
 impl Taken {
@@ -32,11 +33,15 @@ impl Taken {
             if list.len() != new.len() || !list.iter().zip(&new).all(|(a, b)| a.ptr_eq(b)) {
                 return Err(format!("changes lead to {list:?} instead of {new:?}"));
             }
-        } else if self.phase.is_some() && self.rows.is_empty() && new.is_empty() {
+        } else if self.rows.is_empty()
+            && new.is_empty()
+            && self.columns == Some(rows.schema().all_columns().len())
+        {
             return Err("a reset from nothing to nothing".into());
         }
         self.rows = new;
         self.phase = Some(rows.phase());
+        self.columns = Some(rows.schema().all_columns().len());
         Ok(())
     }
 }

@@ -2,10 +2,12 @@
 
 use kalam_live::live::Digest;
 use kalam_live::schema::SeqId;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
+use super::numbers::Numbers;
+use super::question::{Order, Select};
 use crate::data::{COLUMNS, Query};
-use crate::server::{Stored, Table};
+use crate::server::{Stored, Table, wire};
 
 /// The table as the SQL endpoint sees it.
 #[derive(Debug)]
@@ -22,112 +24,111 @@ pub struct Endpoint<'a> {
     pub dropped: bool,
     /// Rows without a LIMIT, and with one.
     pub caps: (usize, usize),
+    /// Whose numbers the rows have: those of the leader, which may be either node.
+    pub leader: i64,
+    /// The numbers of the nodes.
+    pub numbers: &'a Numbers,
 }
 
 impl Endpoint<'_> {
     /// Status and body.
     pub fn answer(&self, sql: &str) -> (u16, String) {
         if self.dropped {
-            let message = "Statement 1 failed: Table not found: Error during planning: table 'kalam.app.t' not found";
+            let message =
+                "Statement 1 failed: Table not found: Error during planning: table 'kalam.app.t' not found";
             let error = json!({"code": "SQL_EXECUTION_ERROR", "message": message, "details": sql});
             return (400, json!({"status": "error", "results": [], "took": 1.0, "error": error}).to_string());
         }
-        let results: Vec<String> = sql.split("; ").map(|statement| self.statement(statement)).collect();
-        (200, format!(r#"{{"status":"success","results":[{}],"took":1.0}}"#, results.join(",")))
+        let mut body = String::from(r#"{"status":"success","results":["#);
+        for (at, select) in Select::read_all(sql, self.queries).iter().enumerate() {
+            body.push_str(if at > 0 { "," } else { "" });
+            self.select(select, &mut body);
+        }
+        body.push_str(r#"],"took":1.0}"#);
+        (200, body)
     }
 
-    fn statement(&self, sql: &str) -> String {
-        let mut rows: Vec<&Stored> = self.table.stored().filter(|row| self.is_asked_for(sql, row)).collect();
-        if sql.starts_with("SELECT count(*)") {
-            let versions = rows.iter().map(|row| SeqId::from(row.version));
-            let digest = Digest::of(versions);
-            let greatest = rows.iter().map(|row| row.version.to_string()).max_by_key(|v| (v.len(), v.clone()));
-            let mix = (!rows.is_empty()).then(|| digest.mix.to_string());
-            let columns = ["n", "m", "x"].map(|name| (name.to_owned(), "BigInt"));
-            return self.result(&columns, vec![json!([digest.rows.to_string(), greatest, mix])]);
+    fn select(&self, select: &Select<'_>, body: &mut String) {
+        let mut rows: Vec<(i64, &Stored)> =
+            self.table.stored().map(|row| (self.numbers.of(self.leader, row.version), row)).collect();
+        rows.retain(|(version, row)| self.is_asked_for(select, *version, row));
+        if select.is_digest() {
+            let digest = Digest::of(rows.iter().map(|(version, _)| SeqId::from(*version)));
+            let text = |n: Option<i64>| n.map_or_else(|| "null".into(), |n| format!("\"{n}\""));
+            let greatest = rows.iter().map(|(version, _)| *version).max();
+            let mix = (!rows.is_empty()).then_some(digest.mix);
+            let cells = format!("[\"{}\",{},{}]", digest.rows, text(greatest), text(mix));
+            return self.result(&["n", "m", "x"].map(|name| (name, "BigInt")), &[cells], body);
         }
-        if sql.contains("ORDER BY _seq DESC") {
-            rows.sort_by_key(|row| -row.version);
-        } else if sql.contains("ORDER BY _seq") {
-            rows.sort_by_key(|row| row.version);
+        let key = |row: &Stored| self.queries[0].key.key(row.record.id);
+        match select.order {
+            Order::None => {}
+            Order::Newest => rows.sort_by_key(|(version, _)| -version),
+            Order::Version => rows.sort_by_key(|(version, _)| *version),
+            Order::Key => rows.sort_by_cached_key(|(_, row)| key(row)),
         }
         let (without, most) = self.caps;
-        rows.truncate(number(sql, "LIMIT ").map_or(without, |limit| (limit as usize).min(most)));
-        // The right rows, in the order of the key.
-        rows.sort_by_key(|row| row.record.id);
-        let names = sql.strip_prefix("SELECT ").and_then(|rest| rest.split(" FROM ").next()).unwrap_or("*");
-        let columns: Vec<(String, &str)> = match names {
-            "*" => {
-                let extra = self.altered.then_some("extra");
-                COLUMNS.iter().copied().chain(extra).map(|name| (name.to_owned(), type_of(name))).collect()
-            }
-            list => list.split(", ").map(|name| (name.to_owned(), type_of(name))).collect(),
+        let limit = select.limit.map_or(without, |limit| limit.min(most));
+        rows.truncate(limit);
+        if select.limit.is_some() {
+            // The right rows, in the order in which they are stored (`wire/order_limit.jsonl`).
+            rows.sort_by_key(|(_, row)| row.record.id);
+        }
+        let names: Vec<&str> = match select.names {
+            "*" => COLUMNS.iter().copied().chain(self.altered.then_some("extra")).collect(),
+            list => list.split(", ").collect(),
         };
-        let cells = |row: &&Stored| columns.iter().map(|(name, _)| cell(row, name)).collect::<Json>();
-        let rows = rows.iter().map(cells).collect();
-        self.result(&columns, rows)
+        let cells = |(version, row): &(i64, &Stored)| {
+            let cells: Vec<String> = names.iter().map(|name| self.cell(row, *version, name)).collect();
+            format!("[{}]", cells.join(","))
+        };
+        let rows: Vec<String> = rows.iter().map(cells).collect();
+        let columns: Vec<(&str, &str)> = names.iter().map(|name| (*name, self.type_of(name))).collect();
+        self.result(&columns, &rows, body);
     }
 
-    fn is_asked_for(&self, sql: &str, row: &Stored) -> bool {
-        let of = |text: String| sql.contains(&text);
-        let filter = self.queries.iter().find_map(|query| {
-            let text = query.live.filter.as_ref()?.as_str();
-            of(format!("({text})")).then_some((query.filter, of(format!("({text}) IS NOT TRUE"))))
-        });
-        let matches = match filter {
-            Some((filter, opposite)) => filter.matches(&row.record) != opposite,
-            None => !sql.contains("WHERE FALSE"),
-        };
-        let alive = row.deleted == sql.contains("_deleted = true");
-        let among = sql.split_once("id IN (").is_none_or(|(_, list)| {
-            let list = list.split(')').next().unwrap_or_default();
-            list.split(", ").any(|id| id.parse() == Ok(row.record.id))
-        });
+    fn is_asked_for(&self, select: &Select<'_>, version: i64, row: &Stored) -> bool {
+        let matches = select.filter.is_none_or(|(filter, opposite)| filter.matches(&row.record) != opposite);
+        let key = || self.queries[0].key.key(row.record.id);
         matches
-            && alive
-            && among
-            && number(sql, "_seq >= ").is_none_or(|n| row.version >= n)
-            && number(sql, "_seq > ").is_none_or(|n| row.version > n)
-            && number(sql, "_seq < ").is_none_or(|n| row.version < n)
-            && number(sql, " id > ").is_none_or(|n| row.record.id > n)
+            && !select.nothing
+            && row.deleted == select.tombstones
+            && select.least.is_none_or(|n| version >= n)
+            && select.above.is_none_or(|n| version > n)
+            && select.below.is_none_or(|n| version < n)
+            && select.among.as_ref().is_none_or(|keys| keys.contains(&key()))
+            && select.behind.as_ref().is_none_or(|behind| key() > *behind)
     }
 
     /// The columns come first, as recorded.
-    fn result(&self, columns: &[(String, &str)], rows: Vec<Json>) -> String {
-        let schema: Vec<Json> = (columns.iter().enumerate())
-            .map(|(index, (name, data_type))| match name.as_str() {
-                "id" => json!({"name": name, "data_type": data_type, "index": index, "flags": ["pk", "nn", "uq"]}),
-                _ => json!({"name": name, "data_type": data_type, "index": index}),
-            })
-            .collect();
-        let (schema, count, rows) = (Json::from(schema), rows.len(), Json::from(rows));
-        format!(r#"{{"schema":{schema},"rows":{rows},"row_count":{count},"as_user":"{}"}}"#, self.user)
+    fn result(&self, columns: &[(&str, &str)], rows: &[String], body: &mut String) {
+        body.push_str(r#"{"schema":["#);
+        for (index, (name, data_type)) in columns.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let flags = if *name == "id" { r#","flags":["pk","nn","uq"]"# } else { "" };
+            *body +=
+                &format!(r#"{comma}{{"name":"{name}","data_type":"{data_type}","index":{index}{flags}}}"#);
+        }
+        let (count, user) = (rows.len(), self.user);
+        *body += &format!(r#"],"rows":[{}],"row_count":{count},"as_user":"{user}"}}"#, rows.join(","));
     }
-}
 
-fn number(sql: &str, before: &str) -> Option<i64> {
-    let rest = &sql[sql.find(before)? + before.len()..];
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(rest.len());
-    rest[..end].parse().ok()
-}
-
-fn type_of(name: &str) -> &'static str {
-    match name {
-        "id" | "n" | "extra" => "Int",
-        "_seq" => "BigInt",
-        "_deleted" => "Boolean",
-        _ => "Text",
+    fn type_of(&self, name: &str) -> &'static str {
+        match name {
+            "id" => self.queries[0].key.data_type(),
+            "n" | "extra" => "Int",
+            "_seq" => "BigInt",
+            "_deleted" => "Boolean",
+            _ => "Text",
+        }
     }
-}
 
-fn cell(row: &Stored, name: &str) -> Json {
-    match name {
-        "id" => json!(row.record.id),
-        "grp" => json!(row.record.grp),
-        "v" => json!(row.record.v),
-        "n" => json!(row.record.n),
-        "_seq" => json!(row.version.to_string()),
-        "_deleted" => json!(row.deleted),
-        _ => Json::Null,
+    fn cell(&self, row: &Stored, version: i64, name: &str) -> String {
+        match name {
+            "_seq" => format!("\"{version}\""),
+            "_deleted" => row.deleted.to_string(),
+            "extra" => "null".into(),
+            name => wire::cell(&self.queries[0], &row.record, name),
+        }
     }
 }

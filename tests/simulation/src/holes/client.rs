@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kalam_live::converge::{Ask, AskId, Keeper, KeeperOptions, Outcome, VerifyCounters, WatchAction, Watches};
+use kalam_live::converge::{
+    Ask, AskId, Keeper, KeeperOptions, Outcome, VerifyCounters, WatchAction, Watches,
+};
 use kalam_live::live::{LiveOptions, LiveView};
 use kalam_live::machine::{
     Config, Event, Lifecycle, Machine, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest,
@@ -34,6 +36,7 @@ pub struct Live {
     /// What it cost so far.
     pub spent: VerifyCounters,
     key: SubscriptionKey,
+    epoch: u64,
     wanted: Option<(String, LiveSql)>,
 }
 
@@ -87,13 +90,24 @@ impl Client {
     }
 
     /// Adds a live query.
-    pub fn live(&mut self, now: Duration, at: usize, query: &Query, options: KeeperOptions, page: Option<u32>) {
+    pub fn live(
+        &mut self,
+        now: Duration,
+        at: usize,
+        query: &Query,
+        options: KeeperOptions,
+        page: Option<u32>,
+    ) {
         let view = LiveView::new(LiveOptions::default()).expect("default options");
         let batch_size = page.filter(|page| options.last_rows.is_none_or(|n| n <= *page));
         let request = SubscribeRequest {
             id: None,
             sql: query.live.clone(),
-            options: SubscribeOptions { last_rows: options.last_rows, batch_size, ..SubscribeOptions::default() },
+            options: SubscribeOptions {
+                last_rows: options.last_rows,
+                batch_size,
+                ..SubscribeOptions::default()
+            },
             old: OldValues::Skip,
             resume: Resume::Live,
         };
@@ -107,6 +121,7 @@ impl Client {
             asked: BTreeMap::new(),
             spent: VerifyCounters::default(),
             key,
+            epoch: 0,
             wanted: None,
         });
     }
@@ -215,7 +230,8 @@ impl Client {
             SubscriptionEvent::Ready => self.watch_is(now, sql, true),
             SubscriptionEvent::Interrupted => self.watch_is(now, sql, false),
             SubscriptionEvent::Change(change) => {
-                for live in self.lives.iter_mut().filter(|l| l.wanted.as_ref().is_some_and(|(w, _)| w == sql)) {
+                for live in self.lives.iter_mut().filter(|l| l.wanted.as_ref().is_some_and(|(w, _)| w == sql))
+                {
                     live.keeper.handle_watch(now, change.kind, &change.rows);
                 }
                 if self.watches.frame(now, sql) {
@@ -258,10 +274,13 @@ impl Client {
             live.keeper.handle_timeout(now);
             progress = true;
         }
-        let wanted = live.keeper.wants_watch().map(|watch| (watch.to_sql().expect("SQL"), watch));
-        if wanted.as_ref().map(|(sql, _)| sql) != live.wanted.as_ref().map(|(sql, _)| sql) {
-            live.wanted = wanted;
-            self.replan = true;
+        if live.epoch != live.keeper.epoch() {
+            live.epoch = live.keeper.epoch();
+            let wanted = live.keeper.wants_watch().map(|watch| (watch.to_sql().expect("SQL"), watch));
+            if wanted.as_ref().map(|(sql, _)| sql) != live.wanted.as_ref().map(|(sql, _)| sql) {
+                live.wanted = wanted;
+                self.replan = true;
+            }
         }
         while let Some(ask) = live.keeper.poll_ask() {
             progress = true;

@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::world::World;
 use crate::client::Check;
 use crate::data::{GROUPS, Record};
+use crate::keys::KeyKind;
 use crate::trace::Trace;
 
 const ROWS: i64 = 500;
@@ -27,6 +28,7 @@ pub fn run(from: i64, to: i64) -> Check<bool> {
         lives: vec![(0, options)],
         events: false,
         rows: 0,
+        key: KeyKind::BigInt,
         keys: ROWS,
         page: None,
         delay: Duration::from_millis(1),
@@ -36,6 +38,7 @@ pub fn run(from: i64, to: i64) -> Check<bool> {
         bad_answers: 0,
         cuts: false,
         alters: false,
+        clocks: false,
         drops_table: false,
         verify,
     };

@@ -9,7 +9,9 @@
 pub mod answers;
 pub mod client;
 pub mod even_run;
+pub mod numbers;
 pub mod plan;
+pub mod question;
 pub mod rules;
 pub mod server;
 pub mod switches;

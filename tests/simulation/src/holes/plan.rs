@@ -6,6 +6,7 @@ use fastrand::Rng;
 use kalam_live::converge::{KeeperOptions, Rules, Verify};
 
 use super::switches::Holes;
+use crate::keys::KeyKind;
 use crate::plan::pick;
 
 /// Everything that is drawn before a run begins.
@@ -21,6 +22,8 @@ pub struct Plan {
     pub events: bool,
     /// Rows in the beginning.
     pub rows: usize,
+    /// The type of the key.
+    pub key: KeyKind,
     /// Different keys.
     pub keys: i64,
     /// Rows in a page of a snapshot.
@@ -37,8 +40,10 @@ pub struct Plan {
     pub bad_answers: u32,
     /// Links are cut.
     pub cuts: bool,
-    /// A column is added while things go wrong.
+    /// A column is added, and dropped again, while things go wrong.
     pub alters: bool,
+    /// Clocks are set while things go wrong.
+    pub clocks: bool,
     /// The table is dropped in the end.
     pub drops_table: bool,
     /// Time between two checks.
@@ -65,8 +70,9 @@ impl Plan {
         Self {
             urls: if calm { 1 } else { pick(rng, &[1, 1, 2]) },
             lives,
-            events: holes.late == 0 && rng.u8(..100) < 30,
+            events: rng.u8(..100) < 30,
             rows: pick(rng, &[0, 3, 20, 60]),
+            key: pick(rng, &KeyKind::ALL),
             keys: pick(rng, &[4, 25, 80]),
             page: pick(rng, &[None, None, Some(3), Some(10)]),
             delay: Duration::from_micros(rng.u64(100..10_000)),
@@ -76,6 +82,7 @@ impl Plan {
             bad_answers: if calm { 0 } else { pick(rng, &[0, 0, 100, 400]) },
             cuts: !calm && rng.bool(),
             alters: !calm && rng.u8(..100) < 10,
+            clocks: !calm && rng.u8(..100) < 20,
             drops_table: !calm && rng.u8(..100) < 5,
             verify,
             holes,
@@ -100,6 +107,6 @@ fn draw_holes(rng: &mut Rng) -> Holes {
         order: rng.bool(),
         follower_lag: Duration::from_millis(rng.u64(0..40)),
         slots: pick(rng, &[recorded.slots, closed.slots]),
-        late: pick(rng, &[0, 0, 50]),
+        late: 0,
     }
 }

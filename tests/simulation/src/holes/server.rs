@@ -7,6 +7,7 @@ use fastrand::Rng;
 use kalam_live::machine::LinkId;
 use serde_json::{Value as Json, json};
 
+use super::numbers::Numbers;
 use super::switches::Holes;
 use crate::data::Query;
 use crate::server::wire::{self, Change};
@@ -20,10 +21,14 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 pub struct Nodes {
     /// What they leave out.
     pub holes: Holes,
-    /// The rows, with the leader's numbers.
+    /// The rows, with node 0's numbers.
     pub table: Table,
+    /// What numbers the nodes give them.
+    pub numbers: Numbers,
+    /// The node that answers HTTP: 0, or 1.
+    pub leader: i64,
     /// The queries that it knows.
-    pub queries: Vec<Query>,
+    pub queries: &'static [Query],
     /// The table has one more column.
     pub altered: bool,
     /// The table is gone.
@@ -41,7 +46,7 @@ pub struct Nodes {
 
 #[derive(Debug)]
 struct Link {
-    /// 0 is the leader.
+    /// Which of the two.
     node: i64,
     heard: Duration,
     subscriptions: BTreeMap<String, Subscription>,
@@ -57,19 +62,18 @@ struct Subscription {
     /// Where the next page begins. `None`: live.
     loading: Option<i64>,
     held_back: VecDeque<String>,
-}
-
-/// The version that a node gives to what has this one at the leader: another clock, other numbers within a millisecond.
-fn numbered(node: i64, version: i64) -> i64 {
-    version + node * ((2_345 << 22) + (version >> 22) % 5)
+    /// It tells of the new column.
+    altered: bool,
 }
 
 impl Nodes {
     /// Nodes with an empty table.
-    pub fn new(holes: Holes, queries: Vec<Query>, rng: Rng) -> Self {
+    pub fn new(holes: Holes, queries: &'static [Query], rng: Rng) -> Self {
         Self {
             holes,
             table: Table::default(),
+            numbers: Numbers::default(),
+            leader: 0,
             queries,
             altered: false,
             dropped: false,
@@ -99,7 +103,8 @@ impl Nodes {
 
     /// Ends silent connections.
     pub fn tick(&mut self, now: Duration) {
-        let silent: Vec<_> = self.links.iter().filter(|(_, l)| l.heard + HEARTBEAT <= now).map(|(l, _)| *l).collect();
+        let silent: Vec<_> =
+            self.links.iter().filter(|(_, l)| l.heard + HEARTBEAT <= now).map(|(l, _)| *l).collect();
         for link in silent {
             self.links.remove(&link);
             self.out.push((link, Say::Close(1000, "Heartbeat timeout"), Duration::ZERO));
@@ -149,30 +154,36 @@ impl Nodes {
     fn subscribe(&mut self, link: LinkId, wanted: &Json) {
         let id = wanted["id"].as_str().unwrap_or_default().to_owned();
         if self.dropped {
-            return self.say(link, wire::error(&id, "NOT_FOUND", "Not found: Table 't' not found in namespace 'app'"));
+            return self.say(
+                link,
+                wire::error(&id, "NOT_FOUND", "Not found: Table 't' not found in namespace 'app'"),
+            );
         }
         if self.held() >= self.holes.slots {
-            return self.say(link, wire::error(&id, "SUBSCRIPTION_LIMIT_EXCEEDED", "Maximum subscriptions reached"));
+            return self
+                .say(link, wire::error(&id, "SUBSCRIPTION_LIMIT_EXCEEDED", "Maximum subscriptions reached"));
         }
         let at = self.queries.iter().position(|q| wanted["sql"] == q.sql.as_str()).expect("a known query");
         let node = self.links[&link].node;
         let options = &wanted["options"];
         let page = options["batch_size"].as_u64().unwrap_or(u64::MAX) as usize;
-        let newest = (self.table.version() > 0).then(|| numbered(node, self.table.version()));
+        let newest = (self.table.version() > 0).then(|| self.numbers.of(node, self.table.version()));
         let mut subscription = Subscription {
             query: at,
             page: page.min(self.holes.page_cap).max(1),
             number: 0,
             loading: None,
             held_back: VecDeque::new(),
+            altered: self.altered,
         };
         let last_rows = options["last_rows"].as_u64().map(|n| n as usize);
         let loads = options.is_object() && last_rows.is_none();
         if loads {
             subscription.loading = Some(options["from"].as_i64().unwrap_or(i64::MIN));
         }
-        let (rows, more) = subscription.page(&self.table, &self.queries[at], node, &self.holes);
-        let last = rows.last().map(|row| numbered(node, row.version)).filter(|_| loads).or(newest);
+        let (rows, more) =
+            subscription.page(&self.table, &self.queries[at], (node, &self.numbers), &self.holes);
+        let last = rows.last().map(|row| self.numbers.of(node, row.version)).filter(|_| loads).or(newest);
         let mut ack = wire::ack(&id, &self.queries[at], loads && more, last);
         if self.altered && self.queries[at].star {
             let mut frame: Json = serde_json::from_str(&ack).expect("JSON");
@@ -210,14 +221,17 @@ impl Nodes {
     fn next_page(&mut self, link: LinkId, id: &str) {
         let Some(open) = self.links.get_mut(&link) else { return };
         let node = open.node;
-        let Some(subscription) = open.subscriptions.get_mut(id).filter(|s| s.loading.is_some()) else { return };
+        let Some(subscription) = open.subscriptions.get_mut(id).filter(|s| s.loading.is_some()) else {
+            return;
+        };
         let query = subscription.query;
-        let (rows, more) = subscription.page(&self.table, &self.queries[query], node, &self.holes);
+        let (rows, more) =
+            subscription.page(&self.table, &self.queries[query], (node, &self.numbers), &self.holes);
         let number = subscription.number;
         subscription.number += 1;
         let mut held_back = VecDeque::new();
         match rows.last() {
-            Some(last) if more => subscription.loading = Some(numbered(node, last.version)),
+            Some(last) if more => subscription.loading = Some(self.numbers.of(node, last.version)),
             _ => {
                 subscription.loading = None;
                 held_back = std::mem::take(&mut subscription.held_back);
@@ -228,11 +242,21 @@ impl Nodes {
         held_back.into_iter().for_each(|frame| self.say(link, frame));
     }
 
-    fn batch(&mut self, id: &str, query: usize, rows: &[Stored], number: usize, more: bool, node: i64) -> String {
+    fn batch(
+        &mut self,
+        id: &str,
+        query: usize,
+        rows: &[Stored],
+        number: usize,
+        more: bool,
+        node: i64,
+    ) -> String {
         let query = &self.queries[query];
-        let last = rows.last().map(|row| numbered(node, row.version));
+        let last = rows.last().map(|row| self.numbers.of(node, row.version));
         let rows: Vec<_> = (rows.iter())
-            .map(|row| wire::whole_row(query, &row.record, numbered(node, row.version), false, &mut self.rng))
+            .map(|row| {
+                wire::whole_row(query, &row.record, self.numbers.of(node, row.version), false, &mut self.rng)
+            })
             .collect();
         wire::batch(id, &rows, number, more, last)
     }
@@ -243,10 +267,7 @@ impl Nodes {
         self.rng.shuffle(&mut links);
         for link in links {
             let Some(open) = self.links.get_mut(&link) else { continue };
-            let lag = match open.node {
-                0 => Duration::ZERO,
-                _ => self.holes.follower_lag,
-            };
+            let lag = if open.node == self.leader { Duration::ZERO } else { self.holes.follower_lag };
             if open.waiting.0 < now {
                 open.waiting = (now, 0);
             }
@@ -257,16 +278,31 @@ impl Nodes {
             for id in ids {
                 let Some(subscription) = open.subscriptions.get_mut(&id) else { continue };
                 let query = &self.queries[subscription.query];
+                // What a subscription was announced with it goes on to tell, and a new column at once.
+                subscription.altered |= self.altered;
                 let Some(change) = self.holes.evaluate(query, write) else { continue };
-                let version = numbered(open.node, write.version);
+                // Half of a burst gets through a full queue, as recorded.
+                if subscription.loading.is_none() {
+                    if self.rng.u8(..100) < 55 {
+                        open.waiting.1 = open.waiting.1.saturating_sub(1);
+                    }
+                    let busy = now < self.busy_until && self.rng.u8(..100) < 30;
+                    let full = open.waiting.1 >= self.holes.queue;
+                    if busy || full || self.rng.u32(..1_000) < self.holes.drops {
+                        self.lost += 1;
+                        continue;
+                    }
+                }
+                let node = open.node;
+                let number = |version| self.numbers.of(node, version);
                 let change = match change {
                     Change::Update { new, old } => {
-                        Change::Update { new, old: old.map(|(row, seen)| (row, numbered(open.node, seen))) }
+                        Change::Update { new, old: old.map(|(row, seen)| (row, number(seen))) }
                     }
                     other => other,
                 };
-                let mut frame = wire::change(&id, query, &change, version, &mut self.rng);
-                if self.altered && query.star && matches!(change, Change::Insert(_)) {
+                let mut frame = wire::change(&id, query, &change, number(write.version), &mut self.rng);
+                if subscription.altered && query.star && matches!(change, Change::Insert(_)) {
                     frame = frame.replacen(r#""rows":[{"#, r#""rows":[{"extra":null,"#, 1);
                 }
                 if subscription.loading.is_some() {
@@ -275,16 +311,6 @@ impl Nodes {
                         self.lost += 1;
                     }
                     subscription.held_back.push_back(frame);
-                    continue;
-                }
-                // Half of a burst gets through a full queue, as recorded.
-                if self.rng.u8(..100) < 55 {
-                    open.waiting.1 = open.waiting.1.saturating_sub(1);
-                }
-                let busy = now < self.busy_until && self.rng.u8(..100) < 30;
-                let full = open.waiting.1 >= self.holes.queue;
-                if busy || full || self.rng.u32(..1_000) < self.holes.drops {
-                    self.lost += 1;
                     continue;
                 }
                 open.waiting.1 += 1;
@@ -301,12 +327,18 @@ impl Nodes {
 
 impl Subscription {
     /// The rows of the next page, and whether there are more.
-    fn page(&self, table: &Table, query: &Query, node: i64, holes: &Holes) -> (Vec<Stored>, bool) {
+    fn page(
+        &self,
+        table: &Table,
+        query: &Query,
+        (node, numbers): (i64, &Numbers),
+        holes: &Holes,
+    ) -> (Vec<Stored>, bool) {
         let mut rows = table.select(query.filter);
         if !holes.loose_pages {
             rows.sort_by_key(|row| row.version);
         }
-        rows.retain(|row| self.loading.is_none_or(|after| numbered(node, row.version) > after));
+        rows.retain(|row| self.loading.is_none_or(|after| numbers.of(node, row.version) > after));
         let more = rows.len() > self.page && self.page < holes.page_cap;
         rows.truncate(self.page);
         (rows, more)
@@ -323,7 +355,9 @@ impl Holes {
         match (&write.old, &write.new) {
             (Some((old, _)), None) => told(old).then(|| Change::Delete(old.clone())),
             (None, Some(new)) => told(new).then(|| Change::Insert(new.clone())),
-            (Some(old), Some(new)) if told(new) => Some(Change::Update { new: new.clone(), old: Some(old.clone()) }),
+            (Some(old), Some(new)) if told(new) => {
+                Some(Change::Update { new: new.clone(), old: Some(old.clone()) })
+            }
             (Some((old, _)), Some(_)) => (!self.exits && told(old)).then(|| Change::Delete(old.clone())),
             (None, None) => None,
         }
