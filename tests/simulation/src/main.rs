@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kalam_live::converge::Rules;
 use kalam_live::machine::Sabotage;
 use kalam_simulation::holes::rules::{RULES, without};
+use kalam_simulation::holes::scenarios::{SCENARIOS, Scenario};
+use kalam_simulation::trace::Trace;
 use kalam_simulation::{holes, run};
 
 const USAGE: &str = "usage: kalam-simulation [--holes] [--seeds COUNT] [--from SEED] [--seed SEED [--trace]] [--break RULE | --without RULE]\n\
+     usage: kalam-simulation --scenario NAME [--trace] [--without RULE]\n\
      --holes: live rows at a server with KalamDB's holes, instead of the connection; --without turns one of its rules off";
 
 struct Options {
@@ -21,6 +24,8 @@ struct Options {
     /// `Some`: the simulation with holes, under these rules.
     holes: Option<Rules>,
     without: Option<String>,
+    /// Nothing but this scenario.
+    scenario: Option<(&'static str, Scenario)>,
 }
 
 /// What a run came to, of either simulation.
@@ -30,8 +35,15 @@ struct Outcome {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options =
-        Options { from: 0, seeds: 2_000, trace: false, sabotage: Sabotage::None, holes: None, without: None };
+    let mut options = Options {
+        from: 0,
+        seeds: 2_000,
+        trace: false,
+        sabotage: Sabotage::None,
+        holes: None,
+        without: None,
+        scenario: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value\n{USAGE}"));
@@ -42,10 +54,16 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = number(value()?)?,
             "--seed" => (options.from, options.seeds) = (number(value()?)?, 1),
             "--trace" => options.trace = true,
+            "--scenario" => {
+                let name = value()?;
+                let names = SCENARIOS.map(|(name, _)| name);
+                let found = SCENARIOS.into_iter().find(|(known, _)| *known == name);
+                options.scenario = Some(found.ok_or(format!("no scenario {name:?}; there are {names:?}"))?);
+            }
             "--holes" => options.holes = options.holes.or(Some(Rules::default())),
             "--without" => {
                 let name = value()?;
-                let names = RULES.map(|(name, _)| name);
+                let names = RULES.map(|(name, ..)| name);
                 options.holes = Some(without(&name).ok_or(format!("no rule {name:?}; there are {names:?}"))?);
                 options.without = Some(name);
             }
@@ -68,6 +86,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some((name, scenario)) = options.scenario {
+        let result = scenario(options.holes.unwrap_or_default(), Trace::new(options.trace));
+        println!("{name}: {}", result.as_ref().err().map_or("ended well", String::as_str));
+        return if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let next = AtomicU64::new(options.from);
     let end = options.from + options.seeds;
     let results = Mutex::new((Vec::<Outcome>::new(), Vec::<(u64, String)>::new()));

@@ -1,21 +1,35 @@
-//! The simulation with holes can fail: without any one rule, some seed among the first ones shows it.
+//! The simulation with holes can fail: without any one rule, a scenario or some seed among the first ones shows it.
 
 use kalam_live::converge::Rules;
-use kalam_simulation::holes::rules::{RULES, without};
-use kalam_simulation::holes::{even_run, run};
+use kalam_simulation::holes::rules::{RULES, noticed_by, without};
+use kalam_simulation::holes::run;
+use kalam_simulation::holes::scenarios::SCENARIOS;
+use kalam_simulation::trace::Trace;
 
-/// More than the rule that is hardest to catch takes.
-const SEEDS: u64 = 1_500;
+/// At least twice as many as the rule that is hardest to catch takes.
+const SEEDS: u64 = 400;
 
 #[test]
 fn a_missing_rule_is_noticed() {
-    for (name, _) in RULES {
+    for (name, ..) in RULES {
         let rules = without(name).expect("a rule");
-        let noticed = (0..SEEDS).find(|seed| run(*seed, rules, false).is_err());
+        let noticed = noticed_by(rules, SEEDS);
         println!("{name}: {noticed:?}");
         assert!(noticed.is_some(), "{name} is off and {SEEDS} seeds did not notice");
     }
     assert!(without("no such rule").is_none());
+}
+
+#[test]
+fn every_scenario_ends_well() {
+    for (name, scenario) in SCENARIOS {
+        let result = scenario(Rules::default(), Trace::new(false));
+        assert_eq!(
+            result,
+            Ok(()),
+            "cargo run --profile fast -p kalam-simulation -- --scenario {name} --trace"
+        );
+    }
 }
 
 #[test]
@@ -30,11 +44,4 @@ fn a_seed_is_always_the_same_run() {
     hashes.sort_unstable();
     hashes.dedup();
     assert_eq!(hashes.len(), 10, "seeds differ");
-}
-
-#[test]
-fn an_even_run_of_dropped_frames_is_found() {
-    for (from, to) in [(0, 4), (100, 356), (0, 256), (244, 500)] {
-        assert_eq!(even_run::run(from, to), Ok(true), "a plain XOR would not have found {from}..{to}");
-    }
 }

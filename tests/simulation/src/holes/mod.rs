@@ -8,11 +8,11 @@
 
 pub mod answers;
 pub mod client;
-pub mod even_run;
 pub mod numbers;
 pub mod plan;
 pub mod question;
 pub mod rules;
+pub mod scenarios;
 pub mod server;
 pub mod switches;
 pub mod world;

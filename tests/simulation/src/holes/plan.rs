@@ -51,6 +51,30 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// One live query at a server that tells everything, and nothing goes wrong but what is asked for.
+    pub fn calm(query: usize, options: KeeperOptions) -> Self {
+        Self {
+            holes: Holes::closed(),
+            urls: 1,
+            lives: vec![(query, options)],
+            events: false,
+            rows: 0,
+            key: KeyKind::BigInt,
+            keys: 500,
+            page: None,
+            delay: Duration::from_millis(1),
+            jitter: Duration::ZERO,
+            trouble: Duration::ZERO,
+            write_every: Duration::from_secs(1),
+            bad_answers: 0,
+            cuts: false,
+            alters: false,
+            clocks: false,
+            drops_table: false,
+            verify: options.verify.interval(),
+        }
+    }
+
     /// Draws a plan. `queries`: how many there are, the watch among them.
     pub fn draw(rules: Rules, queries: usize, rng: &mut Rng) -> Self {
         let calm = rng.u8(..100) < 12;

@@ -169,7 +169,7 @@ impl World {
             Some(2) => (200, r#"{"status":"success","results":[{"schema":[{"name":"a","data_type":"Int","index":0}],"rows":[[1]],"row_count":1,"as_user":"u"}]}"#.into()),
             Some(_) => (200, "<html>".into()),
         };
-        let wait = self.http_delay();
+        let wait = self.http_delay() + self.answers_wait;
         self.plan_in(wait, Happening::Answer(question, status, body));
     }
 }

@@ -64,7 +64,7 @@ pub struct World {
     pub(super) now: Duration,
     pub(super) nodes: Nodes,
     pub(super) client: Client,
-    plan: Plan,
+    pub(super) plan: Plan,
     queue: BinaryHeap<Reverse<(Duration, u64)>>,
     /// What is planned, by its number.
     happenings: HashMap<u64, Happening>,
@@ -76,6 +76,8 @@ pub struct World {
     answers: Answers,
     /// No node answers HTTP until then.
     no_leader_until: Duration,
+    /// Answers take so much longer.
+    pub(super) answers_wait: Duration,
     leader_was_lost: bool,
     writing: bool,
     trouble: bool,
@@ -95,14 +97,12 @@ pub fn run(seed: u64, rules: Rules, print: bool) -> Result<Outcome, String> {
     let mut world = World::new(seed, rules, print);
     let result = world.live();
     result.map_err(|e| format!("at {:.3} s: {e}", world.now.as_secs_f64()))?;
-    let mut spent = VerifyCounters::default();
-    world.client.lives.iter().for_each(|live| spent += live.spent);
     Ok(Outcome {
         hash: world.trace.hash(),
         lines: world.trace.lines(),
         connects: world.client.connects,
         frames: (world.nodes.sent, world.nodes.lost),
-        spent,
+        spent: world.spent(),
     })
 }
 
@@ -133,6 +133,7 @@ impl World {
             link: None,
             answers: Answers::Good,
             no_leader_until: Duration::ZERO,
+            answers_wait: Duration::ZERO,
             leader_was_lost: false,
             writing: false,
             trouble: false,
@@ -140,6 +141,18 @@ impl World {
             horizons: Vec::new(),
             arrived: Vec::new(),
         }
+    }
+
+    /// What checks have cost so far.
+    pub(super) fn spent(&self) -> VerifyCounters {
+        let mut spent = VerifyCounters::default();
+        self.client.lives.iter().for_each(|live| spent += live.spent);
+        spent
+    }
+
+    /// Frames take so much longer from now on.
+    pub(super) fn network_is_slow_by(&mut self, time: Duration) {
+        self.network.slow_down(time);
     }
 
     fn live(&mut self) -> Check {
