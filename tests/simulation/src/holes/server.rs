@@ -166,8 +166,11 @@ impl Nodes {
         let at = self.queries.iter().position(|q| wanted["sql"] == q.sql.as_str()).expect("a known query");
         let node = self.links[&link].node;
         let options = &wanted["options"];
+        if options["last_rows"].as_u64() > options["batch_size"].as_u64().or(Some(u64::MAX)) {
+            // `wire/live_basic.jsonl`
+            return self.say(link, wire::error(&id, "UNSUPPORTED", "last_rows cannot exceed batch_size"));
+        }
         let page = options["batch_size"].as_u64().unwrap_or(u64::MAX) as usize;
-        let newest = (self.table.version() > 0).then(|| self.numbers.of(node, self.table.version()));
         let mut subscription = Subscription {
             query: at,
             page: page.min(self.holes.page_cap).max(1),
@@ -183,7 +186,10 @@ impl Nodes {
         }
         let (rows, more) =
             subscription.page(&self.table, &self.queries[at], (node, &self.numbers), &self.holes);
-        let last = rows.last().map(|row| self.numbers.of(node, row.version)).filter(|_| loads).or(newest);
+        let newest = last_rows.map(|n| self.newest_rows(at, n)).unwrap_or_default();
+        // Without a snapshot nothing is told of a version (`wire/live_basic.jsonl`).
+        let last =
+            newest.last().or(rows.last().filter(|_| loads)).map(|row| self.numbers.of(node, row.version));
         let mut ack = wire::ack(&id, &self.queries[at], loads && more, last);
         if self.altered && self.queries[at].star {
             let mut frame: Json = serde_json::from_str(&ack).expect("JSON");
@@ -197,25 +203,27 @@ impl Nodes {
             open.subscriptions.insert(id.clone(), subscription);
         }
         match last_rows {
-            Some(n) => self.newest_rows(link, &id, n),
+            Some(_) => {
+                let frame = self.batch(&id, at, &newest, 0, false, node);
+                self.say(link, frame);
+            }
             None if loads => self.next_page(link, &id),
             None => {}
         }
     }
 
-    fn newest_rows(&mut self, link: LinkId, id: &str, n: usize) {
-        let node = self.links[&link].node;
-        let query = self.links[&link].subscriptions[id].query;
+    /// The newest rows, or those before the newest one.
+    fn newest_rows(&self, query: usize, n: usize) -> Vec<Stored> {
         let mut rows = self.table.select(self.queries[query].filter);
         rows.sort_by_key(|row| -row.version);
-        rows.truncate(n);
-        if self.holes.last_rows && n > 1 && rows.len() == n {
+        if self.holes.last_rows && n > 1 && rows.len() > n {
             rows.remove(0);
-        } else if !self.holes.last_rows {
+        }
+        rows.truncate(n);
+        if !self.holes.last_rows {
             rows.reverse();
         }
-        let frame = self.batch(id, query, &rows, 0, false, node);
-        self.say(link, frame);
+        rows
     }
 
     fn next_page(&mut self, link: LinkId, id: &str) {

@@ -19,7 +19,7 @@ pub struct Holes {
     pub page_cap: usize,
     /// Pages follow the key, but go on behind the version of their last row: they overlap and skip (`snapshots`).
     pub loose_pages: bool,
-    /// `last_rows: n` leaves the newest row out for n > 1, and comes newest first (`snapshots`).
+    /// `last_rows: n` brings the n rows before the newest one, for n > 1, newest first (`wire/live_basic.jsonl`).
     pub last_rows: bool,
     /// Rows of an HTTP answer without a LIMIT (50), and with any (1,000); pages come unsorted (`order_limit`).
     pub http_caps: (usize, usize),

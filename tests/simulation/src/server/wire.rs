@@ -129,14 +129,23 @@ pub(crate) fn whole_row(
 fn updated_row(query: &Query, record: &Record, version: i64, rng: &mut Rng) -> String {
     let mut fields: Vec<_> = query.columns.iter().map(|c| (*c, cell(query, record, c))).collect();
     fields.retain(|(_, value)| value != "null");
+    add_key(&mut fields, query, record);
     fields.push(("_seq", format!("\"{version}\"")));
     object(fields, rng)
+}
+
+/// Updates carry the key, even where it is not selected.
+fn add_key(fields: &mut Vec<(&'static str, String)>, query: &Query, record: &Record) {
+    if !query.columns.contains(&"id") {
+        fields.push(("id", cell(query, record, "id")));
+    }
 }
 
 /// The key, the old `_seq` and what changed.
 fn old_values(query: &Query, new: &Record, old: &Record, seen: i64, rng: &mut Rng) -> String {
     let changed = query.columns.iter().filter(|c| **c == "id" || new.cell(c) != old.cell(c));
     let mut fields: Vec<_> = changed.map(|c| (*c, cell(query, old, c))).collect();
+    add_key(&mut fields, query, old);
     fields.push(("_seq", format!("\"{seen}\"")));
     object(fields, rng)
 }
