@@ -115,6 +115,11 @@ impl Query {
         Self { star: projection == "*", live, sql, columns, filter, key: KeyKind::default() }
     }
 
+    /// Its subscription tells keys of every change, and nothing else.
+    pub fn is_watch(&self) -> bool {
+        self.columns == ["id"] && self.filter == Filter::All
+    }
+
     /// The cells of a record in the result, as text for comparing.
     pub fn cells(&self, record: &Record) -> Vec<Option<String>> {
         let cell = |column: &&str| match *column {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kalam_live::converge::Rules;
 use kalam_live::machine::Sabotage;
+use kalam_simulation::holes::costs;
 use kalam_simulation::holes::rules::{RULES, without};
 use kalam_simulation::holes::scenarios::{SCENARIOS, Scenario};
 use kalam_simulation::trace::Trace;
@@ -14,6 +15,7 @@ use kalam_simulation::{holes, run};
 
 const USAGE: &str = "usage: kalam-simulation [--holes] [--seeds COUNT] [--from SEED] [--seed SEED [--trace]] [--break RULE | --without RULE]\n\
      usage: kalam-simulation --scenario NAME [--trace] [--without RULE]\n\
+     usage: kalam-simulation --costs\n\
      --holes: live rows at a server with KalamDB's holes, instead of the connection; --without turns one of its rules off";
 
 struct Options {
@@ -26,6 +28,8 @@ struct Options {
     without: Option<String>,
     /// Nothing but this scenario.
     scenario: Option<(&'static str, Scenario)>,
+    /// Nothing but what checking costs.
+    costs: bool,
 }
 
 /// What a run came to, of either simulation.
@@ -43,6 +47,7 @@ fn options() -> Result<Options, String> {
         holes: None,
         without: None,
         scenario: None,
+        costs: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -54,6 +59,7 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = number(value()?)?,
             "--seed" => (options.from, options.seeds) = (number(value()?)?, 1),
             "--trace" => options.trace = true,
+            "--costs" => options.costs = true,
             "--scenario" => {
                 let name = value()?;
                 let names = SCENARIOS.map(|(name, _)| name);
@@ -86,6 +92,18 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.costs {
+        return match costs::table() {
+            Ok(table) => {
+                print!("{table}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     if let Some((name, scenario)) = options.scenario {
         let result = scenario(options.holes.unwrap_or_default(), Trace::new(options.trace));
         println!("{name}: {}", result.as_ref().err().map_or("ended well", String::as_str));

@@ -8,6 +8,7 @@
 
 pub mod answers;
 pub mod client;
+pub mod costs;
 pub mod numbers;
 pub mod plan;
 pub mod question;

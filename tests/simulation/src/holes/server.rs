@@ -35,13 +35,41 @@ pub struct Nodes {
     pub dropped: bool,
     /// Another user's burst fills the worker's queue until then.
     pub busy_until: Duration,
-    /// Change frames that were sent, and that were dropped.
-    pub sent: u64,
-    /// See `sent`.
+    /// Change frames that were dropped.
     pub lost: u64,
+    /// Change frames that were sent.
+    pub changes: Traffic,
+    /// Those of them that a watch got.
+    pub watched: Traffic,
+    /// Acks and pages of snapshots.
+    pub snapshots: Traffic,
     links: BTreeMap<LinkId, Link>,
     out: Vec<(LinkId, Say, Duration)>,
     rng: Rng,
+}
+
+/// Frames, and their bytes before compression.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// How many.
+    pub frames: u64,
+    /// Their size.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    fn add(&mut self, frame: &str) {
+        self.frames += 1;
+        self.bytes += frame.len() as u64;
+    }
+}
+
+impl std::ops::Sub for Traffic {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { frames: self.frames - before.frames, bytes: self.bytes - before.bytes }
+    }
 }
 
 #[derive(Debug)]
@@ -78,8 +106,10 @@ impl Nodes {
             altered: false,
             dropped: false,
             busy_until: Duration::ZERO,
-            sent: 0,
             lost: 0,
+            changes: Traffic::default(),
+            watched: Traffic::default(),
+            snapshots: Traffic::default(),
             links: BTreeMap::new(),
             out: Vec::new(),
             rng,
@@ -148,6 +178,7 @@ impl Nodes {
     }
 
     fn say(&mut self, link: LinkId, frame: String) {
+        self.snapshots.add(&frame);
         self.out.push((link, Say::Frame(frame), Duration::ZERO));
     }
 
@@ -247,7 +278,10 @@ impl Nodes {
         }
         let frame = self.batch(id, query, &rows, number, more, node);
         self.say(link, frame);
-        held_back.into_iter().for_each(|frame| self.say(link, frame));
+        for frame in held_back {
+            self.changes.add(&frame);
+            self.out.push((link, Say::Frame(frame), Duration::ZERO));
+        }
     }
 
     fn batch(
@@ -322,7 +356,10 @@ impl Nodes {
                     continue;
                 }
                 open.waiting.1 += 1;
-                self.sent += 1;
+                self.changes.add(&frame);
+                if query.is_watch() {
+                    self.watched.add(&frame);
+                }
                 if self.rng.u32(..1_000) < self.holes.late {
                     let late = Duration::from_millis(self.rng.u64(50..3_000));
                     self.out.push((link, Say::Frame(frame.clone()), late));

@@ -54,7 +54,14 @@ impl World {
                     continue;
                 }
                 let query = &self.nodes.queries[live.query].sql;
-                return Err(format!("{when}: {query}: missing {missing:?}, too many {others:?}"));
+                let first = |rows: &[&Vec<Option<String>>]| {
+                    format!("{} ({:?})", rows.len(), &rows[..rows.len().min(8)])
+                };
+                return Err(format!(
+                    "{when}: {query}: missing {}, too many {}",
+                    first(&missing),
+                    first(&others)
+                ));
             }
         }
         Ok(())

@@ -101,7 +101,7 @@ pub fn run(seed: u64, rules: Rules, print: bool) -> Result<Outcome, String> {
         hash: world.trace.hash(),
         lines: world.trace.lines(),
         connects: world.client.connects,
-        frames: (world.nodes.sent, world.nodes.lost),
+        frames: (world.nodes.changes.frames, world.nodes.lost),
         spent: world.spent(),
     })
 }

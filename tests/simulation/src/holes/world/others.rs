@@ -30,6 +30,15 @@ impl World {
         }
     }
 
+    /// The connection is gone, and both ends know.
+    pub(in crate::holes) fn lose_the_connection(&mut self) {
+        if let Some((link, _)) = self.link.take() {
+            self.network.make_holes(link, true, true);
+            self.plan_in(Duration::ZERO, Happening::Ended(link));
+            self.plan_in(Duration::ZERO, Happening::ServerNotices(link));
+        }
+    }
+
     /// Nothing passes any more. The ends notice soon, or when nothing was heard for too long.
     fn cut(&mut self, link: LinkId) {
         self.trace.line(self.now, format_args!("{link:?} cut"));

@@ -22,8 +22,8 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(25);
 const RARER: u32 = 17;
 
 impl World {
-    /// A calm beginning, with whatever a snapshot leaves out.
-    pub(in crate::holes) fn begin(&mut self) -> Check {
+    /// Rows are written, and the client opens its queries and its connection.
+    pub(in crate::holes) fn open(&mut self) -> Check {
         for _ in 0..self.plan.rows {
             self.now += Duration::from_millis(1);
             self.write_one();
@@ -38,7 +38,12 @@ impl World {
         if self.plan.events {
             self.client.events(self.now, &self.nodes.queries[0]);
         }
-        self.client.machine.connect(self.now).map_err(|e| e.to_string())?;
+        self.client.machine.connect(self.now).map_err(|e| e.to_string())
+    }
+
+    /// A calm beginning, with whatever a snapshot leaves out.
+    pub(in crate::holes) fn begin(&mut self) -> Check {
+        self.open()?;
         // A mismatch is repaired, then proven, which keeps its distance.
         self.run_for(Duration::from_secs(1) + 8 * (self.plan.delay + self.plan.jitter))?;
         self.check_rows("after the snapshot", |_, _| true)
