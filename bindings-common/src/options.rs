@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kalam_live::{
-    Cursor, Error, ErrorCode, KalamClient, LiveRowsConfig, Reconnect, Result, SubscriptionConfig,
+    Checkpoint, Error, ErrorCode, KalamClient, LiveRowsConfig, Reconnect, Result, SubscriptionConfig,
     SubscriptionOptions, Timeouts, TlsOptions, Value, Verify,
 };
 
@@ -186,7 +186,7 @@ pub struct LiveOptions {
     pub id: Option<String>,
     pub last_rows: Option<u32>,
     pub batch_size: Option<u32>,
-    pub from: Option<Cursor>,
+    pub from: Option<Checkpoint>,
     /// For events; `None` is true.
     pub initial_data: Option<bool>,
     pub limit: Option<usize>,

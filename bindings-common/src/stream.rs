@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use kalam_live::{ChangeEvent, Error, LiveEvents, LiveRows, Result, Rows};
+use kalam_live::{ChangeEvent, Checkpoint, Error, LiveEvents, LiveRows, Reached, Result, Rows};
 
 use crate::Taken;
 use crate::operation::Operation;
@@ -129,8 +129,13 @@ impl RowStream {
 /// Raw events.
 pub struct EventStream {
     opened: Opened<LiveEvents>,
+    state: Mutex<EventState>,
+}
+
+struct EventState {
+    reached: Reached,
     /// Ended the stream; told after the events before it.
-    failure: Mutex<Option<Error>>,
+    failure: Option<Error>,
 }
 
 impl EventStream {
@@ -139,12 +144,13 @@ impl EventStream {
     /// # Errors
     /// `config` when the system gives no threads.
     pub fn start(open: impl Future<Output = Result<LiveEvents>> + Send + 'static) -> Result<Self> {
-        Ok(Self { opened: Opened::start(open)?, failure: Mutex::default() })
+        let state = EventState { reached: Reached::new(None), failure: None };
+        Ok(Self { opened: Opened::start(open)?, state: Mutex::new(state) })
     }
 
     /// Ready when there are events, an error or the end.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.failure().is_some() {
+        if self.state().failure.is_some() {
             return Poll::Ready(());
         }
         match ready!(self.opened.poll(cx)) {
@@ -153,31 +159,34 @@ impl EventStream {
         }
     }
 
-    /// At most `max` events, at least one.
+    /// At most `max` events, at least one, each with where to go on after it.
     ///
     /// # Errors
     /// What has ended the stream, be it the server or the client, once.
-    pub fn take(&self, max: usize) -> Result<Taken<Vec<ChangeEvent>>> {
+    pub fn take(&self, max: usize) -> Result<Taken<Vec<(ChangeEvent, Option<Checkpoint>)>>> {
         let events = match self.opened.take()? {
             Taken::Item(events) => events,
             Taken::Nothing => return Ok(Taken::Nothing),
             Taken::Ended => return Ok(Taken::Ended),
         };
-        let mut failure = self.failure();
-        if let Some(failure) = failure.take() {
+        let mut state = self.state();
+        if let Some(failure) = state.failure.take() {
             return Err(failure);
         }
         let mut taken = Vec::new();
         for event in events.take(max) {
             match event.and_then(unless_error) {
-                Ok(event) => taken.push(event),
-                Err(error) => *failure = Some(error),
+                Ok(event) => {
+                    state.reached.pass(&event);
+                    taken.push((event, state.reached.checkpoint()));
+                }
+                Err(error) => state.failure = Some(error),
             }
         }
         if !taken.is_empty() {
             return Ok(Taken::Item(taken));
         }
-        match failure.take() {
+        match state.failure.take() {
             Some(failure) => Err(failure),
             None if events.is_over() => Ok(Taken::Ended),
             None => Ok(Taken::Nothing),
@@ -196,8 +205,8 @@ impl EventStream {
         self.opened.get().map(LiveEvents::id)
     }
 
-    fn failure(&self) -> MutexGuard<'_, Option<Error>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, EventState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use kalam_bindings::{EventStream, Taken};
-use kalam_live::{ChangeEvent, LiveEvents, Result, Schema};
+use kalam_live::{ChangeEvent, Checkpoint, LiveEvents, Result, Schema};
 
 use crate::handle::{Handle, Source};
 use crate::packet::{Kind, Packet};
@@ -14,12 +14,18 @@ use crate::packet::{Kind, Packet};
 struct Events {
     stream: EventStream,
     /// Taken from the stream, for a packet to come.
-    next: VecDeque<ChangeEvent>,
+    next: VecDeque<(ChangeEvent, Option<Checkpoint>)>,
+    /// How checkpoints are spelled, as JavaScript knows it.
+    spelling: String,
 }
 
 /// Starts to open a stream of events.
 pub(crate) fn start(open: impl Future<Output = Result<LiveEvents>> + Send + 'static) -> Handle {
-    Handle::new(EventStream::start(open).map(|stream| Events { stream, next: VecDeque::new() }))
+    Handle::new(EventStream::start(open).map(|stream| Events {
+        stream,
+        next: VecDeque::new(),
+        spelling: String::new(),
+    }))
 }
 
 impl Source for Events {
@@ -36,16 +42,18 @@ impl Source for Events {
             }
         }
         packet.begin(Kind::Events, 0);
-        if let Some(schema) = self.next.iter().find_map(schema) {
+        if let Some(schema) = self.next.iter().find_map(|(event, _)| schema(event)) {
             packet.columns_are(schema);
         }
         while !packet.is_full()
-            && let Some(event) = self.next.front()
+            && let Some((event, checkpoint)) = self.next.front()
         {
             if schema(event).is_some_and(|schema| !packet.has_columns(schema)) {
                 break;
             }
-            encode(event, packet);
+            let spelling = checkpoint.as_ref().map(spelling).filter(|spelling| *spelling != self.spelling);
+            encode(event, checkpoint.as_ref(), spelling.as_deref(), packet);
+            self.spelling = spelling.unwrap_or(std::mem::take(&mut self.spelling));
             self.next.pop_front();
         }
         Ok(Taken::Item(()))
@@ -65,9 +73,19 @@ fn schema(event: &ChangeEvent) -> Option<&Arc<Schema>> {
     event.rows().first().map(|row| row.schema())
 }
 
-/// Ten words: type, rows, old rows, whether more pages follow, last_seq_id (two; -1: none), how many were dropped (a
-/// double: two), message (a note: two).
-fn encode(event: &ChangeEvent, packet: &mut Packet) {
+/// A checkpoint but for its version, which is where the line breaks. That is the same for very many of them.
+fn spelling(checkpoint: &Checkpoint) -> String {
+    let text = checkpoint.to_string();
+    let version = checkpoint.seq().to_string();
+    match text.rsplit_once(&version) {
+        Some((before, after)) => format!("{before}\n{after}"),
+        None => text,
+    }
+}
+
+/// Fourteen words: type, rows, old rows, whether more pages follow, last_seq_id (two; -1: none), how many were dropped (a
+/// double: two), message (a note: two), version of the checkpoint (two; -1: none), its spelling if it is new (a note: two).
+fn encode(event: &ChangeEvent, checkpoint: Option<&Checkpoint>, spelling: Option<&str>, packet: &mut Packet) {
     let old_rows = match event {
         ChangeEvent::Update { rows, old_rows, .. } if !rows.is_empty() => old_rows.as_slice(),
         _ => &[],
@@ -91,6 +109,8 @@ fn encode(event: &ChangeEvent, packet: &mut Packet) {
     packet.two_words(event.last_seq_id().map_or(-1, |seq| seq.get()).to_ne_bytes());
     packet.two_words((dropped as f64).to_ne_bytes());
     packet.note(message);
+    packet.two_words(checkpoint.map_or(-1, |checkpoint| checkpoint.seq().get()).to_ne_bytes());
+    packet.note(spelling);
     event.rows().iter().for_each(|row| packet.row(row.values()));
     old_rows.iter().for_each(|row| packet.partial_row(row.cells()));
 }

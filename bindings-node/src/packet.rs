@@ -25,13 +25,13 @@ pub(crate) enum Kind {
     Json = 1,
     /// The rows of a query. Lists: row count (a double), message (a note), whether truncated.
     Query = 2,
-    /// All rows of a snapshot. Lists: last_seq_id (two words; -1: none), phase, then for each row its place in the rows before
+    /// All rows of a snapshot. Lists: last_seq_id (two words; -1: none), phase, checkpoint (a note), then for each row its place in the rows before
     /// + 1, or 0 if it follows; nothing when all follow.
     Reset = 3,
-    /// The changes to the rows before. Lists: last_seq_id, phase, numbers of removals, insertions and updates, and the
+    /// The changes to the rows before. Lists: last_seq_id, phase, checkpoint, numbers of removals, insertions and updates, and the
     /// places of each. The rows of insertions and updates follow.
     Changes = 4,
-    /// Events. Lists: ten words an event. Their rows follow, and then their old rows, event by event.
+    /// Events. Lists: fourteen words an event. Their rows follow, and then their old rows, event by event.
     Events = 5,
 }
 

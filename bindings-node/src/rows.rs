@@ -79,6 +79,7 @@ fn begin(packet: &mut Packet, rows: &Rows) {
         Phase::Partial => 4,
         _ => 3,
     });
+    packet.note(rows.checkpoint().map(|checkpoint| checkpoint.to_string()).as_deref());
 }
 
 /// For each of `rows` its place in `shown` + 1, or 0. Empty when none is there.

@@ -279,14 +279,32 @@ test("checkpoints", async () => {
   const rows = await next(live);
   await client.execute(`INSERT INTO ${ns}.t VALUES (2, 'b')`);
   const more = await next(live);
-  assert.deepEqual(told, [rows.lastSeqId?.toString(), more.lastSeqId?.toString()]);
+  assert.deepEqual(told, [rows.checkpoint, more.checkpoint]);
+  assert.ok(more.checkpoint?.endsWith(`:${more.lastSeqId}`));
   await live.close();
   await client.execute(`INSERT INTO ${ns}.t VALUES (3, 'c')`);
-  for (const from of [told[1]!, more.lastSeqId!]) {
-    const later = client.live<Row>(`SELECT id, v FROM ${ns}.t`, { from });
-    const since = await next(later);
-    assert.deepEqual(since, [{ id: 3n, v: "c" }]);
-    await later.close();
+  const later = client.live<Row>(`SELECT id, v FROM ${ns}.t`, { from: told[1]! });
+  const since = await next(later);
+  assert.deepEqual(since, [{ id: 3n, v: "c" }]);
+  assert.equal(since.phase, "partial");
+  await later.close();
+  // A bare number does not say whose it is, and another's is of no use.
+  for (const [from, ids, gaps] of [
+    [told[1]!, [3n], 0],
+    [more.lastSeqId!, [3n], 1],
+    [`another:${more.lastSeqId}`, [1n, 2n, 3n], 1],
+  ] as const) {
+    const types: string[] = [];
+    for await (const event of client.liveEvents<Row>(`SELECT id, v FROM ${ns}.t`, { from })) {
+      types.push(event.type);
+      if (!("rows" in event) || event.rows.length === 0) continue;
+      assert.deepEqual(
+        event.rows.map((row) => row.id),
+        ids,
+      );
+      break;
+    }
+    assert.equal(types.filter((type) => type === "gap_possible").length, gaps);
   }
 });
 
@@ -355,7 +373,8 @@ test("events: batches, old values, the end", async () => {
   assert.ok(update.type === "update");
   assert.deepEqual(update.rows, [{ id: 1n, v: "b" }]);
   assert.equal(update.oldRows[0]?.v, "a");
-  assert.equal(told.at(-1), update.lastSeqId?.toString());
+  assert.equal(told.at(-1), events.checkpoint);
+  assert.ok(events.checkpoint?.endsWith(`:${update.lastSeqId}`));
   await client.execute(`DELETE FROM ${ns}.t WHERE id = 1`);
   const taken = await soon(events.take());
   assert.deepEqual(

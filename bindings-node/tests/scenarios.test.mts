@@ -51,8 +51,11 @@ for (const file of SCENARIOS) {
     await client.execute(`CREATE NAMESPACE ${ns}`);
     const player = new Player(at, client, ns);
     const text = readFileSync(join(DIRECTORY, file), "utf8").replaceAll("{ns}", ns);
+    const here = process.env.KALAM_TEST_URL ? "incomplete" : "complete";
     try {
-      for (const step of JSON.parse(text).steps) await soon(player.play(step), 60_000);
+      for (const step of JSON.parse(text).steps) {
+        if ((step.only ?? here) === here) await soon(player.play(step), 60_000);
+      }
     } finally {
       await player.leave();
       await client.execute(`DROP NAMESPACE ${ns} CASCADE`);
@@ -230,10 +233,14 @@ class Player {
   async rows(client: Client, step: Step): Promise<void> {
     const name = step.rows;
     const selected = step.equal_select ? await client.queryAll(step.equal_select) : undefined;
-    const expected = selected ? sorted(wire(selected)) : (step.are ?? []);
+    // KalamDB, which leaves things out, does not promise every order.
+    const asSet =
+      selected !== undefined || (step.order === "complete" && process.env.KALAM_TEST_URL !== undefined);
+    const given: unknown[] = selected ? wire(selected) : (step.are ?? []);
+    const expected = asSet ? sorted(given) : given;
     const shown = () => {
       const rows = this.#shown.get(name);
-      return rows && (selected ? sorted(wire(rows)) : wire(rows));
+      return rows && (asSet ? sorted(wire(rows)) : wire(rows));
     };
     const isThere = () => {
       const rows = shown();

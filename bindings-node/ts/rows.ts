@@ -33,6 +33,7 @@ export async function readResult<T>(decoder: Decoder): Promise<QueryResult<T>> {
 /** What a packet of live rows says, apart from new rows. */
 interface Header {
   lastSeqId: bigint | undefined;
+  checkpoint: string | undefined;
   phase: Phase;
 }
 
@@ -43,17 +44,21 @@ export async function readRows<T>(
   isWanted: () => boolean,
 ): Promise<Rows<T> | undefined> {
   decoder.readColumns();
-  const header: Header = { lastSeqId: scratch.version(0), phase: PHASES[scratch.word(2)]! };
+  const header: Header = {
+    lastSeqId: scratch.version(0),
+    phase: PHASES[scratch.word(2)]!,
+    checkpoint: scratch.note(3),
+  };
   if (scratch.kind === RESET) {
-    const places = scratch.list(3, scratch.words[5]! - 3);
+    const places = scratch.list(5, scratch.listed - 5);
     const fresh = (await decoder.readAll(isWanted)) as T[];
     if (!isWanted()) return undefined;
     return live(decoder, reset(before, places, fresh), header, () => [{ type: "reset" }]);
   }
-  const lengths = [scratch.word(3), scratch.word(4), scratch.word(5)] as const;
-  const removed = scratch.list(6, lengths[0]);
-  const inserted = scratch.list(6 + lengths[0], lengths[1]);
-  const updated = scratch.list(6 + lengths[0] + lengths[1], lengths[2]);
+  const lengths = [scratch.word(5), scratch.word(6), scratch.word(7)] as const;
+  const removed = scratch.list(8, lengths[0]);
+  const inserted = scratch.list(8 + lengths[0], lengths[1]);
+  const updated = scratch.list(8 + lengths[0] + lengths[1], lengths[2]);
   const fresh = (await decoder.readAll(isWanted)) as T[];
   if (!isWanted()) return undefined;
   const moved = removed.length + inserted.length > 0;
@@ -75,6 +80,7 @@ function live<T>(decoder: Decoder, rows: T[], header: Header, list: () => Change
   return withProperties<Rows<T>>(rows, {
     columns: { value: decoder.columns },
     lastSeqId: { value: header.lastSeqId },
+    checkpoint: { value: header.checkpoint },
     phase: { value: header.phase },
     changes: { get: () => (made ??= withJSON(list())) },
   });

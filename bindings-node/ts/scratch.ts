@@ -70,9 +70,14 @@ export class Scratch {
     return this.words[4]!;
   }
 
+  /** How many words the lists have. */
+  get listed(): number {
+    return this.words[5]!;
+  }
+
   /** Where the rows begin, in bytes. */
   get cells(): number {
-    return padded((HEAD + this.words[5]!) * 4);
+    return padded((HEAD + this.listed) * 4);
   }
 
   /** Bytes that a row takes. */

@@ -3,7 +3,7 @@
 import { performance } from "node:perf_hooks";
 import { Decoder, type Modes } from "./decode.js";
 import { KalamError, report } from "./errors.js";
-import { readEvents } from "./events.js";
+import { EventReader, type Told } from "./events.js";
 import type { Handle } from "./native.js";
 import { readRows } from "./rows.js";
 import type { KalamEvent, Row, Rows, Schema } from "./types.js";
@@ -42,7 +42,7 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
   /** @internal */
   protected readonly client: object;
   readonly #onCheckpoint: Parts["onCheckpoint"];
-  #checkpoint: bigint | undefined;
+  #checkpoint: string | undefined;
   #end: () => void = () => {};
   #onOver: (() => void) | undefined;
   #isOver = false;
@@ -193,10 +193,12 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
   protected abstract read(decoder: Decoder): P | Promise<P | undefined>;
 
   /** @internal */
-  protected handedOut(seqId: bigint | undefined): void {
-    if (!this.#onCheckpoint || seqId === undefined || seqId === this.#checkpoint) return;
-    this.#checkpoint = seqId;
-    void call("onCheckpoint", this.#onCheckpoint, seqId.toString());
+  protected handedOut(what: { readonly checkpoint: string | undefined }): void {
+    if (!this.#onCheckpoint) return;
+    const { checkpoint } = what;
+    if (checkpoint === undefined || checkpoint === this.#checkpoint) return;
+    this.#checkpoint = checkpoint;
+    void call("onCheckpoint", this.#onCheckpoint, checkpoint);
   }
 }
 
@@ -244,7 +246,7 @@ export class LiveRows<T = Row> extends Subscription<Rows<T>, Rows<T>> {
       this.#first = undefined;
       if (!rows) return { value: undefined, done: true };
       this.#newest = rows;
-      this.handedOut(rows.lastSeqId);
+      this.handedOut(rows);
       return { value: rows, done: false };
     });
   }
@@ -266,9 +268,20 @@ export class LiveRows<T = Row> extends Subscription<Rows<T>, Rows<T>> {
 }
 
 /** The events of a live query: `for await (const event of client.liveEvents(sql))`. */
-export class LiveEvents<T = Row> extends Subscription<KalamEvent<T>[], KalamEvent<T>> {
+export class LiveEvents<T = Row> extends Subscription<Told<T>[], KalamEvent<T>> {
   /** Those that no loop has seen yet, the next one last. */
-  #events: KalamEvent<T>[] = [];
+  #coming: Told<T>[] = [];
+  /** The last one that was handed out. */
+  #last: Told<T> | undefined;
+  readonly #reader = new EventReader<T>();
+
+  /**
+   * Where to go on after the event that was handed out last: keep it, and give it back as `from`. `undefined` before the
+   * first rows, and between the pages of what it begins with.
+   */
+  get checkpoint(): string | undefined {
+    return this.#last?.checkpoint;
+  }
 
   next(): Promise<IteratorResult<KalamEvent<T>, undefined>> {
     if (this.isIdle) {
@@ -284,32 +297,32 @@ export class LiveEvents<T = Row> extends Subscription<KalamEvent<T>[], KalamEven
   /** All events that are there, at least one; none when there will be no more. Cheaper than a loop over each. */
   take(): Promise<KalamEvent<T>[]> {
     return this.inOrder(async () => {
-      const events = this.#events.reverse();
-      this.#events = [];
-      const taken = this.isOver || events.length === 0 ? ((await this.pull()) ?? []) : events;
-      for (const event of taken) this.#handOut(event);
-      return taken;
+      const coming = this.isOver ? [] : this.#coming.reverse();
+      this.#coming = [];
+      const told = coming.length > 0 ? coming : ((await this.pull()) ?? []);
+      return told.map((each) => this.#handOut(each));
     });
   }
 
   async #fill(): Promise<KalamEvent<T> | undefined> {
-    this.#events = ((await this.pull()) ?? []).reverse();
+    this.#coming = ((await this.pull()) ?? []).reverse();
     return this.#pop();
   }
 
   #pop(): KalamEvent<T> | undefined {
     if (this.isOver) return undefined;
-    const event = this.#events.pop();
-    if (event) this.#handOut(event);
-    return event;
+    const told = this.#coming.pop();
+    return told && this.#handOut(told);
   }
 
-  #handOut(event: KalamEvent<T>): void {
-    if ("lastSeqId" in event) this.handedOut(event.lastSeqId);
+  #handOut(told: Told<T>): KalamEvent<T> {
+    this.#last = told;
+    this.handedOut(told);
+    return told.event;
   }
 
   /** @internal */
-  protected override read(decoder: Decoder): KalamEvent<T>[] {
-    return readEvents<T>(decoder);
+  protected override read(decoder: Decoder): Told<T>[] {
+    return this.#reader.read(decoder);
   }
 }

@@ -97,8 +97,10 @@ export interface Rows<T = Row> extends RowList<T> {
    * the first to the last, updates. A single `reset` when everything may have changed.
    */
   readonly changes: readonly Change<T>[];
-  /** The newest write that these rows have seen. */
+  /** The newest write that these rows have seen: a number that does not say whose it is. */
   readonly lastSeqId: bigint | undefined;
+  /** Where to go on after these rows: keep it, and give it back as `from`. */
+  readonly checkpoint: string | undefined;
   /** How far these rows can be believed. */
   readonly phase: Phase;
 }
@@ -133,7 +135,12 @@ export type KalamEvent<T = Row> =
   /** What a newer server tells. */
   | { readonly type: "unknown" };
 
-/** Where to go on: `lastSeqId` of rows or an event, or what `onCheckpoint` was called with. */
+/**
+ * Where to go on: `checkpoint` of rows or of a stream of events, or what `onCheckpoint` was called with.
+ *
+ * Its text says whose data it is of; at others everything is loaded instead, and `gap_possible` says so. A bare `lastSeqId`
+ * is accepted too, and is unproven.
+ */
 export type Checkpoint = bigint | string;
 
 /** The state of the connection. */

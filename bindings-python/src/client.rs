@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use kalam_bindings::{Connection, Inbox, LiveOptions, ProcessBound, Server, Start, duration};
-use kalam_live::{BatchStatement, Cursor, KalamClient, SeqId, SubscriptionInfo, SubscriptionStage, Verify};
+use kalam_live::{
+    BatchStatement, Checkpoint, KalamClient, SeqId, SubscriptionInfo, SubscriptionStage, Verify,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -131,7 +133,7 @@ impl Client {
         id: Option<String>,
         last_rows: Option<u32>,
         batch_size: Option<u32>,
-        from_: Option<Checkpoint>,
+        from_: Option<Place>,
         limit: Option<usize>,
         key_columns: Option<Vec<String>>,
         order_by: Option<String>,
@@ -143,7 +145,7 @@ impl Client {
             id,
             last_rows,
             batch_size,
-            from: Checkpoint::cursor(from_)?,
+            from: Place::checkpoint(from_)?,
             limit,
             key_columns,
             order_by,
@@ -168,7 +170,7 @@ impl Client {
         id: Option<String>,
         last_rows: Option<u32>,
         batch_size: Option<u32>,
-        from_: Option<Checkpoint>,
+        from_: Option<Place>,
         initial_data: bool,
     ) -> PyResult<Handle> {
         let client = self.client()?;
@@ -176,7 +178,7 @@ impl Client {
             id,
             last_rows,
             batch_size,
-            from: Checkpoint::cursor(from_)?,
+            from: Place::checkpoint(from_)?,
             initial_data: Some(initial_data),
             ..LiveOptions::default()
         };
@@ -315,15 +317,15 @@ impl Verification {
     }
 }
 
-/// Where to go on: a number of rows' `last_seq_id`, or the text of a checkpoint.
+/// Where to go on: the text of a checkpoint, or a bare `last_seq_id`.
 #[derive(FromPyObject)]
-enum Checkpoint {
+enum Place {
     Number(i64),
     Text(String),
 }
 
-impl Checkpoint {
-    fn cursor(given: Option<Self>) -> PyResult<Option<Cursor>> {
+impl Place {
+    fn checkpoint(given: Option<Self>) -> PyResult<Option<Checkpoint>> {
         Ok(match given {
             None => None,
             Some(Self::Number(seq)) => Some(SeqId::from(seq).into()),

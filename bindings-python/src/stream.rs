@@ -85,8 +85,8 @@ impl Source for Events {
         };
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let list = PyList::empty(py);
-        for event in events {
-            list.append(Bound::new(py, PyEvent::new(py, event, &mut names)?)?)?;
+        for (event, checkpoint) in events {
+            list.append(Bound::new(py, PyEvent::new(py, event, checkpoint, &mut names)?)?)?;
         }
         Ok(Taken::Item(list.into_any().unbind()))
     }

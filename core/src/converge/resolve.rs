@@ -24,18 +24,10 @@ impl Keeper {
         result: Result<Vec<StatementResult>>,
     ) -> Result<Vec<StatementResult>> {
         let user = self.server.as_ref().map(|server| server.user.as_str());
-        let foreign = |result: &StatementResult| {
-            result.as_user.as_deref().is_some_and(|as_user| user.is_some_and(|user| user != as_user))
-        };
-        let result = result.and_then(|results| {
-            if self.options.rules.check_user && results.iter().any(foreign) {
-                Err(Error::new(
-                    ErrorCode::Protocol,
-                    "the answer to a check was made with another user's rights",
-                ))
-            } else {
-                Ok(results)
-            }
+        let user = user.filter(|_| self.options.rules.check_user);
+        let result = result.and_then(|results| match user {
+            Some(user) => answer::of_user(results, user),
+            None => Ok(results),
         });
         if result.is_err() {
             self.counters.errors += 1;
@@ -103,6 +95,7 @@ impl Keeper {
         for (key, version) in keys {
             match found.remove(&key) {
                 Some(row) => {
+                    self.belongs(row.version());
                     self.found(key, row, clock, &mut report);
                 }
                 None => self.missing(now, key, version, clock, &mut report),
@@ -112,6 +105,19 @@ impl Keeper {
             self.report(report);
         }
         self.check_passing_state(now);
+    }
+
+    /// A row of this version belongs to the query, which began with its newest rows: so do those that are newer. It may be
+    /// one that a snapshot after a reconnect brought, or of a leader with other numbers.
+    fn belongs(&mut self, version: Option<SeqId>) {
+        if let (Some(horizon), Some(version)) = (self.horizon.flatten(), version)
+            && version < horizon
+        {
+            self.horizon = Some(Some(version));
+            if let Some(questions) = &mut self.questions {
+                questions.horizon = Some(version);
+            }
+        }
     }
 
     /// The server has this row. Returns what came of it.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use compact_str::CompactString;
 
 use super::Time;
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::protocol::{Announcement, Change, Cursor};
+use crate::protocol::{Announcement, Change};
 use crate::repair::Repair;
 use crate::row::Row;
 use crate::schema::Schema;
@@ -189,6 +190,9 @@ pub enum SubscriptionEvent {
         schema: Arc<Schema>,
         /// What the rows that follow mean for those that are held.
         mode: Mode,
+        /// Where they begin: the position that was resumed, or number 0. Also says whose versions theirs are, and how
+        /// to spell a checkpoint at one of them.
+        origin: Checkpoint,
     },
     /// Rows of the snapshot, or of what was written while the connection was away.
     Batch {
@@ -219,6 +223,9 @@ pub enum SubscriptionEvent {
 pub enum Mode {
     /// What follows until `Ready` is everything; it replaces what is held.
     Fresh,
+    /// What follows was written after the position that the caller gave, and nothing else is known: it replaces what is
+    /// held.
+    Since,
     /// What follows was written after what is held.
     Resumed,
 }
@@ -234,6 +241,11 @@ pub enum GapReason {
     NoCheckpoint,
     /// The server sent a change before it told the columns.
     ChangeBeforeAck,
+    /// The position is of another server, or of data that were replaced: everything is sent again, and what was removed
+    /// is not known.
+    AnotherEpoch,
+    /// The position is a bare number, which does not say whose it is.
+    Unproven,
 }
 
 impl GapReason {
@@ -245,6 +257,12 @@ impl GapReason {
             }
             Self::NoCheckpoint => "the connection was lost before there was a position to resume from",
             Self::ChangeBeforeAck => "the server sent a change before it described the columns",
+            Self::AnotherEpoch => {
+                "the position belongs to another server, or to data that were replaced: all rows are sent again"
+            }
+            Self::Unproven => {
+                "the position is a bare number, and nothing shows that it is one of this server"
+            }
         }
     }
 }
@@ -321,7 +339,7 @@ pub struct SubscribeOptions {
     /// Rows in a page.
     pub batch_size: Option<u32>,
     /// Only what was written after this.
-    pub from: Option<Cursor>,
+    pub from: Option<Checkpoint>,
 }
 
 impl Default for SubscribeOptions {
@@ -346,7 +364,7 @@ pub enum Restart {
     /// With a fresh snapshot.
     Fresh,
     /// From a position: what was written after it is sent again.
-    From(Cursor),
+    From(Checkpoint),
 }
 
 /// One open subscription, for inspection.
@@ -361,7 +379,7 @@ pub struct SubscriptionInfo {
     /// How far it is.
     pub stage: SubscriptionStage,
     /// Where it would resume.
-    pub checkpoint: Option<Cursor>,
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// How far a subscription is.

@@ -31,12 +31,12 @@
 //! ```
 
 mod backoff;
-mod checkpoint;
 mod config;
 mod event;
 mod frames;
 mod link;
 mod pacing;
+mod position;
 pub(crate) mod random;
 mod sabotage;
 mod sending;
@@ -66,8 +66,9 @@ use self::sending::Outbox;
 use self::subscription::{Retries, Stage, Subscription};
 use self::table::Table;
 use self::timer::{Timer, TimerTable};
+use crate::checkpoint::{Checkpoint, Epoch};
 use crate::error::{Error, ErrorCode, Result};
-use crate::protocol::{Announcement, Cursor};
+use crate::protocol::Announcement;
 use crate::schema::SeqId;
 
 /// Time since an origin that the driver chooses.
@@ -228,7 +229,7 @@ impl Machine {
             options,
             old,
             resume,
-            checkpoint: checkpoint::Checkpoint::new(self.config.sabotage()),
+            position: position::Position::new(self.config.sabotage()),
             established: false,
             stage: Stage::Offline,
             retries: Retries::default(),
@@ -254,8 +255,8 @@ impl Machine {
     pub fn restart(&mut self, now: Time, key: SubscriptionKey, from: Restart) {
         let Some(subscription) = self.table.get_mut(key) else { return };
         match from {
-            Restart::Fresh => subscription.checkpoint.set(None),
-            Restart::From(cursor) => subscription.checkpoint.set(Some(cursor)),
+            Restart::Fresh => subscription.position.set(None),
+            Restart::From(checkpoint) => subscription.position.set(Some(checkpoint)),
         }
         if subscription.incarnation().is_some() {
             self.counters.restarts += 1;
@@ -293,6 +294,11 @@ impl Machine {
         self.connection.server.as_ref()
     }
 
+    /// Whose numbers the versions of the present or latest connection are.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.connection.epoch.as_ref()
+    }
+
     /// The open subscriptions, oldest first.
     pub fn subscriptions(&self) -> impl Iterator<Item = SubscriptionInfo> {
         self.table.iter().map(|(key, s)| SubscriptionInfo {
@@ -300,18 +306,18 @@ impl Machine {
             id: s.id.clone(),
             sql: s.sql.clone(),
             stage: s.stage(),
-            checkpoint: s.checkpoint.cursor().cloned(),
+            checkpoint: s.position.checkpoint().cloned(),
         })
     }
 
     /// Where a subscription would resume: everything up to here has been handed out. `None` also while it loads.
-    pub fn checkpoint(&self, key: SubscriptionKey) -> Option<Cursor> {
-        self.table.get(key)?.checkpoint.cursor().cloned()
+    pub fn checkpoint(&self, key: SubscriptionKey) -> Option<Checkpoint> {
+        self.table.get(key)?.position.checkpoint().cloned()
     }
 
-    /// The cursor of a row's version, as the server of this subscription spells cursors.
-    pub fn cursor_at(&self, key: SubscriptionKey, version: SeqId) -> Option<Cursor> {
-        Some(self.table.get(key)?.checkpoint.at(version))
+    /// A row's version as a place to go on from: a number of the server that this subscription was acknowledged by last.
+    pub fn checkpoint_at(&self, key: SubscriptionKey, version: SeqId) -> Option<Checkpoint> {
+        Some(self.table.get(key)?.position.at(version))
     }
 
     /// How many messages wait for their turn, because the server accepts only so many a second.

@@ -3,35 +3,33 @@
 use super::event::ChangeEvent;
 use super::event_queue::{Batch, EventQueue, Lent};
 use super::mailbox::Mailbox;
+use super::reached::Reached;
+use crate::checkpoint::Checkpoint;
 use crate::error::Result;
-use crate::schema::SeqId;
 use compact_str::CompactString;
 
 /// What a reader has taken out of the queue and not handed out yet.
 pub(crate) struct EventReader {
     id: CompactString,
     batch: Batch,
-    /// Whether a snapshot is only partly handed out: then there is no point to resume from.
-    inside_snapshot: bool,
-    /// Greatest version handed out.
-    handed_out: Option<SeqId>,
+    reached: Reached,
 }
 
 /// The subscription is to be made anew: after this version, or from its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Anew {
-    pub(crate) from: Option<SeqId>,
+    pub(crate) from: Option<Checkpoint>,
 }
 
 impl EventReader {
     /// `from`: where the subscription itself begins, if it does not begin with a snapshot.
-    pub(crate) fn new(id: CompactString, from: Option<SeqId>) -> Self {
-        Self { id, batch: Batch::default(), inside_snapshot: false, handed_out: from }
+    pub(crate) fn new(id: CompactString, from: Option<Checkpoint>) -> Self {
+        Self { id, batch: Batch::default(), reached: Reached::new(from) }
     }
 
-    /// Greatest version handed out.
-    pub(crate) fn handed_out(&self) -> Option<SeqId> {
-        self.handed_out
+    /// How far the events are that were handed out.
+    pub(crate) fn reached(&self) -> &Reached {
+        &self.reached
     }
 
     /// Whether there is something to hand out without looking into the queue.
@@ -49,13 +47,15 @@ impl EventReader {
             match queue.with(|queue| queue.lend(&mut self.batch)) {
                 Lent::Events => {}
                 Lent::Lagged { dropped, goes_on } => {
-                    let resumes_from = if self.inside_snapshot { None } else { self.handed_out };
-                    self.inside_snapshot = false;
+                    let from = self.reached.checkpoint();
+                    let resumes_from = from.as_ref().map(Checkpoint::seq);
                     if goes_on {
-                        anew(Anew { from: resumes_from });
+                        anew(Anew { from });
                     }
                     let subscription_id = self.id.clone();
-                    return Some(Ok(ChangeEvent::Lagged { subscription_id, dropped, resumes_from }));
+                    let lagged = ChangeEvent::Lagged { subscription_id, dropped, resumes_from };
+                    self.reached.pass(&lagged);
+                    return Some(Ok(lagged));
                 }
                 Lent::Failed(error) if ChangeEvent::is_told_by_server(&error) => {
                     return Some(Ok(ChangeEvent::error(self.id.clone(), &error)));
@@ -65,12 +65,7 @@ impl EventReader {
             }
         }
         let event = self.batch.pop()?;
-        match &event {
-            ChangeEvent::InitialDataBatch { has_more, .. } => self.inside_snapshot = *has_more,
-            ChangeEvent::Ack { .. } => self.inside_snapshot = false,
-            _ => {}
-        }
-        self.handed_out = self.handed_out.max(event.last_seq_id());
+        self.reached.pass(&event);
         Some(Ok(event))
     }
 }
@@ -101,7 +96,7 @@ mod tests {
 
     fn both(events: usize, bytes: usize) -> (Mailbox<EventQueue>, EventReader) {
         let queue = EventQueue::new(QueueLimits { events, bytes });
-        (Mailbox::new(queue), EventReader::new("s".into(), None))
+        (Mailbox::new(queue), EventReader::new("s".into(), Some("e:0".parse().unwrap())))
     }
 
     /// Pushes all; how often the queue said that it was too much.
@@ -141,7 +136,7 @@ mod tests {
             }
             assert!(queue.with(|queue| queue.is_ready()));
             let (event, anew) = next(&queue, &mut reader);
-            assert_eq!(anew, Some(Anew { from: Some(3.into()) }));
+            assert_eq!(anew, Some(Anew { from: Some("e:3".parse().unwrap()) }));
             let Some(Ok(ChangeEvent::Lagged { dropped: 17, resumes_from: Some(from), .. })) = event else {
                 panic!("{event:?}")
             };
@@ -175,7 +170,7 @@ mod tests {
         queue.with(EventQueue::begin_anew);
         assert_eq!(push(&queue, std::iter::once(batch(9, false)).chain((10..=12).map(insert))), 1);
         let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
-        assert_eq!(anew, [None, None, Some(Anew { from: Some(10.into()) })]);
+        assert_eq!(anew, [None, None, Some(Anew { from: Some("e:10".parse().unwrap()) })]);
     }
 
     #[test]

@@ -82,6 +82,15 @@ impl Subscriber {
         Self { sink, since: Instant::now(), touched: false }
     }
 
+    /// A connection stands, to that kind of server and as this user.
+    pub(super) fn connected(&mut self, complete: bool, user: &str) {
+        match &mut self.sink {
+            Sink::Rows(mailbox) => mailbox.with(|state| state.keeper().connected(complete, user)),
+            Sink::Events(sink) => sink.set_user(user),
+            Sink::Watch(_) => {}
+        }
+    }
+
     fn is_watch(&self) -> bool {
         matches!(self.sink, Sink::Watch(_))
     }
@@ -182,8 +191,7 @@ impl Owner {
                 if let Some(subscriber) = self.subscribers.get_mut(&key) {
                     subscriber.sink.begin_anew();
                 }
-                let cursor = from.and_then(|version| self.machine.cursor_at(key, version));
-                self.machine.restart(now, key, cursor.map_or(Restart::Fresh, Restart::From));
+                self.machine.restart(now, key, from.map_or(Restart::Fresh, Restart::From));
             }
             Command::Cancel { id, reply } => {
                 let found = self.machine.subscriptions().find(|s| *s.id == *id).map(|s| s.key);
@@ -222,10 +230,11 @@ impl Owner {
         let result = self.machine.subscribe(now, request);
         match &result {
             Ok(key) => {
-                if let (Sink::Rows(mailbox), Some((complete, user))) = (&sink, &self.checks.server) {
-                    mailbox.with(|state| state.keeper().connected(*complete, user.as_str()));
+                let mut subscriber = Subscriber::new(sink);
+                if let Some((complete, user)) = &self.checks.server {
+                    subscriber.connected(*complete, user);
                 }
-                self.subscribers.insert(*key, Subscriber::new(sink));
+                self.subscribers.insert(*key, subscriber);
             }
             Err(_) if idle => self.machine.disconnect(now),
             Err(_) => {}
@@ -346,7 +355,11 @@ impl Owner {
                         }
                         sink @ Sink::Events(_) => {
                             sink.apply(now, event);
+                            let curious = sink.is_curious();
                             self.touch_reader(key);
+                            if curious {
+                                self.ask_what_was_missed(key);
+                            }
                         }
                         sink @ Sink::Rows(_) => {
                             let applied = sink.apply(now, event);

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use compact_str::CompactString;
 
+use super::catch_up::{CatchUp, CaughtUp};
 use super::event::ChangeEvent;
 use super::event_queue::{Batch, EventQueue};
 use super::live_state::LiveState;
 use super::mailbox::Mailbox;
-use crate::error::{Error, ErrorCode};
-use crate::machine::{Mode, SubscriptionEvent};
-use crate::protocol::{Change, ChangeKind};
+use crate::converge::AskId;
+use crate::error::{Error, ErrorCode, Result};
+use crate::machine::{GapReason, Mode, SubscriptionEvent};
+use crate::protocol::{Change, ChangeKind, StatementResult};
+use crate::sql::LiveSql;
 
 /// Where the events of one subscription go.
 pub(crate) enum Sink {
@@ -28,6 +31,8 @@ pub(crate) struct EventSink {
     id: CompactString,
     mailbox: Arc<Mailbox<EventQueue>>,
     pending: Batch,
+    /// Boxed, since every sink is as large as the largest.
+    catch_up: Box<CatchUp>,
     /// How the subscription ended, after these.
     end: Option<End>,
 }
@@ -65,6 +70,11 @@ impl Sink {
         }
     }
 
+    /// Whether it may want to ask something.
+    pub(crate) fn is_curious(&self) -> bool {
+        matches!(self, Self::Events(sink) if sink.catch_up.is_curious())
+    }
+
     /// Hands over what was kept, and wakes who waits for it.
     pub(crate) fn deliver(&mut self) -> Applied {
         match self {
@@ -81,6 +91,7 @@ impl Sink {
     pub(crate) fn begin_anew(&mut self) {
         if let Self::Events(sink) = self {
             sink.pending = Batch::default();
+            sink.catch_up.begin_anew();
             sink.mailbox.with(EventQueue::begin_anew);
         }
     }
@@ -94,11 +105,52 @@ impl Sink {
 }
 
 impl EventSink {
-    pub(crate) fn new(id: CompactString, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
-        Self { id, mailbox, pending: Batch::default(), end: None }
+    pub(crate) fn new(id: CompactString, live: LiveSql, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
+        Self { id, mailbox, pending: Batch::default(), catch_up: Box::new(CatchUp::new(live)), end: None }
+    }
+
+    /// What is to be asked over HTTP, after waiting so long.
+    pub(super) fn question(&mut self) -> Option<(AskId, String, Duration)> {
+        self.catch_up.question()
+    }
+
+    /// Who the client is.
+    pub(super) fn set_user(&mut self, user: &str) {
+        self.catch_up.set_user(user);
+    }
+
+    /// The answer to a question.
+    pub(super) fn answer(&mut self, ask: AskId, result: Result<Vec<StatementResult>>) {
+        let subscription_id = self.id.clone();
+        match self.catch_up.answer(ask, result) {
+            None => return,
+            Some(CaughtUp::Deleted(old_rows)) if old_rows.is_empty() => {}
+            Some(CaughtUp::Deleted(old_rows)) => {
+                self.pending.push(ChangeEvent::Delete { subscription_id, old_rows });
+            }
+            Some(CaughtUp::Unknown) => {
+                let reason = GapReason::ResumedWithoutDeletes.as_str().to_owned();
+                self.pending.push(ChangeEvent::GapPossible { subscription_id, reason });
+            }
+        }
+        let subscription_id = self.id.clone();
+        self.pending.push(ChangeEvent::InitialDataBatch {
+            subscription_id,
+            rows: Vec::new(),
+            has_more: false,
+        });
     }
 
     fn push(&mut self, event: SubscriptionEvent) {
+        match &event {
+            SubscriptionEvent::Change(change) if !self.catch_up.change(change) => return,
+            SubscriptionEvent::Acked { schema, mode, origin } => self.catch_up.acked(schema, *mode, origin),
+            SubscriptionEvent::GapPossible { reason: GapReason::ResumedWithoutDeletes } => {
+                return self.catch_up.tells_no_deletes();
+            }
+            SubscriptionEvent::Ready => return self.catch_up.ready(),
+            _ => {}
+        }
         let subscription_id = self.id.clone();
         self.pending.push(match event {
             SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
@@ -106,11 +158,14 @@ impl EventSink {
                 ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
                 ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
             },
-            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
-                ChangeEvent::Ack { subscription_id, schema }
+            SubscriptionEvent::Acked { schema, mode: Mode::Fresh | Mode::Since, origin } => {
+                ChangeEvent::Ack { subscription_id, schema, origin }
             }
-            SubscriptionEvent::Acked { mode: Mode::Resumed, .. } => ChangeEvent::Resumed { subscription_id },
+            SubscriptionEvent::Acked { mode: Mode::Resumed, origin, .. } => {
+                ChangeEvent::Resumed { subscription_id, origin }
+            }
             SubscriptionEvent::Batch { rows, has_more } => {
+                let has_more = self.catch_up.batch(&rows, has_more);
                 ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
             }
             SubscriptionEvent::GapPossible { reason } => {

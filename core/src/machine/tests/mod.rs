@@ -301,7 +301,7 @@ fn final_one(retry_in: &Option<Duration>) -> &'static str {
 
 fn subscription_line(event: &SubscriptionEvent) -> String {
     match event {
-        SubscriptionEvent::Acked { schema, mode } => {
+        SubscriptionEvent::Acked { schema, mode, .. } => {
             let names: Vec<_> = schema.columns().iter().map(|c| &*c.name).collect();
             format!("acked {mode:?} {}", names.join(","))
         }
