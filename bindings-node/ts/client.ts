@@ -46,7 +46,7 @@ export interface Queries {
 }
 
 /** A connection to a server: see {@link connect}. */
-export class Client extends EventEmitter<ClientEvents> implements Queries, Audience, AsyncDisposable {
+export class Client extends EventEmitter<ClientEvents> implements Queries, AsyncDisposable {
   readonly #native: NativeClient;
   readonly #modes: Modes;
 

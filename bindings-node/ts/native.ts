@@ -127,12 +127,12 @@ interface Native {
 
 /** The platforms for which a package `@kalam-live/PLATFORM` is published. */
 const PLATFORMS = [
-  "linux-x64-gnu",
-  "linux-x64-musl",
+  "darwin-arm64",
+  "darwin-x64",
   "linux-arm64-gnu",
   "linux-arm64-musl",
-  "darwin-x64",
-  "darwin-arm64",
+  "linux-x64-gnu",
+  "linux-x64-musl",
   "win32-x64",
 ];
 
