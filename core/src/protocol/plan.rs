@@ -40,6 +40,8 @@ pub struct RowPlan {
     schema: Arc<Schema>,
     old: OldValues,
     fields: Vec<Field>,
+    /// The [`head`] of each field's name, side by side for the search.
+    heads: Vec<u64>,
     /// Positions in `fields`, sorted by name.
     by_name: Vec<u32>,
     /// A column outside the schema means that the table changed. Not so where the projection lacks the primary key:
@@ -50,20 +52,8 @@ pub struct RowPlan {
 /// One field that a row on the wire may have.
 #[derive(Clone, Debug)]
 struct Field {
-    head: u64,
     name: Box<str>,
     target: Target,
-}
-
-impl Field {
-    fn new(name: &str, target: Target) -> Self {
-        Self { head: head(name), name: name.into(), target }
-    }
-
-    /// Whether it is called `name`, whose [`head`] is given. Most names end there: no call to compare memory.
-    fn is_called(&self, name: &str, head: u64) -> bool {
-        self.head == head && self.name.len() == name.len() && (name.len() <= 8 || *self.name == *name)
-    }
 }
 
 /// The first eight bytes of a name as a number.
@@ -121,7 +111,7 @@ impl RowPlan {
             } else {
                 Target::Cell { at, cell: CellType::new(&column.data_type, any_unit) }
             };
-            fields.push(Field::new(&column.name, target));
+            fields.push(Field { name: column.name.as_ref().into(), target });
         }
         for name in VERSION_COLUMNS.iter().chain(&SYSTEM_COLUMNS) {
             if !columns.iter().any(|c| &*c.name == *name) {
@@ -130,7 +120,7 @@ impl RowPlan {
                 } else {
                     Target::Ignored
                 };
-                fields.push(Field::new(name, target));
+                fields.push(Field { name: (*name).into(), target });
             }
         }
         let name = |i: &u32| &*fields[*i as usize].name;
@@ -143,7 +133,8 @@ impl RowPlan {
             ));
         }
         let strict = sql.projection == Projection::Star || columns.iter().any(|c| c.flags.primary_key);
-        Ok(Self { schema: Schema::with_hidden(columns, visible), old, fields, by_name, strict })
+        let heads = fields.iter().map(|field| head(&field.name)).collect();
+        Ok(Self { schema: Schema::with_hidden(columns, visible), old, fields, heads, by_name, strict })
     }
 
     /// The schema of the rows.
@@ -164,18 +155,23 @@ impl RowPlan {
     /// The field called `name` and its number; `expected` is the number that it has if the server keeps to our order.
     pub(super) fn field(&self, name: &str, expected: usize) -> Option<(usize, &Target)> {
         let head = head(name);
-        let at = match self.fields.get(expected) {
-            Some(field) if field.is_called(name, head) => expected,
-            // KalamDB keeps to no order at all, so this is the usual way.
-            _ => self.search(name, head)?,
-        };
+        let at = if self.is_called(expected, name, head) { expected } else { self.search(name, head)? };
         Some((at, &self.fields[at].target))
     }
 
+    /// Whether the field has that name, whose [`head`] is given. Most names end there: no call to compare memory.
+    fn is_called(&self, field: usize, name: &str, head: u64) -> bool {
+        self.heads.get(field) == Some(&head) && {
+            let own = &*self.fields[field].name;
+            own.len() == name.len() && (name.len() <= 8 || own == name)
+        }
+    }
+
+    /// KalamDB keeps to no order at all, so this is the usual way.
     fn search(&self, name: &str, head: u64) -> Option<usize> {
         const SCAN: usize = 32; // A scan of a few numbers beats a search.
         if self.fields.len() <= SCAN {
-            self.fields.iter().position(|f| f.is_called(name, head))
+            (0..self.fields.len()).find(|field| self.is_called(*field, name, head))
         } else {
             let found = self.by_name.binary_search_by(|i| (*self.fields[*i as usize].name).cmp(name));
             found.ok().map(|at| self.by_name[at] as usize)

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use smallvec::{SmallVec, smallvec};
 
 use super::cell::CellSeed;
 use super::frame::PartialRow;
@@ -23,13 +24,13 @@ pub(super) trait RowSink: Sized {
 }
 
 /// Every cell, NULL where the row has none.
-pub(super) struct WholeRow(Vec<Value>);
+pub(super) struct WholeRow(SmallVec<[Value; 16]>);
 
 impl RowSink for WholeRow {
     type Item = Row;
 
     fn start(plan: &RowPlan) -> Self {
-        Self(vec![Value::Null; plan.schema().all_columns().len()])
+        Self(smallvec![Value::Null; plan.schema().all_columns().len()])
     }
 
     fn slot(&mut self, at: u32) -> &mut Value {
