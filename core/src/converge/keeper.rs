@@ -173,6 +173,8 @@ impl Keeper {
                 self.loaded(now);
             }
             SubscriptionEvent::Change(change) => self.change(now, change)?,
+            // Not asked for.
+            SubscriptionEvent::Deferred { .. } => {}
             // Live rows take a fresh snapshot where something may be missing.
             SubscriptionEvent::GapPossible { .. } => {}
             SubscriptionEvent::Interrupted => {

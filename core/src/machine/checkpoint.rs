@@ -132,6 +132,21 @@ impl Checkpoint {
         dropped
     }
 
+    /// A change with rows of these versions, the least and the greatest, is handed out unread. Returns whether it may be: not
+    /// if some of them may have been handed out before.
+    pub(super) fn pass_unread(&mut self, (least, greatest): (SeqId, SeqId)) -> bool {
+        let all_news = match self.replay {
+            Replay::Off => true,
+            Replay::UpTo(seen) => least > seen,
+            Replay::Exactly(_) => false,
+        };
+        if all_news {
+            self.advance(Some(greatest));
+            self.replay.passed(greatest);
+        }
+        all_news
+    }
+
     fn drop_known(&self, change: &mut Change) -> usize {
         if change.rows.iter().all(|r| self.replay.is_news(r)) {
             return 0;

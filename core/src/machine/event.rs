@@ -8,7 +8,7 @@ use compact_str::CompactString;
 
 use super::Time;
 use crate::error::Error;
-use crate::protocol::{Announcement, Change, Cursor};
+use crate::protocol::{Announcement, Change, Cursor, RowPlan};
 use crate::repair::Repair;
 use crate::row::Row;
 use crate::schema::Schema;
@@ -201,6 +201,14 @@ pub enum SubscriptionEvent {
     Ready,
     /// Rows were written. May also come between pages.
     Change(Change),
+    /// The frame that was handled just now is a change of this subscription, for its reader to decode by this plan. Only
+    /// where [`Decoding::ByReader`] was asked for; what is handled otherwise still comes as [`Change`](Self::Change).
+    Deferred {
+        /// How its rows are read.
+        plan: Arc<RowPlan>,
+        /// Where in the frame's text it begins, with its kind: what is before is known.
+        from: usize,
+    },
     /// The connection was lost. `Acked` follows when it is back.
     Interrupted,
     /// Something may have been missed that the server does not tell.
@@ -309,6 +317,19 @@ pub struct SubscribeRequest {
     pub old: OldValues,
     /// What to do after a reconnect.
     pub resume: Resume,
+    /// Who decodes changes.
+    pub decoding: Decoding,
+}
+
+/// Who decodes the changes that a subscription gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Decoding {
+    /// The task of the connection, as they arrive: for readers that should do nothing else but read, such as the one
+    /// thread of an interpreter.
+    #[default]
+    ByConnection,
+    /// Who takes them: the connection does less for each, and several readers share the work.
+    ByReader,
 }
 
 /// What a subscription begins with.
@@ -347,6 +368,15 @@ pub enum Restart {
     Fresh,
     /// From a position: what was written after it is sent again.
     From(Cursor),
+}
+
+impl Restart {
+    pub(super) fn into_cursor(self) -> Option<Cursor> {
+        match self {
+            Self::Fresh => None,
+            Self::From(cursor) => Some(cursor),
+        }
+    }
 }
 
 /// One open subscription, for inspection.

@@ -1,10 +1,12 @@
 //! One subscription: what is wanted of it, and how far it is on the current link.
 
+use std::sync::Arc;
+
 use compact_str::CompactString;
 
 use super::Time;
 use super::checkpoint::Checkpoint;
-use super::event::{GapReason, Mode, OldValues, Resume, SubscribeOptions, SubscriptionStage};
+use super::event::{Decoding, GapReason, Mode, OldValues, Resume, SubscribeOptions, SubscriptionStage};
 use super::sabotage::Sabotage;
 use crate::protocol::{Cursor, RowPlan, SnapshotOptions};
 use crate::sql::LiveSql;
@@ -19,6 +21,7 @@ pub(super) struct Subscription {
     pub(super) options: SubscribeOptions,
     pub(super) old: OldValues,
     pub(super) resume: Resume,
+    pub(super) decoding: Decoding,
     pub(super) checkpoint: Checkpoint,
     /// Was ready once, so that its handle expects it to survive.
     pub(super) established: bool,
@@ -58,7 +61,7 @@ pub(super) struct Incarnation {
     /// What was asked for last may have been refused for being one message too many.
     pub(super) rate_limited: bool,
     /// Known from the ack on.
-    pub(super) plan: Option<RowPlan>,
+    pub(super) plan: Option<Arc<RowPlan>>,
     pub(super) progress: Progress,
 }
 

@@ -1,16 +1,24 @@
-//! The reader's side of an [`EventQueue`]: takes whole batches, so that reader and owner task seldom meet.
+//! The reader's side of an [`EventQueue`]: takes whole batches, so that reader and owner task seldom meet, and decodes
+//! what the owner task left to it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use compact_str::CompactString;
 
 use super::event::ChangeEvent;
-use super::event_queue::{Batch, EventQueue, Lent};
+use super::event_batch::{Batch, Item};
+use super::event_queue::{EventQueue, Lent};
 use super::mailbox::Mailbox;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::{Limits, RowPlan, decode_change};
 use crate::schema::SeqId;
-use compact_str::CompactString;
 
 /// What a reader has taken out of the queue and not handed out yet.
 pub(crate) struct EventReader {
     id: CompactString,
-    batch: Batch,
+    batches: VecDeque<Batch>,
+    plan: Option<Arc<RowPlan>>,
     /// Whether a snapshot is only partly handed out: then there is no point to resume from.
     inside_snapshot: bool,
     /// Greatest version handed out.
@@ -18,15 +26,17 @@ pub(crate) struct EventReader {
 }
 
 /// The subscription is to be made anew: after this version, or from its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Anew {
     pub(crate) from: Option<SeqId>,
+    /// What came next could not be decoded.
+    pub(crate) because: Option<Error>,
 }
 
 impl EventReader {
     /// `from`: where the subscription itself begins, if it does not begin with a snapshot.
     pub(crate) fn new(id: CompactString, from: Option<SeqId>) -> Self {
-        Self { id, batch: Batch::default(), inside_snapshot: false, handed_out: from }
+        Self { id, batches: VecDeque::new(), plan: None, inside_snapshot: false, handed_out: from }
     }
 
     /// Greatest version handed out.
@@ -36,7 +46,7 @@ impl EventReader {
 
     /// Whether there is something to hand out without looking into the queue.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.batch.is_empty()
+        self.batches.iter().any(|batch| !batch.is_empty())
     }
 
     /// The next event, if there is one. May ask, by `anew`, to make the subscription anew.
@@ -45,26 +55,23 @@ impl EventReader {
         queue: &Mailbox<EventQueue>,
         anew: impl FnOnce(Anew),
     ) -> Option<Result<ChangeEvent>> {
-        if self.batch.is_empty() {
-            match queue.with(|queue| queue.lend(&mut self.batch)) {
-                Lent::Events => {}
-                Lent::Lagged { dropped, goes_on } => {
-                    let resumes_from = if self.inside_snapshot { None } else { self.handed_out };
-                    self.inside_snapshot = false;
-                    if goes_on {
-                        anew(Anew { from: resumes_from });
-                    }
-                    let subscription_id = self.id.clone();
-                    return Some(Ok(ChangeEvent::Lagged { subscription_id, dropped, resumes_from }));
+        let event = loop {
+            let Some(batch) = self.batches.front_mut() else {
+                match queue.with(|queue| queue.lend(&mut self.batches)) {
+                    Lent::Events => continue,
+                    other => return self.beyond_events(other, anew),
                 }
-                Lent::Failed(error) if ChangeEvent::is_told_by_server(&error) => {
-                    return Some(Ok(ChangeEvent::error(self.id.clone(), &error)));
-                }
-                Lent::Failed(error) => return Some(Err(error)),
-                Lent::Nothing | Lent::Over => return None,
+            };
+            match batch.pop() {
+                Some(Item::Decoded(event)) => break event,
+                Some(Item::Plan(plan)) => self.plan = Some(plan),
+                Some(Item::Unread(change)) => match read(change, self.plan.as_deref(), &self.id) {
+                    Ok(event) => break event,
+                    Err(error) => return self.unreadable(error, queue, anew),
+                },
+                None => drop(self.batches.pop_front()),
             }
-        }
-        let event = self.batch.pop()?;
+        };
         match &event {
             ChangeEvent::InitialDataBatch { has_more, .. } => self.inside_snapshot = *has_more,
             ChangeEvent::Ack { .. } => self.inside_snapshot = false,
@@ -73,6 +80,51 @@ impl EventReader {
         self.handed_out = self.handed_out.max(event.last_seq_id());
         Some(Ok(event))
     }
+
+    fn beyond_events(&mut self, lent: Lent, anew: impl FnOnce(Anew)) -> Option<Result<ChangeEvent>> {
+        match lent {
+            Lent::Lagged { dropped, goes_on } => {
+                let resumes_from = self.stop_here();
+                if goes_on {
+                    anew(Anew { from: resumes_from, because: None });
+                }
+                let subscription_id = self.id.clone();
+                Some(Ok(ChangeEvent::Lagged { subscription_id, dropped, resumes_from }))
+            }
+            Lent::Failed(error) if ChangeEvent::is_told_by_server(&error) => {
+                Some(Ok(ChangeEvent::error(self.id.clone(), &error)))
+            }
+            Lent::Failed(error) => Some(Err(error)),
+            Lent::Events | Lent::Nothing | Lent::Over => None,
+        }
+    }
+
+    /// The subscription comes again from where the reader is, unless it is over.
+    fn unreadable(
+        &mut self,
+        error: Error,
+        queue: &Mailbox<EventQueue>,
+        anew: impl FnOnce(Anew),
+    ) -> Option<Result<ChangeEvent>> {
+        self.batches.clear();
+        if !queue.with(EventQueue::give_up) {
+            return Some(Err(error));
+        }
+        anew(Anew { from: self.stop_here(), because: Some(error) });
+        None
+    }
+
+    /// Where to go on when what comes next is lost. `None`: from the beginning.
+    fn stop_here(&mut self) -> Option<SeqId> {
+        let inside = std::mem::take(&mut self.inside_snapshot);
+        if inside { None } else { self.handed_out }
+    }
+}
+
+fn read(change: &str, plan: Option<&RowPlan>, id: &CompactString) -> Result<ChangeEvent> {
+    // A plan comes before the first change.
+    let plan = plan.ok_or_else(|| Error::new(ErrorCode::Protocol, "a change came before its columns"))?;
+    Ok(ChangeEvent::change(id.clone(), decode_change(change, plan, &Limits::default())?))
 }
 
 #[cfg(test)]
@@ -113,9 +165,7 @@ mod tests {
     fn append(queue: &Mailbox<EventQueue>, events: impl IntoIterator<Item = ChangeEvent>) -> bool {
         let mut batch = Batch::default();
         events.into_iter().for_each(|event| batch.push(event));
-        let too_many = queue.with(|queue| queue.append(&mut batch));
-        assert!(batch.is_empty());
-        too_many
+        queue.with(|queue| queue.append(batch))
     }
 
     fn next(
@@ -141,7 +191,7 @@ mod tests {
             }
             assert!(queue.with(|queue| queue.is_ready()));
             let (event, anew) = next(&queue, &mut reader);
-            assert_eq!(anew, Some(Anew { from: Some(3.into()) }));
+            assert_eq!(anew, Some(Anew { from: Some(3.into()), because: None }));
             let Some(Ok(ChangeEvent::Lagged { dropped: 17, resumes_from: Some(from), .. })) = event else {
                 panic!("{event:?}")
             };
@@ -171,11 +221,11 @@ mod tests {
         let (queue, mut reader) = both(2, usize::MAX);
         assert_eq!(push(&queue, (1..=4).map(|version| batch(version, true))), 1);
         let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
-        assert_eq!(anew, [None, None, Some(Anew { from: None })]);
+        assert_eq!(anew, [None, None, Some(Anew { from: None, because: None })]);
         queue.with(EventQueue::begin_anew);
         assert_eq!(push(&queue, std::iter::once(batch(9, false)).chain((10..=12).map(insert))), 1);
         let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
-        assert_eq!(anew, [None, None, Some(Anew { from: Some(10.into()) })]);
+        assert_eq!(anew, [None, None, Some(Anew { from: Some(10.into()), because: None })]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::subscriber::{Applied, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
     Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
-    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
+    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, Token,
 };
 use crate::protocol::RawFrame;
 
@@ -176,14 +176,21 @@ impl Owner {
                 let _ = reply.send(result.map(|key| Unclaimed::new(key, commands)));
             }
             Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
-            Command::Restart { key, from } => {
+            Command::Restart { key, from, because } => {
                 // What the machine has told of the old subscription goes with it.
-                self.route(now);
+                self.route(now, None);
                 if let Some(subscriber) = self.subscribers.get_mut(&key) {
                     subscriber.sink.begin_anew();
                 }
                 let cursor = from.and_then(|version| self.machine.cursor_at(key, version));
-                self.machine.restart(now, key, cursor.map_or(Restart::Fresh, Restart::From));
+                let from = cursor.map_or(Restart::Fresh, Restart::From);
+                match because {
+                    None => self.machine.restart(now, key, from),
+                    Some(error) => {
+                        tracing::warn!(?key, %error, "a change could not be read");
+                        self.machine.reject(now, key, from, error);
+                    }
+                }
             }
             Command::Cancel { id, reply } => {
                 let found = self.machine.subscriptions().find(|s| *s.id == *id).map(|s| s.key);
@@ -319,22 +326,27 @@ impl Owner {
                     return true;
                 }
                 Poll::Ready(Ok(message)) => match &message {
-                    Message::Text(text) => self.machine.handle_frame(now, id, RawFrame::Text(text)),
-                    Message::Binary(bytes) => self.machine.handle_frame(now, id, RawFrame::Binary(bytes)),
+                    Message::Text(text) => {
+                        self.machine.handle_frame(now, id, RawFrame::Text(text));
+                        self.route(now, Some(text));
+                    }
+                    Message::Binary(bytes) => {
+                        self.machine.handle_frame(now, id, RawFrame::Binary(bytes));
+                        self.route(now, None);
+                    }
                     Message::Pong(_) => self.machine.handle_pong(id),
                     Message::Ping(_) | Message::Close(_) | Message::Frame(_) => {}
                 },
             }
             *frames_left -= 1;
             progress = true;
-            self.route(now);
         }
         self.link = Some(Link::Open(id, socket));
         progress
     }
 
-    /// Hands the machine's events to whom they concern.
-    fn route(&mut self, now: Duration) {
+    /// Hands the machine's events to whom they concern. `frame`: the text that the machine was given just now.
+    fn route(&mut self, now: Duration, frame: Option<&str>) {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Subscription { key, event } => {
@@ -344,8 +356,13 @@ impl Owner {
                             let sql = sql.clone();
                             self.watch_event(key, &sql, event);
                         }
-                        sink @ Sink::Events(_) => {
-                            sink.apply(now, event);
+                        Sink::Events(sink) => {
+                            match (event, frame) {
+                                (SubscriptionEvent::Deferred { plan, from }, Some(text)) => {
+                                    sink.push_unread(plan, &text[from..])
+                                }
+                                (event, _) => sink.push(event),
+                            }
                             self.touch_reader(key);
                         }
                         sink @ Sink::Rows(_) => {
@@ -556,7 +573,7 @@ impl Future for Owner {
             let mut progress = this.poll_commands(cx);
             progress |= this.poll_network(cx, &mut frames_left);
             progress |= this.poll_timer(cx);
-            this.route(this.now());
+            this.route(this.now(), None);
             progress |= this.tend(cx);
             progress |= this.act();
             progress |= this.poll_write(cx);

@@ -6,12 +6,13 @@ use std::time::Duration;
 use compact_str::CompactString;
 
 use super::event::ChangeEvent;
-use super::event_queue::{Batch, EventQueue};
+use super::event_batch::Batch;
+use super::event_queue::EventQueue;
 use super::live_state::LiveState;
 use super::mailbox::Mailbox;
 use crate::error::{Error, ErrorCode};
 use crate::machine::{Mode, SubscriptionEvent};
-use crate::protocol::{Change, ChangeKind};
+use crate::protocol::RowPlan;
 
 /// Where the events of one subscription go.
 pub(crate) enum Sink {
@@ -28,6 +29,8 @@ pub(crate) struct EventSink {
     id: CompactString,
     mailbox: Arc<Mailbox<EventQueue>>,
     pending: Batch,
+    /// What the reader decodes changes by, once it was told.
+    plan: Option<Arc<RowPlan>>,
     /// How the subscription ended, after these.
     end: Option<End>,
 }
@@ -81,6 +84,7 @@ impl Sink {
     pub(crate) fn begin_anew(&mut self) {
         if let Self::Events(sink) = self {
             sink.pending = Batch::default();
+            sink.plan = None;
             sink.mailbox.with(EventQueue::begin_anew);
         }
     }
@@ -95,17 +99,22 @@ impl Sink {
 
 impl EventSink {
     pub(crate) fn new(id: CompactString, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
-        Self { id, mailbox, pending: Batch::default(), end: None }
+        Self { id, mailbox, pending: Batch::default(), plan: None, end: None }
     }
 
-    fn push(&mut self, event: SubscriptionEvent) {
+    /// Keeps a change, from its kind to the end of its frame, for the reader to decode.
+    pub(crate) fn push_unread(&mut self, plan: Arc<RowPlan>, rest: &str) {
+        if !self.plan.as_ref().is_some_and(|known| Arc::ptr_eq(known, &plan)) {
+            self.pending.push_plan(plan.clone());
+            self.plan = Some(plan);
+        }
+        self.pending.push_unread(rest);
+    }
+
+    pub(crate) fn push(&mut self, event: SubscriptionEvent) {
         let subscription_id = self.id.clone();
         self.pending.push(match event {
-            SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
-                ChangeKind::Insert => ChangeEvent::Insert { subscription_id, rows },
-                ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
-                ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
-            },
+            SubscriptionEvent::Change(change) => ChangeEvent::change(subscription_id, change),
             SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
                 ChangeEvent::Ack { subscription_id, schema }
             }
@@ -120,12 +129,15 @@ impl EventSink {
             SubscriptionEvent::Ended => return self.end = Some(End::Closed),
             // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption.
             SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return,
+            // Told right after its frame was handled, and taken there.
+            SubscriptionEvent::Deferred { .. } => return,
         });
     }
 
     fn deliver(&mut self) -> Applied {
         let applied = self.mailbox.with(|queue| {
-            let lagged = queue.append(&mut self.pending);
+            let next = Batch::as_roomy_as(&self.pending);
+            let lagged = queue.append(std::mem::replace(&mut self.pending, next));
             match self.end.take() {
                 Some(End::Failed(error)) => queue.fail(error),
                 Some(End::Closed) => queue.end(),

@@ -5,8 +5,8 @@ mod reader;
 use std::time::Duration;
 
 use kalam_live::machine::{
-    Config, Event, Lifecycle, Machine, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest,
-    SubscriptionEvent, SubscriptionInfo, SubscriptionKey, SubscriptionStage,
+    Config, Decoding, Event, Lifecycle, Machine, OldValues, Restart, Resume, SubscribeOptions,
+    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, SubscriptionStage,
 };
 use kalam_live::{Error, ErrorCode};
 use serde_json::Value as Json;
@@ -105,6 +105,7 @@ impl Client {
                 ..SubscribeOptions::default()
             },
             old: if events { OldValues::Keep } else { OldValues::Skip },
+            decoding: Decoding::ByConnection,
             resume: if events { Resume::Cursor } else { Resume::Live },
         };
         let reader = match slot.kind {
