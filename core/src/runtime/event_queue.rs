@@ -100,6 +100,11 @@ impl EventQueue {
         }
     }
 
+    /// How many events wait for the reader, besides those that it has.
+    pub(crate) fn waiting(&self) -> usize {
+        self.holds.0
+    }
+
     /// What the reader got can not be used, and the subscription is to be begun anew: what is held goes, and what still
     /// comes of it. `false` when there is none any more.
     pub(crate) fn give_up(&mut self) -> bool {

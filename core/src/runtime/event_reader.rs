@@ -131,10 +131,11 @@ fn read(change: &str, plan: Option<&RowPlan>, id: &CompactString) -> Result<Chan
 mod tests {
     use super::super::event_queue::QueueLimits;
     use super::*;
-    use crate::error::{Error, ErrorCode};
+    use crate::protocol::OldValues;
     use crate::row::Row;
     use crate::runtime::mailbox::Content;
     use crate::schema::{Column, DataType, Schema};
+    use crate::sql::LiveSql;
     use crate::value::Value;
 
     fn insert(version: i64) -> ChangeEvent {
@@ -260,5 +261,67 @@ mod tests {
         let (queue, mut reader) = both(10, usize::MAX);
         queue.with(|queue| queue.fail(Error::new(ErrorCode::AuthFailed, "no")));
         assert!(matches!(next(&queue, &mut reader).0, Some(Err(_))));
+    }
+
+    /// A plan for rows of one INT, and an unread insert of `n` at a version.
+    fn unread(batch: &mut Batch, n: &str, version: i64) {
+        batch.push_unread(&format!(r#""insert","rows":[{{"n":{n},"_seq":"{version}"}}]}}"#));
+    }
+
+    fn planned() -> Batch {
+        let sql = LiveSql::table("app", "t");
+        let columns = [Column::new("n", DataType::Int).primary_key()];
+        let mut batch = Batch::default();
+        batch.push_plan(Arc::new(RowPlan::new(&columns, &sql, OldValues::Keep).unwrap()));
+        batch
+    }
+
+    #[test]
+    fn what_was_left_to_it_is_decoded_in_order() {
+        let (queue, mut reader) = both(100, usize::MAX);
+        let mut batch = planned();
+        unread(&mut batch, "5", 1);
+        batch.push(insert(2));
+        unread(&mut batch, "6", 3);
+        queue.with(|queue| queue.append(batch));
+        let seen: Vec<_> = std::iter::from_fn(|| next(&queue, &mut reader).0).map(Result::unwrap).collect();
+        assert_eq!(seen.iter().map(|e| e.last_seq_id().unwrap().get()).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(seen[2].rows()[0]["n"].as_int(), Some(6));
+        assert_eq!(seen[2].subscription_id(), "s");
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_begins_the_subscription_anew() {
+        let (queue, mut reader) = both(100, usize::MAX);
+        let mut batch = planned();
+        unread(&mut batch, "5", 1);
+        unread(&mut batch, "true", 2);
+        unread(&mut batch, "6", 3);
+        queue.with(|queue| queue.append(batch));
+        assert!(next(&queue, &mut reader).0.unwrap().is_ok());
+        let (event, anew) = next(&queue, &mut reader);
+        assert_eq!(event, None);
+        let anew = anew.expect("asks for it again");
+        assert_eq!((anew.from, anew.because.unwrap().code()), (Some(1.into()), ErrorCode::Protocol));
+        // What was on its way comes again, too.
+        push(&queue, [insert(3)]);
+        assert_eq!(next(&queue, &mut reader), (None, None));
+        queue.with(EventQueue::begin_anew);
+        push(&queue, [insert(2)]);
+        assert_eq!(next(&queue, &mut reader).0, Some(Ok(insert(2))));
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_at_the_end_is_told() {
+        let (queue, mut reader) = both(100, usize::MAX);
+        let mut batch = planned();
+        unread(&mut batch, "true", 2);
+        queue.with(|queue| {
+            queue.append(batch);
+            queue.end();
+        });
+        let (event, anew) = next(&queue, &mut reader);
+        assert_eq!((event.unwrap().unwrap_err().code(), anew), (ErrorCode::Protocol, None));
+        assert_eq!(next(&queue, &mut reader), (None, None));
     }
 }

@@ -359,7 +359,7 @@ impl Owner {
                         Sink::Events(sink) => {
                             match (event, frame) {
                                 (SubscriptionEvent::Deferred { plan, from }, Some(text)) => {
-                                    sink.push_unread(plan, &text[from..])
+                                    sink.push_unread(plan, text, from)
                                 }
                                 (event, _) => sink.push(event),
                             }
