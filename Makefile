@@ -11,6 +11,7 @@ SHELL := bash
 
 PROFILE ?= fast
 SEEDS ?= 2000
+HOLES_SEEDS ?= 20000
 VENV := .venv
 BIN := $(VENV)/bin
 export CARGO_TERM_COLOR ?= never
@@ -49,6 +50,7 @@ test-rust: system
 
 test-simulation: system
 	cargo run --profile $(PROFILE) -p kalam-simulation -- --seeds $(SEEDS)
+	cargo run --profile $(PROFILE) -p kalam-simulation -- --holes --seeds $(HOLES_SEEDS)
 
 test-python: python
 	cd bindings-python && $(CURDIR)/$(BIN)/python -m pytest

@@ -539,6 +539,11 @@ impl Keeper {
         others.sort_unstable_by(|a, b| compare_keys(a, b));
         let mut strays = 0;
         for key in others {
+            if self.horizon.flatten().is_some() {
+                // The horizon may be of a leader that was lost: only the key itself tells.
+                self.doubt.open(key, None);
+                continue;
+            }
             if self.frames.touched_since(&key, clock) {
                 strays += 1;
                 if strays > MOST_STRAYS {

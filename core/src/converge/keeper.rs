@@ -348,7 +348,8 @@ impl Keeper {
                 Followed::Nothing => {}
                 Followed::Entries | Followed::Everything => {
                     let Some(held) = held else { continue };
-                    let confirmed = !held.foreign
+                    let foreign = held.foreign && self.options.rules.keep_sources_apart;
+                    let confirmed = !foreign
                         && held.version.is_some_and(|held| match kind {
                             // Still held at the version of its own removal: a contradiction.
                             ChangeKind::Delete => held > version,

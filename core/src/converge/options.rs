@@ -21,7 +21,8 @@ impl Verify {
     /// The least interval.
     pub const LEAST: Duration = Duration::from_secs(2);
 
-    pub(super) fn interval(self) -> Duration {
+    /// Time between two checks, as far as nothing calls for one before.
+    pub fn interval(self) -> Duration {
         match self {
             Self::Auto | Self::Off => Self::INTERVAL,
             Self::Every(interval) => interval.max(Self::LEAST),
@@ -48,6 +49,8 @@ pub struct KeeperOptions {
 /// wrong rows, or traffic that is too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
+    /// Versions of answers and of frames are not compared: each node has its own numbers.
+    pub keep_sources_apart: bool,
     /// An answer of HTTP says less about a row than a frame that came since the query was sent.
     pub frames_beat_answers: bool,
     /// A removed key remembers its version, so that a late frame can not bring it back.
@@ -81,6 +84,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
+            keep_sources_apart: true,
             frames_beat_answers: true,
             remember_removals: true,
             digest: true,

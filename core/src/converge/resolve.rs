@@ -103,6 +103,7 @@ impl Keeper {
         for (key, version) in keys {
             match found.remove(&key) {
                 Some(row) => {
+                    self.belongs(row.version());
                     self.found(key, row, clock, &mut report);
                 }
                 None => self.missing(now, key, version, clock, &mut report),
@@ -112,6 +113,19 @@ impl Keeper {
             self.report(report);
         }
         self.check_passing_state(now);
+    }
+
+    /// A row of this version belongs to the query, which began with its newest rows: so do those that are newer. It may be
+    /// one that a snapshot after a reconnect brought, or of a leader with other numbers.
+    fn belongs(&mut self, version: Option<SeqId>) {
+        if let (Some(horizon), Some(version)) = (self.horizon.flatten(), version)
+            && version < horizon
+        {
+            self.horizon = Some(Some(version));
+            if let Some(questions) = &mut self.questions {
+                questions.horizon = Some(version);
+            }
+        }
     }
 
     /// The server has this row. Returns what came of it.

@@ -6,28 +6,40 @@
 //! |---|---|
 //! | [`cut`](FaultProxy::cut) | every connection ends now |
 //! | [`cut_after`](FaultProxy::cut_after) | connections end after so many more bytes in one direction, mid-frame if need be |
+//! | [`cut_before`](FaultProxy::cut_before) | connections end where the server is about to say something |
 //! | [`set_flow`](FaultProxy::set_flow) with [`Flow::BlackHole`] | bytes vanish both ways, the connection stays open |
 //! | [`Flow::HalfOpen`] | what the client sends arrives, what the server sends does not |
 //! | [`Flow::Slow`] | every piece is delayed |
 //! | [`Flow::Sliced`] | bytes trickle in pieces of at most so many |
 //! | [`refuse`](FaultProxy::refuse) | new connections are closed at once |
+//! | [`hold`](FaultProxy::hold) | nothing, but the server is not told that it has left |
+//!
+//! [`accepted_after`](FaultProxy::accepted_after) and [`cut_happened`](FaultProxy::cut_happened) wait for what a fault has
+//! led to, and [`said`](FaultProxy::said) counts what the server has said, so that a test knows that its fault was one.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(test)]
+mod tests;
+mod texts;
+
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use self::texts::Texts;
+
 const NO_LIMIT: u64 = u64::MAX;
+/// Bytes that are remembered to find a text: one more than this may be missed at the edge of two pieces.
+const TAIL: usize = 64;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +79,10 @@ struct Shared {
     /// Grows with every cut; a connection ends when it sees a number other than the one it started with.
     cuts: watch::Sender<u64>,
     refusing: AtomicBool,
-    accepted: AtomicU64,
+    /// Whether the server's side of a connection outlives the client's.
+    holding: watch::Sender<bool>,
+    accepted: watch::Sender<u64>,
+    texts: Mutex<Texts>,
     /// Bytes that may still pass before connections are cut; `NO_LIMIT` when there is no such order.
     to_server: AtomicU64,
     to_client: AtomicU64,
@@ -86,7 +101,9 @@ impl FaultProxy {
             flow: watch::Sender::new(Flow::Open),
             cuts: watch::Sender::new(0),
             refusing: AtomicBool::new(false),
-            accepted: AtomicU64::new(0),
+            holding: watch::Sender::new(false),
+            accepted: watch::Sender::new(0),
+            texts: Mutex::default(),
             to_server: AtomicU64::new(NO_LIMIT),
             to_client: AtomicU64::new(NO_LIMIT),
         });
@@ -101,7 +118,23 @@ impl FaultProxy {
 
     /// Connections accepted so far, refused ones included.
     pub fn accepted(&self) -> u64 {
-        self.shared.accepted.load(Ordering::SeqCst)
+        *self.shared.accepted.borrow()
+    }
+
+    /// Waits until more than `connections` have been accepted, refused ones included.
+    pub async fn accepted_after(&self, connections: u64) {
+        // The sender lives as long as this.
+        let _ = self.shared.accepted.subscribe().wait_for(|accepted| *accepted > connections).await;
+    }
+
+    /// Cuts so far, ordered ones included once they have happened.
+    pub fn cuts(&self) -> u64 {
+        *self.shared.cuts.borrow()
+    }
+
+    /// Waits until more than `cuts` have happened.
+    pub async fn cut_happened(&self, cuts: u64) {
+        let _ = self.shared.cuts.subscribe().wait_for(|happened| *happened > cuts).await;
     }
 
     /// Ends every connection now. New ones are accepted.
@@ -117,6 +150,25 @@ impl FaultProxy {
         }
     }
 
+    /// Ends every connection where a server is about to say `text` for the `nth` time from now, from 1, counted over all
+    /// connections. What it said before arrives. Sees through neither compression nor TLS.
+    pub fn cut_before(&self, text: &str, nth: u64) {
+        assert!(nth > 0 && !text.is_empty(), "there is no such place");
+        self.shared.texts().cut_before = Some((text.to_owned(), nth));
+    }
+
+    /// How often servers have said `text` since this was first asked, with the same limits.
+    pub fn said(&self, text: &str) -> u64 {
+        let mut texts = self.shared.texts();
+        match texts.counted.iter().find(|(counted, _)| counted == text) {
+            Some((_, times)) => *times,
+            None => {
+                texts.counted.push((text.to_owned(), 0));
+                0
+            }
+        }
+    }
+
     /// Changes how bytes pass, on open connections too. Bytes that a black hole took do not come back.
     pub fn set_flow(&self, flow: Flow) {
         self.shared.flow.send_replace(flow);
@@ -125,6 +177,12 @@ impl FaultProxy {
     /// Whether new connections are closed at once.
     pub fn refuse(&self, refuse: bool) {
         self.shared.refusing.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Whether the server's side of a connection stays open when the client's ends, as behind a router that forgot it.
+    /// With `false` those that were held end.
+    pub fn hold(&self, hold: bool) {
+        self.shared.holding.send_replace(hold);
     }
 }
 
@@ -136,7 +194,12 @@ impl Drop for FaultProxy {
 }
 
 impl Shared {
+    fn texts(&self) -> MutexGuard<'_, Texts> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn cut(&self) {
+        self.texts().cut_before = None;
         self.to_server.store(NO_LIMIT, Ordering::SeqCst);
         self.to_client.store(NO_LIMIT, Ordering::SeqCst);
         self.cuts.send_modify(|n| *n += 1);
@@ -163,8 +226,10 @@ impl Shared {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
-        shared.accepted.fetch_add(1, Ordering::SeqCst);
-        if !shared.refusing.load(Ordering::SeqCst) {
+        // Whoever waits for it may change the proxy then, which must not concern this connection.
+        let refused = shared.refusing.load(Ordering::SeqCst);
+        shared.accepted.send_modify(|accepted| *accepted += 1);
+        if !refused {
             tokio::spawn(serve(client, Arc::clone(&shared)));
         }
     }
@@ -176,19 +241,35 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     // A proxy that waits to fill packets would hide what it is to show.
     let (_, _) = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    {
+        let (to_server, from_server) = (&mut to_server, &mut from_server);
+        tokio::select! {
+            _ = cuts.changed() => {}
+            () = pass(from_client, to_server, Direction::ToServer, &shared) => {}
+            () = pass(from_server, to_client, Direction::ToClient, &shared) => {}
+        }
+    }
+    let mut holding = shared.holding.subscribe();
+    let nowhere = async { tokio::io::copy(&mut from_server, &mut tokio::io::sink()).await };
     tokio::select! {
-        _ = cuts.changed() => {}
-        () = pass(from_client, to_server, Direction::ToServer, &shared) => {}
-        () = pass(from_server, to_client, Direction::ToClient, &shared) => {}
+        _ = holding.wait_for(|holding| !holding) => {}
+        _ = nowhere => {}
     }
 }
 
 /// Passes bytes one way until either side ends or the budget is spent.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direction, shared: &Shared) {
-    let mut buffer = vec![0; 16 * 1024];
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    direction: Direction,
+    shared: &Shared,
+) {
+    // The end of what has passed, for texts that come in two pieces, and then what is new.
+    let mut buffer = vec![0; TAIL + 16 * 1024];
+    let mut tail = 0;
     loop {
-        let Ok(read) = from.read(&mut buffer).await else { return };
+        let Ok(read) = from.read(&mut buffer[tail..]).await else { return };
         if read == 0 {
             return;
         }
@@ -199,9 +280,14 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direct
         if let Flow::Slow(delay) = flow {
             tokio::time::sleep(delay).await;
         }
-        let allowed = shared.spend(direction, read);
+        let seen = &buffer[..tail + read];
+        let place = match direction {
+            Direction::ToClient => shared.texts().look(seen, tail),
+            Direction::ToServer => None,
+        };
+        let allowed = shared.spend(direction, read).min(place.unwrap_or(read));
         let piece = if let Flow::Sliced(size) = flow { size.max(1) } else { read };
-        for slice in buffer[..allowed].chunks(piece) {
+        for slice in seen[tail..tail + allowed].chunks(piece) {
             if to.write_all(slice).await.is_err() {
                 return;
             }
@@ -211,84 +297,8 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direct
             shared.cut();
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A server that sends back what it gets.
-    async fn echo() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(async move {
-                    let (mut from, mut to) = stream.into_split();
-                    tokio::io::copy(&mut from, &mut to).await
-                });
-            }
-        });
-        address
-    }
-
-    async fn ask(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        stream.write_all(bytes).await?;
-        let mut answer = vec![0; bytes.len()];
-        stream.read_exact(&mut answer).await?;
-        Ok(answer)
-    }
-
-    #[tokio::test]
-    async fn passes_cuts_and_passes_again() {
-        let proxy = FaultProxy::start(echo().await).await.unwrap();
-        let mut first = TcpStream::connect(proxy.address()).await.unwrap();
-        assert_eq!(ask(&mut first, b"hello").await.unwrap(), b"hello");
-        proxy.cut();
-        assert!(ask(&mut first, b"hello").await.is_err());
-        let mut second = TcpStream::connect(proxy.address()).await.unwrap();
-        assert_eq!(ask(&mut second, b"again").await.unwrap(), b"again");
-        assert_eq!(proxy.accepted(), 2);
-    }
-
-    #[tokio::test]
-    async fn cuts_in_the_middle() {
-        let proxy = FaultProxy::start(echo().await).await.unwrap();
-        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-        proxy.cut_after(Direction::ToClient, 3);
-        stream.write_all(b"hello").await.unwrap();
-        let mut seen = Vec::new();
-        // The end may be a close or a reset; what matters is how far it got.
-        let _ = stream.read_to_end(&mut seen).await;
-        assert_eq!(seen, b"hel");
-    }
-
-    #[tokio::test]
-    async fn slices_without_loss() {
-        let proxy = FaultProxy::start(echo().await).await.unwrap();
-        proxy.set_flow(Flow::Sliced(7));
-        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-        let sent: Vec<u8> = (0..10_000u32).map(|i| i as u8).collect();
-        assert_eq!(ask(&mut stream, &sent).await.unwrap(), sent);
-    }
-
-    #[tokio::test]
-    async fn swallows_answers_when_half_open_and_refuses() {
-        let proxy = FaultProxy::start(echo().await).await.unwrap();
-        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-        assert_eq!(ask(&mut stream, b"one").await.unwrap(), b"one");
-        proxy.set_flow(Flow::HalfOpen);
-        stream.write_all(b"two").await.unwrap();
-        let mut byte = [0];
-        tokio::select! {
-            biased;
-            _ = stream.read(&mut byte) => panic!("an answer came through"),
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-        }
-        proxy.refuse(true);
-        let mut refused = TcpStream::connect(proxy.address()).await.unwrap();
-        assert!(matches!(refused.read(&mut byte).await, Ok(0) | Err(_)));
+        let kept = (tail + read).min(TAIL);
+        buffer.copy_within(tail + read - kept..tail + read, 0);
+        tail = kept;
     }
 }

@@ -5,7 +5,11 @@ use serde_json::{Value as Json, json};
 
 use crate::Failure;
 
-pub(crate) fn cells(row: &Row) -> Result<Vec<Json>, Failure> {
+/// The cells of a row.
+///
+/// # Errors
+/// A value that its column can not have.
+pub fn cells(row: &Row) -> Result<Vec<Json>, Failure> {
     let columns = row.schema().columns();
     columns.iter().zip(row.values()).map(|(column, value)| cell(column, value)).collect()
 }

@@ -18,8 +18,9 @@ mod replay;
 mod scenario;
 mod target;
 
+pub use self::cells::cells;
 pub use self::matrix::matrix;
-pub use self::oracle::Oracle;
+pub use self::oracle::{Oracle, sorted};
 pub use self::player::play;
 pub use self::scenario::{Scenario, read_all};
 pub use self::target::{Target, TargetKind};

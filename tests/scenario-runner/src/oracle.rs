@@ -1,5 +1,8 @@
 //! What is right: SELECTs over HTTP, on connections of its own and page by page, never through the client under test.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 
@@ -12,7 +15,9 @@ const PAGE: usize = 400;
 pub struct Oracle {
     http: reqwest::Client,
     url: String,
-    token: String,
+    /// For a login.
+    who: Value,
+    token: Mutex<String>,
 }
 
 /// The rows of a SELECT, each cell as the wire writes it.
@@ -31,10 +36,25 @@ impl Oracle {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().build()?;
         let url = target.url.trim_end_matches('/').to_owned();
-        let body = json!({ "user": target.user, "password": target.password });
-        let answer = send(http.post(format!("{url}/v1/api/auth/login")), &body).await?;
+        let who = json!({ "user": target.user, "password": target.password });
+        let oracle = Self { http, url, who, token: Mutex::default() };
+        oracle.refresh().await?;
+        Ok(oracle)
+    }
+
+    /// Logs in again, and returns the new access token.
+    ///
+    /// # Errors
+    /// The server can not be reached or refuses.
+    pub async fn refresh(&self) -> Result<String, Failure> {
+        let answer = send(self.http.post(format!("{}/v1/api/auth/login", self.url)), &self.who).await?;
         let token = answer["access_token"].as_str().ok_or("the login gave no token")?.to_owned();
-        Ok(Self { http, url, token })
+        self.token().clone_from(&token);
+        Ok(token)
+    }
+
+    fn token(&self) -> MutexGuard<'_, String> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs one statement and returns its result.
@@ -42,11 +62,26 @@ impl Oracle {
     /// # Errors
     /// The server's, in its words.
     pub async fn run(&self, sql: &str) -> Result<Value, Failure> {
+        let token = self.token().clone();
+        let mut answer = self.send_sql(sql, &token).await;
+        if matches!(&answer, Err(failure) if failure.is::<Unauthorized>()) {
+            answer = self.send_sql(sql, &self.refresh().await?).await;
+        }
+        Ok(answer.map_err(|error| format!("{sql}: {error}"))?["results"][0].clone())
+    }
+
+    async fn send_sql(&self, sql: &str, token: &str) -> Result<Value, Failure> {
         let request = self.http.post(format!("{}/v1/api/sql", self.url));
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
-        let answer =
-            send(request, &json!({ "sql": sql })).await.map_err(|error| format!("{sql}: {error}"))?;
-        Ok(answer["results"][0].clone())
+        let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        send(request, &json!({ "sql": sql })).await
+    }
+
+    /// The rows of such a SELECT, in an order that depends on nothing else.
+    ///
+    /// # Errors
+    /// The server's, in its words.
+    pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Value>>, Failure> {
+        Ok(sorted(self.select(sql).await?.into_rows()))
     }
 
     /// All rows of `SELECT columns FROM table [WHERE filter]`, of which the columns include the key.
@@ -161,15 +196,30 @@ impl Selected {
 }
 
 /// The same rows in an order that depends on nothing else.
-pub(crate) fn sorted(mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+pub fn sorted(mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
     rows.sort_by_cached_key(|row| Value::from(row.clone()).to_string());
     rows
 }
+
+/// The token is not good, or not any more.
+#[derive(Debug)]
+struct Unauthorized(String);
+
+impl std::fmt::Display for Unauthorized {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "unauthorized: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unauthorized {}
 
 async fn send(request: reqwest::RequestBuilder, body: &Value) -> Result<Value, Failure> {
     let response = request.header(CONTENT_TYPE, "application/json").body(body.to_string()).send().await?;
     let status = response.status();
     let text = response.text().await?;
+    if status == StatusCode::UNAUTHORIZED {
+        return Err(Unauthorized(text).into());
+    }
     if !status.is_success() {
         return Err(format!("{status}: {text}").into());
     }

@@ -23,7 +23,7 @@ pub struct Target {
     pub user: String,
     pub password: String,
     pub kind: TargetKind,
-    _embedded: Option<Embedded>,
+    embedded: Option<(Embedded, Options)>,
 }
 
 impl Target {
@@ -32,27 +32,50 @@ impl Target {
     /// # Errors
     /// The embedded server does not start, or the environment does not say who logs in at `KALAM_TEST_URL`.
     pub fn new(kind: TargetKind) -> Result<Self, Failure> {
-        let emulate = match kind {
-            TargetKind::Embedded => None,
-            TargetKind::Emulated => Some(Holes::kalamdb_0_4()),
-            TargetKind::Given => {
-                let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} must be set"));
-                return Ok(Self {
-                    url: variable("KALAM_TEST_URL")?,
-                    user: variable("KALAM_TEST_USER")?,
-                    password: variable("KALAM_TEST_PASSWORD")?,
-                    kind,
-                    _embedded: None,
-                });
-            }
-        };
-        let embedded = Embedded::start(Options {
+        if kind != TargetKind::Given {
+            return Self::start(kind, Options::default());
+        }
+        let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} must be set"));
+        Ok(Self {
+            url: variable("KALAM_TEST_URL")?,
+            user: variable("KALAM_TEST_USER")?,
+            password: variable("KALAM_TEST_PASSWORD")?,
+            kind,
+            embedded: None,
+        })
+    }
+
+    /// Starts an embedded server with other options. With holes it is what `kind` says if none are given.
+    ///
+    /// # Errors
+    /// The server does not start.
+    pub fn start(kind: TargetKind, options: Options) -> Result<Self, Failure> {
+        let holes = (kind == TargetKind::Emulated).then(Holes::kalamdb_0_4);
+        let options = Options {
             root_password: Some(PASSWORD.to_owned()),
-            emulate,
-            ..Options::default()
-        })?;
+            emulate: options.emulate.or(holes),
+            ..options
+        };
+        let embedded = Embedded::start(options.clone())?;
         let (user, password) = ("root".to_owned(), PASSWORD.to_owned());
-        Ok(Self { url: embedded.url(), user, password, kind, _embedded: Some(embedded) })
+        let options = Options { port: embedded.port(), ..options };
+        Ok(Self { url: embedded.url(), user, password, kind, embedded: Some((embedded, options)) })
+    }
+
+    /// Stops an embedded server and starts it at the same address, on the same data if it is in a directory. Between the
+    /// two, `meanwhile` may do something about the data.
+    ///
+    /// # Errors
+    /// The server does not start, or is not an embedded one.
+    pub async fn restart<F: Future<Output = Result<(), Failure>>>(
+        &mut self,
+        meanwhile: impl FnOnce() -> F,
+    ) -> Result<(), Failure> {
+        let (embedded, options) = self.embedded.take().ok_or("only an embedded server can be restarted")?;
+        embedded.shutdown().await;
+        meanwhile().await?;
+        self.embedded = Some((Embedded::start(options.clone())?, options));
+        Ok(())
     }
 
     /// Whether it may be told to do what only a complete server does.

@@ -1,7 +1,13 @@
 //! The table that everything is about, and the queries on it.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use kalam_live::Row;
 use kalam_live::sql::{LiveSql, Projection, check_live};
-use kalam_live::{Row, Value};
+
+use crate::filter;
+use crate::keys::{KeyKind, text_of};
 
 /// One row: `CREATE TABLE app.t (id INT PRIMARY KEY, grp TEXT, v TEXT, n INT)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,59 +36,14 @@ impl Record {
             other => unreachable!("no column {other}"),
         }
     }
-
-    /// The cells of these columns.
-    pub fn cells(&self, columns: &[&str]) -> Vec<Option<String>> {
-        columns.iter().map(|c| self.cell(c)).collect()
-    }
 }
 
 /// The cells of a row of the client, hidden ones included, in the same form.
 pub fn cells_of(row: &Row) -> Vec<Option<String>> {
-    row.all_values()
-        .iter()
-        .map(|value| match value {
-            Value::Null => None,
-            other => Some(
-                other.as_int().map_or_else(|| other.as_text().unwrap_or("?").to_owned(), |n| n.to_string()),
-            ),
-        })
-        .collect()
+    row.all_values().iter().map(|value| text_of(value).map(Cow::into_owned)).collect()
 }
 
-/// Conditions that the server can follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// No WHERE.
-    All,
-    /// `n < x`.
-    NBelow(i64),
-    /// `grp = 'x'`.
-    Group(&'static str),
-    /// `grp = 'x' AND n >= y`.
-    Both(&'static str, i64),
-}
-
-impl Filter {
-    /// Whether the row is in the result. NULL is in no comparison.
-    pub fn matches(self, row: &Record) -> bool {
-        match self {
-            Self::All => true,
-            Self::NBelow(x) => row.n.is_some_and(|n| n < x),
-            Self::Group(x) => row.grp == x,
-            Self::Both(x, y) => row.grp == x && row.n.is_some_and(|n| n >= y),
-        }
-    }
-
-    fn to_sql(self) -> String {
-        match self {
-            Self::All => String::new(),
-            Self::NBelow(x) => format!(" WHERE n < {x}"),
-            Self::Group(x) => format!(" WHERE grp = '{x}'"),
-            Self::Both(x, y) => format!(" WHERE grp = '{x}' AND n >= {y}"),
-        }
-    }
-}
+pub use crate::filter::Filter;
 
 /// One live query.
 #[derive(Clone, Debug)]
@@ -97,6 +58,8 @@ pub struct Query {
     pub star: bool,
     /// Which rows.
     pub filter: Filter,
+    /// The type of the key.
+    pub key: KeyKind,
 }
 
 /// The groups.
@@ -106,21 +69,63 @@ pub const GROUPS: [&str; 3] = ["a", "b", "c"];
 pub fn queries() -> Vec<Query> {
     let mut queries = Vec::new();
     for projection in ["*", "id, v", "n, id", "v, n"] {
-        for filter in [Filter::All, Filter::NBelow(50), Filter::Group("a"), Filter::Both("b", 30)] {
-            let text = format!("SELECT {projection} FROM app.t{}", filter.to_sql());
-            let mut live = check_live(&text, &[], None).expect("a live query");
-            live.with_hidden(["id"]);
-            let columns = match &live.projection {
-                Projection::Star => COLUMNS[..4].to_vec(),
-                Projection::Columns(names) => names
-                    .iter()
-                    .chain(&live.hidden)
-                    .map(|name| *COLUMNS.iter().find(|c| *c == name).expect("a column"))
-                    .collect(),
-            };
-            let sql = live.to_sql().expect("SQL");
-            queries.push(Query { star: projection == "*", live, sql, columns, filter });
+        for filter in [Filter::All, filter::N_BELOW_50, filter::GROUP_A, filter::GROUP_B_N_FROM_30] {
+            queries.push(Query::new(projection, filter));
         }
     }
     queries
+}
+
+/// The queries that a server with holes is asked: those of [`queries`], and filters that its live evaluator does not
+/// follow, or follows in its own way. The last one is what a client watches.
+pub fn queries_with_holes(key: KeyKind) -> &'static [Query] {
+    static QUERIES: LazyLock<[Vec<Query>; 4]> = LazyLock::new(|| KeyKind::ALL.map(with_key));
+    &QUERIES[key as usize]
+}
+
+fn with_key(key: KeyKind) -> Vec<Query> {
+    let mut queries = queries();
+    for projection in ["*", "id, v", "v, n"] {
+        for filter in [filter::GROUP_IN, filter::V_IS_NULL, filter::V_ABOVE, filter::NOT_V, filter::V_OR_N] {
+            queries.push(Query::new(projection, filter));
+        }
+    }
+    queries.push(Query::new("id", Filter::All));
+    queries.iter_mut().for_each(|query| query.key = key);
+    queries
+}
+
+impl Query {
+    /// A query on the table.
+    pub fn new(projection: &str, filter: Filter) -> Self {
+        let condition = filter.to_sql().map_or_else(String::new, |sql| format!(" WHERE {sql}"));
+        let text = format!("SELECT {projection} FROM app.t{condition}");
+        let mut live = check_live(&text, &[], None).expect("a live query");
+        live.rewrite_filter().expect("a filter");
+        live.with_hidden(["id"]);
+        let columns = match &live.projection {
+            Projection::Star => COLUMNS[..4].to_vec(),
+            Projection::Columns(names) => names
+                .iter()
+                .chain(&live.hidden)
+                .map(|name| *COLUMNS.iter().find(|c| *c == name).expect("a column"))
+                .collect(),
+        };
+        let sql = live.to_sql().expect("SQL");
+        Self { star: projection == "*", live, sql, columns, filter, key: KeyKind::default() }
+    }
+
+    /// Its subscription tells keys of every change, and nothing else.
+    pub fn is_watch(&self) -> bool {
+        self.columns == ["id"] && self.filter == Filter::All
+    }
+
+    /// The cells of a record in the result, as text for comparing.
+    pub fn cells(&self, record: &Record) -> Vec<Option<String>> {
+        let cell = |column: &&str| match *column {
+            "id" => Some(self.key.key(record.id).into_text()),
+            other => record.cell(other),
+        };
+        self.columns.iter().map(cell).collect()
+    }
 }

@@ -15,6 +15,9 @@
 
 pub mod client;
 pub mod data;
+pub mod filter;
+pub mod holes;
+pub mod keys;
 pub mod network;
 pub mod plan;
 pub mod server;

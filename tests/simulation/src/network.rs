@@ -44,6 +44,11 @@ impl Network {
         Self { links: BTreeMap::new(), delay, jitter, slow_until: Duration::ZERO }
     }
 
+    /// Every message takes so much longer from now on.
+    pub fn slow_down(&mut self, time: Duration) {
+        self.delay += time;
+    }
+
     /// A link is being opened. `frames_left`: it is cut after so many frames.
     pub fn add(&mut self, link: LinkId, frames_left: Option<u32>) {
         self.links.insert(link, Link { frames_left, ..Link::default() });

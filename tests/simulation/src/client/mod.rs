@@ -1,6 +1,7 @@
 //! The client under test: a machine, its subscribers, and a provider of credentials.
 
 mod reader;
+mod taken;
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use kalam_live::machine::{
 use kalam_live::{Error, ErrorCode};
 use serde_json::Value as Json;
 
-pub use reader::{Check, EventReader, LiveReader};
+pub use reader::{Check, EventReader, LiveReader, same_rows};
+pub use taken::Taken;
 
 use crate::data::Query;
 use crate::server::Server;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kalam_live::live::{Begin, Change as ListChange, Changes, LiveOptions, LiveView, Phase, Rows};
+use kalam_live::live::{Begin, LiveOptions, LiveView, Phase};
 use kalam_live::machine::{Mode, SubscriptionEvent};
 use kalam_live::protocol::ChangeKind;
 use kalam_live::{Error, Row};
 
+use super::taken::Taken;
 use crate::data::{Query, Record, cells_of};
 use crate::server::Promise;
 
@@ -17,9 +18,7 @@ pub type Check<T = ()> = Result<T, String>;
 #[derive(Debug)]
 pub struct LiveReader {
     view: LiveView,
-    /// The list that was taken last.
-    held: Vec<Row>,
-    taken: Option<Phase>,
+    taken: Taken,
     fresh: bool,
     /// Looks at the rows as soon as a snapshot is complete.
     pub eager: bool,
@@ -29,7 +28,7 @@ impl LiveReader {
     /// A reader that has seen nothing.
     pub fn new(eager: bool) -> Self {
         let view = LiveView::new(LiveOptions::default()).expect("default options");
-        Self { view, held: Vec::new(), taken: None, fresh: false, eager }
+        Self { view, taken: Taken::default(), fresh: false, eager }
     }
 
     /// Feeds an event into the view.
@@ -47,7 +46,7 @@ impl LiveReader {
                 if self.eager && self.fresh {
                     self.take()?;
                     let promise = promise.ok_or("a snapshot that the server did not promise")?;
-                    same_rows(query, &promise.rows, &self.held, false)
+                    same_rows(query, &promise.rows, &self.taken.rows, false)
                         .map_err(|e| format!("a complete snapshot is not what there was: {e}"))?;
                 }
             }
@@ -75,7 +74,7 @@ impl LiveReader {
     pub fn take(&mut self) -> Check {
         while self.view.is_ready() && !self.view.is_ended() {
             match self.view.take() {
-                Some(Ok(rows)) => self.compare(&rows)?,
+                Some(Ok(rows)) => self.taken.compare(&rows)?,
                 Some(Err(_)) => {}
                 None => return Err("ready, but there is nothing to take".into()),
             }
@@ -83,43 +82,19 @@ impl LiveReader {
         Ok(())
     }
 
-    fn compare(&mut self, rows: &Rows) -> Check {
-        if let Phase::Loading { .. } = rows.phase() {
-            return Err("rows of a snapshot that is not complete".into());
-        }
-        let new: Vec<Row> = rows.iter().cloned().collect();
-        if let Changes::List(changes) = rows.changes() {
-            if changes.is_empty() && self.taken == Some(rows.phase()) {
-                return Err("a take without anything new".into());
-            }
-            let mut list = std::mem::take(&mut self.held);
-            for change in &**changes {
-                apply(&mut list, change)?;
-            }
-            if list.len() != new.len() || !list.iter().zip(&new).all(|(a, b)| a.ptr_eq(b)) {
-                return Err(format!("changes lead to {list:?} instead of {new:?}"));
-            }
-        } else if self.taken.is_some() && self.held.is_empty() && new.is_empty() {
-            return Err("a reset from nothing to nothing".into());
-        }
-        self.held = new;
-        self.taken = Some(rows.phase());
-        Ok(())
-    }
-
     /// The end of the run: everything was told, so the rows are the result.
     pub fn check_final(&mut self, query: &Query, result: &[Record]) -> Check {
         self.take()?;
-        if self.taken != Some(Phase::Live) {
-            return Err(format!("the phase is {:?} when all is quiet", self.taken));
+        if self.taken.phase != Some(Phase::Live) {
+            return Err(format!("the phase is {:?} when all is quiet", self.taken.phase));
         }
-        same_rows(query, result, &self.held, false)
+        same_rows(query, result, &self.taken.rows, false)
     }
 
     /// Whether the rows are live and equal to the result, without taking them for granted.
     pub fn is_right(&mut self, query: &Query, result: &[Record]) -> Check<bool> {
         self.take()?;
-        Ok(self.taken == Some(Phase::Live) && same_rows(query, result, &self.held, false).is_ok())
+        Ok(self.taken.phase == Some(Phase::Live) && same_rows(query, result, &self.taken.rows, false).is_ok())
     }
 
     /// After the end nothing is left to take.
@@ -129,31 +104,14 @@ impl LiveReader {
     }
 }
 
-fn apply(list: &mut Vec<Row>, change: &ListChange) -> Check {
-    let fits = match change {
-        ListChange::Insert { index, row } if *index <= list.len() => {
-            list.insert(*index, row.clone());
-            true
-        }
-        ListChange::Update { index, old, row } => list.get_mut(*index).is_some_and(|held| {
-            let same = held.ptr_eq(old);
-            *held = row.clone();
-            same
-        }),
-        ListChange::Remove { index, row } if *index < list.len() => list.remove(*index).ptr_eq(row),
-        ListChange::Insert { .. } | ListChange::Remove { .. } => false,
-    };
-    if fits { Ok(()) } else { Err(format!("a change does not fit the list: {change:?}")) }
-}
-
 /// Compares rows by key. `ghosts`: rows that are held and not in the result are no fault.
-fn same_rows<'a>(
+pub fn same_rows<'a>(
     query: &Query,
     result: &[Record],
     held: impl IntoIterator<Item = &'a Row>,
     ghosts: bool,
 ) -> Check {
-    let expected: BTreeSet<_> = result.iter().map(|record| record.cells(&query.columns)).collect();
+    let expected: BTreeSet<_> = result.iter().map(|record| query.cells(record)).collect();
     let held: BTreeSet<_> = held.into_iter().map(cells_of).collect();
     let missing: Vec<_> = expected.difference(&held).collect();
     let too_many: Vec<_> = held.difference(&expected).collect();

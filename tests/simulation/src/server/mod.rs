@@ -6,7 +6,7 @@
 mod behaviour;
 mod connection;
 mod table;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

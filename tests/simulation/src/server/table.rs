@@ -34,12 +34,14 @@ pub struct Write {
 pub struct Table {
     rows: BTreeMap<i64, Stored>,
     version: i64,
+    /// How far its clock is ahead, in milliseconds. Set back, the numbers go on from the last one.
+    pub ahead: i64,
 }
 
 impl Table {
     /// The next version: milliseconds in the upper bits, a number within the millisecond in the lower ones.
     fn next_version(&mut self, now: Duration) -> i64 {
-        let millis = i64::try_from(now.as_millis()).expect("a short simulation");
+        let millis = i64::try_from(now.as_millis()).expect("a short simulation") + self.ahead;
         self.version = (self.version + 1).max((millis + 1) << 22);
         self.version
     }
@@ -77,6 +79,21 @@ impl Table {
         stored.deleted = true;
         stored.version = version;
         Some(Write { version, old, new: None })
+    }
+
+    /// A row is gone, without a trace: it has expired.
+    pub fn vanish(&mut self, id: i64) -> bool {
+        self.rows.remove(&id).is_some_and(|stored| !stored.deleted)
+    }
+
+    /// Every row is gone without a trace: the table was dropped and created anew.
+    pub fn recreate(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Everything that is stored, tombstones included, by key.
+    pub fn stored(&self) -> impl Iterator<Item = &Stored> {
+        self.rows.values()
     }
 
     /// The rows of a result, by key.

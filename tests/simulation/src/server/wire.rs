@@ -9,7 +9,7 @@ use crate::data::{COLUMNS, Query, Record};
 
 /// What a change frame says.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// A row appeared.
     Insert(Record),
     /// A row has new content.
@@ -24,7 +24,7 @@ pub(super) enum Change {
 }
 
 /// `auth_success`.
-pub(super) fn auth_success(behaviour: &Behaviour) -> String {
+pub(crate) fn auth_success(behaviour: &Behaviour) -> String {
     let mut frame = json!({"type": "auth_success", "user": "u", "role": "user",
         "protocol": {"serialization": "json", "compression": "gzip"}});
     if behaviour.announces {
@@ -37,12 +37,12 @@ pub(super) fn auth_success(behaviour: &Behaviour) -> String {
 }
 
 /// `auth_error`.
-pub(super) fn auth_error(message: &str) -> String {
+pub(crate) fn auth_error(message: &str) -> String {
     json!({"type": "auth_error", "message": message}).to_string()
 }
 
 /// `error`.
-pub(super) fn error(id: &str, code: &str, message: &str) -> String {
+pub(crate) fn error(id: &str, code: &str, message: &str) -> String {
     json!({"type": "error", "subscription_id": id, "code": code, "message": message}).to_string()
 }
 
@@ -56,17 +56,18 @@ fn control(number: usize, more: bool, last: Option<i64>) -> Json {
 }
 
 /// `subscription_ack`.
-pub(super) fn ack(id: &str, query: &Query, more: bool, last: Option<i64>) -> String {
+pub(crate) fn ack(id: &str, query: &Query, more: bool, last: Option<i64>) -> String {
     let names = if query.star { COLUMNS.to_vec() } else { query.columns.clone() };
-    let schema: Vec<Json> = names.iter().enumerate().map(|(index, name)| column(name, index)).collect();
+    let schema: Vec<Json> =
+        names.iter().enumerate().map(|(index, name)| column(query, name, index)).collect();
     json!({"type": "subscription_ack", "subscription_id": id, "total_rows": 0,
         "batch_control": control(0, more, last), "schema": schema})
     .to_string()
 }
 
-fn column(name: &str, index: usize) -> Json {
+fn column(query: &Query, name: &str, index: usize) -> Json {
     let (data_type, flags) = match name {
-        "id" => ("Int", json!(["pk", "nn", "uq"])),
+        "id" => (query.key.data_type(), json!(["pk", "nn", "uq"])),
         "n" => ("Int", Json::Null),
         "_seq" => ("BigInt", json!(["nn"])),
         "_deleted" => ("Boolean", json!(["nn"])),
@@ -80,7 +81,7 @@ fn column(name: &str, index: usize) -> Json {
 }
 
 /// `initial_data_batch`.
-pub(super) fn batch(id: &str, rows: &[String], number: usize, more: bool, last: Option<i64>) -> String {
+pub(crate) fn batch(id: &str, rows: &[String], number: usize, more: bool, last: Option<i64>) -> String {
     format!(
         r#"{{"type":"initial_data_batch","subscription_id":"{id}","rows":[{}],"batch_control":{}}}"#,
         rows.join(","),
@@ -89,7 +90,7 @@ pub(super) fn batch(id: &str, rows: &[String], number: usize, more: bool, last: 
 }
 
 /// `change`.
-pub(super) fn change(id: &str, query: &Query, change: &Change, version: i64, rng: &mut Rng) -> String {
+pub(crate) fn change(id: &str, query: &Query, change: &Change, version: i64, rng: &mut Rng) -> String {
     let head = |kind| format!(r#"{{"type":"change","subscription_id":"{id}","change_type":"{kind}""#);
     match change {
         Change::Insert(record) => {
@@ -109,49 +110,66 @@ pub(super) fn change(id: &str, query: &Query, change: &Change, version: i64, rng
 }
 
 /// All projected columns, NULL or not, and `_seq`.
-pub(super) fn whole_row(
+pub(crate) fn whole_row(
     query: &Query,
     record: &Record,
     version: i64,
     deleted: bool,
     rng: &mut Rng,
 ) -> String {
-    let mut fields: Vec<_> = query.columns.iter().map(|c| (*c, cell(record, c))).collect();
+    let mut fields: Vec<_> = query.columns.iter().map(|c| (*c, cell(query, record, c))).collect();
     if query.star {
-        fields.push(("_deleted", json!(deleted)));
+        fields.push(("_deleted", deleted.to_string()));
     }
-    fields.push(("_seq", json!(version.to_string())));
+    fields.push(("_seq", format!("\"{version}\"")));
     object(fields, rng)
 }
 
 /// The projected columns that are not NULL, the key and `_seq`.
 fn updated_row(query: &Query, record: &Record, version: i64, rng: &mut Rng) -> String {
-    let mut fields: Vec<_> = query.columns.iter().map(|c| (*c, cell(record, c))).collect();
-    fields.retain(|(_, value)| !value.is_null());
-    fields.push(("_seq", json!(version.to_string())));
+    let mut fields: Vec<_> = query.columns.iter().map(|c| (*c, cell(query, record, c))).collect();
+    fields.retain(|(_, value)| value != "null");
+    add_key(&mut fields, query, record);
+    fields.push(("_seq", format!("\"{version}\"")));
     object(fields, rng)
+}
+
+/// Updates carry the key, even where it is not selected.
+fn add_key(fields: &mut Vec<(&'static str, String)>, query: &Query, record: &Record) {
+    if !query.columns.contains(&"id") {
+        fields.push(("id", cell(query, record, "id")));
+    }
 }
 
 /// The key, the old `_seq` and what changed.
 fn old_values(query: &Query, new: &Record, old: &Record, seen: i64, rng: &mut Rng) -> String {
     let changed = query.columns.iter().filter(|c| **c == "id" || new.cell(c) != old.cell(c));
-    let mut fields: Vec<_> = changed.map(|c| (*c, cell(old, c))).collect();
-    fields.push(("_seq", json!(seen.to_string())));
+    let mut fields: Vec<_> = changed.map(|c| (*c, cell(query, old, c))).collect();
+    add_key(&mut fields, query, old);
+    fields.push(("_seq", format!("\"{seen}\"")));
     object(fields, rng)
 }
 
-fn cell(record: &Record, column: &str) -> Json {
+/// A cell as JSON.
+pub(crate) fn cell(query: &Query, record: &Record, column: &str) -> String {
     match column {
-        "id" => json!(record.id),
-        "grp" => json!(record.grp),
-        "v" => json!(record.v),
-        "n" => json!(record.n),
+        "id" => query.key.json(record.id),
+        "grp" => format!("\"{}\"", record.grp),
+        "v" => record.v.as_ref().map_or_else(|| "null".into(), |v| Json::from(v.as_str()).to_string()),
+        "n" => record.n.map_or_else(|| "null".into(), |n| n.to_string()),
         other => unreachable!("no column {other}"),
     }
 }
 
-fn object(mut fields: Vec<(&str, Json)>, rng: &mut Rng) -> String {
+fn object(mut fields: Vec<(&str, String)>, rng: &mut Rng) -> String {
     rng.shuffle(&mut fields);
-    let fields: Vec<_> = fields.iter().map(|(name, value)| format!(r#""{name}":{value}"#)).collect();
-    format!("{{{}}}", fields.join(","))
+    let mut text = String::with_capacity(96);
+    for (at, (name, value)) in fields.iter().enumerate() {
+        text.push_str(if at == 0 { "{\"" } else { ",\"" });
+        text.push_str(name);
+        text.push_str("\":");
+        text.push_str(value);
+    }
+    text.push('}');
+    text
 }
