@@ -59,9 +59,13 @@ pub fn decode(frame: RawFrame<'_>, plans: &impl Plans, limits: &Limits) -> Resul
     }
 }
 
-/// Decodes what [`Glance`](super::Glance) left of a change: [`CHANGE_HEAD`](super::CHANGE_HEAD) and the rest of its frame. The
-/// subscription's name stays empty.
-pub(crate) fn decode_change(text: &str, plan: &RowPlan, limits: &Limits) -> Result<Change, DecodeError> {
+/// Decodes a change that a machine [left to its reader](crate::machine::SubscriptionEvent::Deferred): the text is
+/// [`CHANGE_HEAD`](super::CHANGE_HEAD) and the rest of the frame from the change's kind on. The subscription's name stays
+/// empty.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_change(text: &str, plan: &RowPlan, limits: &Limits) -> Result<Change, DecodeError> {
     let frame = in_passes(Envelope::of_change(plan, limits), |envelope| read_json(text, envelope))?;
     match frame {
         ServerFrame::Change(change) => Ok(change),

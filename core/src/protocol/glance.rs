@@ -15,8 +15,8 @@ pub(crate) struct Glance<'a> {
     pub(crate) rest: &'a str,
 }
 
-/// What makes a [`Glance::rest`] an object again, for [`decode_change`](super::decode_change).
-pub(crate) const CHANGE_HEAD: &str = r#"{"change_type":"#;
+/// What makes the rest of a change, from its kind on, an object again, for [`decode_change`](super::decode_change).
+pub const CHANGE_HEAD: &str = r#"{"change_type":"#;
 
 impl<'a> Glance<'a> {
     /// `None` when the frame is not such a change.
