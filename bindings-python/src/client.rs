@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use kalam_live::{
-    BatchStatement, ConnectionState, Cursor, Decoding, KalamClient, LiveEventsConfig, LiveRowsConfig, Result,
-    SeqId, SubscriptionConfig, SubscriptionInfo, SubscriptionOptions, SubscriptionStage, Verify,
+    BatchStatement, Checkpoint, ConnectionState, Decoding, KalamClient, LiveEventsConfig, LiveRowsConfig,
+    Result, SeqId, SubscriptionConfig, SubscriptionInfo, SubscriptionOptions, SubscriptionStage, Verify,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -153,7 +153,7 @@ impl Client {
         id: Option<String>,
         last_rows: Option<u32>,
         batch_size: Option<u32>,
-        from_: Option<Checkpoint>,
+        from_: Option<Place>,
         limit: Option<usize>,
         key_columns: Option<Vec<String>>,
         order_by: Option<String>,
@@ -181,7 +181,7 @@ impl Client {
         id: Option<String>,
         last_rows: Option<u32>,
         batch_size: Option<u32>,
-        from_: Option<Checkpoint>,
+        from_: Option<Place>,
         initial_data: bool,
     ) -> PyResult<Handle> {
         let client = self.client()?;
@@ -331,9 +331,9 @@ impl Verification {
     }
 }
 
-/// Where to go on: a number of rows' `last_seq_id`, or the text of a checkpoint.
+/// Where to go on: the text of a checkpoint, or a bare `last_seq_id`.
 #[derive(FromPyObject)]
-enum Checkpoint {
+enum Place {
     Number(i64),
     Text(String),
 }
@@ -347,7 +347,7 @@ fn begin(
     id: Option<String>,
     last_rows: Option<u32>,
     batch_size: Option<u32>,
-    from: Option<Checkpoint>,
+    from: Option<Place>,
 ) -> PyResult<SubscriptionConfig> {
     config.id = id;
     let mut options = SubscriptionOptions::new();
@@ -359,8 +359,8 @@ fn begin(
     }
     options = match from {
         None => options,
-        Some(Checkpoint::Number(seq)) => options.with_from(SeqId::from(seq)),
-        Some(Checkpoint::Text(text)) => options.with_from(text.parse::<Cursor>().map_err(raise)?),
+        Some(Place::Number(seq)) => options.with_from(SeqId::from(seq)),
+        Some(Place::Text(text)) => options.with_from(text.parse::<Checkpoint>().map_err(raise)?),
     };
     Ok(config.with_options(options))
 }

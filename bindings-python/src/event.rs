@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kalam_live::ChangeEvent;
 use kalam_live::protocol::PartialRow;
+use kalam_live::{ChangeEvent, Checkpoint};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
@@ -18,6 +18,8 @@ use crate::value::to_python;
 #[pyclass(frozen, name = "Event", module = "kalam_live")]
 pub(crate) struct PyEvent {
     event: ChangeEvent,
+    /// Where to go on after it.
+    checkpoint: Option<Checkpoint>,
     /// Of the rows, where there are any.
     names: Option<Arc<Names>>,
     rows: PyOnceLock<Py<PyTuple>>,
@@ -25,14 +27,19 @@ pub(crate) struct PyEvent {
 
 impl PyEvent {
     /// `names` are those of the event before, to be shared.
-    pub(crate) fn new(py: Python<'_>, event: ChangeEvent, names: &mut Option<Arc<Names>>) -> PyResult<Self> {
+    pub(crate) fn new(
+        py: Python<'_>,
+        event: ChangeEvent,
+        checkpoint: Option<Checkpoint>,
+        names: &mut Option<Arc<Names>>,
+    ) -> PyResult<Self> {
         if let Some(row) = event.rows().first()
             && !names.as_ref().is_some_and(|names| names.are_of(row.schema()))
         {
             *names = Some(Names::new(py, row.schema())?);
         }
         let names = if event.rows().is_empty() { None } else { names.clone() };
-        Ok(Self { event, names, rows: PyOnceLock::new() })
+        Ok(Self { event, checkpoint, names, rows: PyOnceLock::new() })
     }
 }
 
@@ -85,10 +92,16 @@ impl PyEvent {
         PyTuple::new(py, old_rows.iter().map(dict).collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// The newest write among the rows, to resume from.
+    /// The newest write among the rows.
     #[getter]
     fn last_seq_id(&self) -> Option<i64> {
         self.event.last_seq_id().map(|seq| seq.get())
+    }
+
+    /// Where to go on after this event, as text.
+    #[getter]
+    fn checkpoint(&self) -> Option<String> {
+        self.checkpoint.as_ref().map(ToString::to_string)
     }
 
     /// Of `initial_data_batch`: whether another page follows.

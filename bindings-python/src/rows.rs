@@ -326,6 +326,12 @@ impl PyRows {
         self.snapshot.last_seq_id().map(|seq| seq.get())
     }
 
+    /// Where to go on after these rows, as text.
+    #[getter]
+    fn checkpoint(&self) -> Option<String> {
+        self.snapshot.checkpoint().map(|checkpoint| checkpoint.to_string())
+    }
+
     /// `loading`, `live`, `reconnecting`, `unverified` or `partial`.
     #[getter]
     fn phase(&self) -> &'static str {

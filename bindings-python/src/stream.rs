@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use kalam_live::{ChangeEvent, Error, ErrorCode, LiveEvents, LiveRows, Result, runtime};
+use kalam_live::{ChangeEvent, Error, ErrorCode, LiveEvents, LiveRows, Reached, Result, runtime};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
@@ -198,16 +198,17 @@ struct Events {
     state: Mutex<EventsState>,
 }
 
-#[derive(Default)]
 struct EventsState {
     names: Option<Arc<Names>>,
+    reached: Reached,
     /// Ended the stream; told after the events before it.
     failure: Option<Error>,
 }
 
 /// Starts to open a stream of events.
 pub(crate) fn events(open: impl Future<Output = Result<LiveEvents>> + Send + 'static) -> PyResult<Handle> {
-    Ok(Handle::new(Events { opened: Opened::start(open)?, state: Mutex::default() }))
+    let state = EventsState { names: None, reached: Reached::new(None), failure: None };
+    Ok(Handle::new(Events { opened: Opened::start(open)?, state: Mutex::new(state) }))
 }
 
 impl Source for Events {
@@ -227,13 +228,18 @@ impl Source for Events {
             return Ok(if self.opened.is_over() { Taken::Ended } else { Taken::Nothing });
         };
         let mut state = self.state();
+        let state = &mut *state;
         if let Some(failure) = state.failure.take() {
             return Err(raise(failure));
         }
         let list = PyList::empty(py);
         for event in events.take(max) {
             match event.and_then(unless_error) {
-                Ok(event) => list.append(Bound::new(py, PyEvent::new(py, event, &mut state.names)?)?)?,
+                Ok(event) => {
+                    state.reached.pass(&event);
+                    let checkpoint = state.reached.checkpoint();
+                    list.append(Bound::new(py, PyEvent::new(py, event, checkpoint, &mut state.names)?)?)?;
+                }
                 Err(failure) => state.failure = Some(failure),
             }
         }

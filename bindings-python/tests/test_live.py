@@ -213,13 +213,25 @@ def test_checkpoints(place: Place) -> None:
                 await anext(live)
                 await client.execute(f"INSERT INTO {table} VALUES (1, 'a')")
                 rows = await anext(live)
-            assert places[-1] == str(rows.last_seq_id)
+            assert places[-1] == rows.checkpoint
+            assert places[-1].endswith(f":{rows.last_seq_id}")
             await client.execute(f"INSERT INTO {table} VALUES (2, 'b')")
-            for checkpoint in (places[-1], rows.last_seq_id):
+            # A bare number does not say whose it is, and another's is of no use.
+            for checkpoint, ids, gaps in (
+                (places[-1], [2], 0),
+                (rows.last_seq_id, [2], 1),
+                (f"another:{rows.last_seq_id}", [1, 2], 1),
+            ):
+                types: list[str] = []
                 async for event in client.live_events(f"SELECT * FROM {table}", from_=checkpoint):
+                    types.append(event.type)
                     if event.rows:
-                        assert [row["id"] for row in event.rows] == [2]
+                        assert [row["id"] for row in event.rows] == ids
+                        assert event.checkpoint == f"{places[-1].partition(':')[0]}:{event.last_seq_id}"
                         break
+                assert types.count("gap_possible") == gaps
+            async with client.live(f"SELECT * FROM {table}", from_=places[-1]) as live:
+                assert (await anext(live)).phase == "partial"
 
     run(main)
 

@@ -50,8 +50,11 @@ def test_scenario(path: Path, target: Target) -> None:
         async with kalam_live.connect(target.url, user=target.user, password=target.password) as client:
             await client.execute(f"CREATE NAMESPACE {ns}")
             player = Player(target, client, ns)
+            here = "incomplete" if os.environ.get("KALAM_TEST_URL") else "complete"
             try:
                 for step in json.loads(path.read_text().replace("{ns}", ns))["steps"]:
+                    if step.get("only", here) != here:
+                        continue
                     await player.play(step)
             finally:
                 await player.leave()

@@ -65,7 +65,7 @@ def test_live_rows(place: Place) -> None:
         client.execute(f"INSERT INTO {table} VALUES (1, 'a')")
         rows = live.next(timeout=30)
         assert rows == [{"id": 1, "v": "a"}]
-        assert places[-1] == str(rows.last_seq_id)
+        assert places[-1] == rows.checkpoint
         assert live.rows is rows
         live.close()
         assert list(live) == []

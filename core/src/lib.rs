@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod checkpoint;
 #[cfg(feature = "runtime")]
 pub mod client;
 pub mod converge;
@@ -32,6 +33,7 @@ pub mod sql;
 pub mod time;
 pub mod value;
 
+pub use checkpoint::{Checkpoint, Epoch};
 #[cfg(feature = "runtime")]
 pub use client::*;
 pub use error::{Error, ErrorCode, Result};

@@ -17,7 +17,7 @@
 //! Shapes, codes and sentences are those recorded from KalamDB 0.4.3 (`tests/data/wire/*.jsonl`), and the tests play the
 //! recordings against this server. On purpose it differs in these points:
 //!
-//! - `auth_success` has a field `server` more: name, version, `complete: true`, and the limits in force.
+//! - `auth_success` has a field `server` more: name, version, `complete: true`, the `epoch` that row versions belong to, and the limits in force.
 //! - A row that leaves the filter of a live query is a delete; filters are evaluated completely; snapshots are complete
 //!   and in the order of `_seq`; `last_rows` are the newest, ascending.
 //! - A resume (`from`) is an empty batch and then changes, one for each key written since, deletes included. Its batch

@@ -195,3 +195,24 @@ fn a_committed_write_survives_kill() {
         assert_eq!(count % 2, 0, "a transaction is torn");
     }
 }
+
+#[test]
+fn a_copy_is_another_epoch() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("data"), directory.path().join("copy"));
+    let epoch = open(&path).epoch().to_owned();
+    assert_eq!(open(&path).epoch(), epoch, "a restart is not");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(path.join("kalam.db"), copy.join("kalam.db")).unwrap();
+    let of_copy = open(&copy).epoch().to_owned();
+    assert_ne!(of_copy, epoch);
+    assert_eq!(open(&copy).epoch(), of_copy);
+    // Restored to where it was.
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    std::fs::copy(copy.join("kalam.db"), path.join("kalam.db")).unwrap();
+    let restored = open(&path).epoch().to_owned();
+    assert!(restored != epoch && restored != of_copy);
+    let memory = || Engine::open(EngineOptions::new(Data::Memory)).unwrap().epoch().to_owned();
+    assert_ne!(memory(), memory());
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kalam_live import _callbacks, _loop
 from kalam_live._errors import ClosedError
@@ -26,7 +26,7 @@ class _Subscription(Generic[T]):
         self._client = client  # which would close its embedded server if nobody held it
         self._handle = handle
         self._on_checkpoint = on_checkpoint
-        self._checkpoint: int | None = None
+        self._checkpoint: str | None = None
         self._waiting = False
 
     @property
@@ -66,10 +66,13 @@ class _Subscription(Generic[T]):
         finally:
             self._waiting = False
 
-    async def _handed_out(self, seq_id: int | None) -> None:
-        if self._on_checkpoint is not None and seq_id is not None and seq_id != self._checkpoint:
-            self._checkpoint = seq_id
-            await _callbacks.report(self._on_checkpoint, str(seq_id))
+    async def _handed_out(self, what: Event | Rows[Any]) -> None:
+        if self._on_checkpoint is None:
+            return
+        checkpoint = what.checkpoint
+        if checkpoint is not None and checkpoint != self._checkpoint:
+            self._checkpoint = checkpoint
+            await _callbacks.report(self._on_checkpoint, checkpoint)
 
 
 class LiveRows(_Subscription["Rows[T]"], Generic[T]):
@@ -105,7 +108,7 @@ class LiveRows(_Subscription["Rows[T]"], Generic[T]):
         else:
             rows = await self._take()
         self._newest = rows
-        await self._handed_out(rows.last_seq_id)
+        await self._handed_out(rows)
         return rows
 
     def __await__(self) -> Generator[object, None, Self]:
@@ -132,7 +135,7 @@ class LiveEvents(_Subscription["list[Event]"]):
             self._events.extend(await self._take())
         event = self._events.popleft()
         if self._on_checkpoint is not None:
-            await self._handed_out(event.last_seq_id)
+            await self._handed_out(event)
         return event
 
     async def take(self) -> list[Event]:
@@ -145,5 +148,5 @@ class LiveEvents(_Subscription["list[Event]"]):
             except StopAsyncIteration:
                 return []
         for event in events if self._on_checkpoint is not None else ():
-            await self._handed_out(event.last_seq_id)
+            await self._handed_out(event)
         return events

@@ -131,7 +131,11 @@ class Rows(RowList[_T_co]):
 
     @property
     def last_seq_id(self) -> int | None:
-        """The newest write that these rows have seen."""
+        """The newest write that these rows have seen: a number that does not say whose it is."""
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Where to go on after these rows: keep it, and give it back as ``from_``."""
 
     @property
     def phase(self) -> Literal["loading", "live", "reconnecting", "unverified", "partial"]:
@@ -213,7 +217,12 @@ class Event:
 
     @property
     def last_seq_id(self) -> int | None:
-        """The newest write among the rows, to resume from."""
+        """The newest write among the rows: a number that does not say whose it is."""
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Where to go on after this event: keep it, and give it back as ``from_``. ``None`` before the first rows, and
+        between the pages of what it begins with."""
 
     @property
     def has_more(self) -> bool | None:

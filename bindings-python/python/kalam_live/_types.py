@@ -20,7 +20,10 @@ Model: TypeAlias = Callable[[Row], Any]
 Inbox: TypeAlias = Handle[list[tuple[str, Any]]]
 
 Checkpoint: TypeAlias = int | str
-"""Where to go on: ``last_seq_id`` of rows or an event, or what ``on_checkpoint`` was called with."""
+"""Where to go on: ``checkpoint`` of rows or an event, or what ``on_checkpoint`` was called with.
+
+Its text says whose data it is of; at others everything is loaded instead, and ``gap_possible`` says so. A bare
+``last_seq_id`` is accepted too, and is unproven."""
 
 OnCheckpoint: TypeAlias = Callable[[str], object]
 """Called with the place to go on from, as text. A coroutine function is awaited in an event loop."""

@@ -233,7 +233,7 @@ class _Subscription(Generic[T]):
         self._client = client  # which would close its embedded server if nobody held it
         self._handle = handle
         self._on_checkpoint = on_checkpoint
-        self._checkpoint: int | None = None
+        self._checkpoint: str | None = None
 
     @property
     def id(self) -> str | None:
@@ -266,10 +266,13 @@ class _Subscription(Generic[T]):
             if taken is not None:
                 return taken
 
-    def _handed_out(self, seq_id: int | None) -> None:
-        if self._on_checkpoint is not None and seq_id is not None and seq_id != self._checkpoint:
-            self._checkpoint = seq_id
-            _callbacks.report_blocking(self._on_checkpoint, str(seq_id))
+    def _handed_out(self, what: Event | Rows[Any]) -> None:
+        if self._on_checkpoint is None:
+            return
+        checkpoint = what.checkpoint
+        if checkpoint is not None and checkpoint != self._checkpoint:
+            self._checkpoint = checkpoint
+            _callbacks.report_blocking(self._on_checkpoint, checkpoint)
 
 
 class LiveRows(_Subscription["Rows[T]"], Generic[T]):
@@ -302,7 +305,7 @@ class LiveRows(_Subscription["Rows[T]"], Generic[T]):
     def next(self, timeout: float | None = None) -> Rows[T]:
         """Waits for the next rows; ``TimeoutError`` after so many seconds, ``StopIteration`` when it was closed."""
         self._newest = rows = self._take(timeout)
-        self._handed_out(rows.last_seq_id)
+        self._handed_out(rows)
         return rows
 
 
@@ -321,7 +324,7 @@ class LiveEvents(_Subscription["list[Event]"]):
         if not self._events:
             self._events.extend(self._take(timeout))
         event = self._events.popleft()
-        self._handed_out(event.last_seq_id)
+        self._handed_out(event)
         return event
 
     def take(self, timeout: float | None = None) -> list[Event]:
@@ -334,7 +337,7 @@ class LiveEvents(_Subscription["list[Event]"]):
             except StopIteration:
                 return []
         for event in events:
-            self._handed_out(event.last_seq_id)
+            self._handed_out(event)
         return events
 
 

@@ -89,7 +89,6 @@ impl KalamClient {
             KeeperOptions {
                 verify: rows.verify,
                 last_rows: options.last_rows,
-                from: options.from.is_some(),
                 seed: RandomState::new().hash_one(self.inner.next_id.load(Ordering::Relaxed)),
                 ..KeeperOptions::default()
             },
@@ -133,9 +132,9 @@ impl KalamClient {
         options.check()?;
         let id = self.subscription_id(config.id);
         let limits = QueueLimits { events: bounds.max_events.max(1), bytes: bounds.max_bytes.max(1) };
-        let from = options.from.as_ref().map(crate::protocol::Cursor::seq);
+        let from = options.from.clone();
         let mailbox = Arc::new(Mailbox::new(EventQueue::new(limits)));
-        let sink = Sink::Events(EventSink::new(id.clone(), mailbox.clone()));
+        let sink = Sink::Events(EventSink::new(id.clone(), sql.clone(), mailbox.clone()));
         let reading = (OldValues::Keep, bounds.decoding);
         let key = self.subscribe(&id, sql, options, reading, Resume::Cursor, sink).await?;
         Ok(LiveEvents::new(Handle::new(id, key, mailbox, self.inner.commands.clone()), from))

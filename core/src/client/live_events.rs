@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::Stream;
 
 use super::handle::Handle;
+use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::runtime::command::Command;
 use crate::runtime::event::ChangeEvent;
@@ -29,7 +30,7 @@ pub struct LiveEvents {
 }
 
 impl LiveEvents {
-    pub(super) fn new(handle: Handle<EventQueue>, from: Option<SeqId>) -> Self {
+    pub(super) fn new(handle: Handle<EventQueue>, from: Option<Checkpoint>) -> Self {
         let reader = Mutex::new(EventReader::new(handle.id().clone(), from));
         Self { handle, reader }
     }
@@ -87,11 +88,17 @@ impl LiveEvents {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The greatest version among the events that were taken: keep it, and [`with_from`] goes on after it.
+    /// Where to go on: after everything that was taken. Keep its text, and [`with_from`] goes on from there. `None` before
+    /// the first event with rows, and between the pages of a snapshot.
     ///
     /// [`with_from`]: crate::SubscriptionOptions::with_from
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        self.reader().reached().checkpoint()
+    }
+
+    /// The greatest version that was taken: a number alone, which does not say whose it is.
     pub fn last_seq_id(&self) -> Option<SeqId> {
-        self.reader().handed_out()
+        self.reader().reached().last_seq_id()
     }
 
     /// Whether everything was taken and nothing more will come.

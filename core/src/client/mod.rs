@@ -45,6 +45,7 @@ pub use crate::machine::{Decoding, Lifecycle, SubscriptionStage};
 pub use crate::protocol::{Announcement, Cursor, Health, PartialRow, StatementResult};
 pub use crate::runtime::auth::{TokenError, TokenFuture, TokenProvider};
 pub use crate::runtime::event::ChangeEvent;
+pub use crate::runtime::reached::Reached;
 pub use crate::runtime::status::{ConnectionState, Counters};
 pub use crate::runtime::timeouts::Timeouts;
 pub use crate::runtime::tls::TlsOptions;

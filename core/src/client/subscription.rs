@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::checkpoint::Checkpoint;
 use crate::converge::Verify;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{self, Decoding, SubscriptionStage};
-use crate::protocol::Cursor;
 use crate::schema::SeqId;
 use crate::sql::token::tokenize;
 use crate::value::Value;
@@ -94,7 +94,7 @@ pub struct SubscriptionOptions {
     pub(crate) snapshot: bool,
     pub(crate) last_rows: Option<u32>,
     pub(crate) batch_size: Option<u32>,
-    pub(crate) from: Option<Cursor>,
+    pub(crate) from: Option<Checkpoint>,
 }
 
 impl SubscriptionOptions {
@@ -117,9 +117,11 @@ impl SubscriptionOptions {
         self
     }
 
-    /// Only what was written after this: a `last_seq_id` that was kept, or a [`Cursor`].
+    /// Only what was written after this: a [`Checkpoint`] that was kept, or a bare `last_seq_id`. At a server whose numbers
+    /// are others than the checkpoint's, everything is loaded instead: events say so with
+    /// [`GapPossible`](crate::ChangeEvent::GapPossible), and rows are then in the phase `live` rather than `partial`.
     #[must_use]
-    pub fn with_from(mut self, from: impl Into<Cursor>) -> Self {
+    pub fn with_from(mut self, from: impl Into<Checkpoint>) -> Self {
         self.from = Some(from.into());
         self
     }
@@ -207,7 +209,7 @@ impl SubscriptionInfo {
             id: info.id,
             query: info.sql,
             stage: info.stage,
-            last_seq_id: info.checkpoint.map(|cursor| cursor.seq()),
+            last_seq_id: info.checkpoint.map(|checkpoint| checkpoint.seq()),
             age,
         }
     }

@@ -12,6 +12,16 @@ use crate::value::Value;
 
 use super::Key;
 
+/// The results, unless they were made with another user's rights.
+pub(super) fn of_user(results: Vec<StatementResult>, user: &str) -> Result<Vec<StatementResult>> {
+    match results.iter().all(|result| result.as_user.as_deref().is_none_or(|as_user| as_user == user)) {
+        true => Ok(results),
+        false => {
+            Err(Error::new(ErrorCode::Protocol, "the answer to a check was made with another user's rights"))
+        }
+    }
+}
+
 /// `n`, `m` and `x`.
 pub(super) fn digest(result: &StatementResult) -> Result<(Digest, Option<SeqId>)> {
     let row = result.rows.first().ok_or_else(|| unusable("a digest without a row"))?;

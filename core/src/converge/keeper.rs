@@ -36,6 +36,8 @@ pub struct Keeper {
     pub(super) questions: Option<Questions>,
     /// The first version that belongs to a query with `last_rows`, once it is known.
     pub(super) horizon: Option<Option<SeqId>>,
+    /// The query began at a position, without rows: there is nothing that it could be compared with.
+    since: bool,
     followed: Followed,
     /// Cells whose NULL makes a row doubtful. `None` among them: a column that is not selected.
     null_sensitive: Vec<Option<usize>>,
@@ -103,6 +105,7 @@ impl Keeper {
             server: None,
             questions: None,
             horizon: None,
+            since: false,
             followed: Followed::Everything,
             null_sensitive: Vec::new(),
             watched: false,
@@ -157,14 +160,16 @@ impl Keeper {
 
     fn apply(&mut self, now: Time, event: SubscriptionEvent) -> Result<Outcome> {
         match event {
-            SubscriptionEvent::Acked { schema, mode } => {
+            SubscriptionEvent::Acked { schema, mode, origin } => {
                 self.stop();
                 let begin = match mode {
                     Mode::Resumed => Begin::Resumed,
                     Mode::Fresh if self.keeps_older() => Begin::Newest,
                     Mode::Fresh => Begin::Fresh,
+                    Mode::Since => Begin::Since,
                 };
-                self.view.begin(schema.clone(), begin)?;
+                self.since = mode == Mode::Since || (self.since && mode == Mode::Resumed);
+                self.view.begin_at(schema.clone(), begin, Some(origin))?;
                 self.prepare(&schema)?;
             }
             SubscriptionEvent::Batch { rows, .. } => self.view.batch(rows)?,
@@ -174,7 +179,7 @@ impl Keeper {
             }
             SubscriptionEvent::Change(change) => self.change(now, change)?,
             // Not asked for.
-            SubscriptionEvent::Deferred { .. } => {}
+            SubscriptionEvent::Deferred(_) => {}
             // Live rows take a fresh snapshot where something may be missing.
             SubscriptionEvent::GapPossible { .. } => {}
             SubscriptionEvent::Interrupted => {
@@ -205,7 +210,7 @@ impl Keeper {
     fn checks_here(&self) -> bool {
         // The server's own tables have no versions.
         let own = matches!(&*self.live.table.namespace, "system" | "information_schema");
-        !own && !self.options.from
+        !own && !self.since
             && self.options.verify != super::Verify::Off
             && self.server.as_ref().is_some_and(|server| !server.complete)
     }

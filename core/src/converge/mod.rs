@@ -15,6 +15,7 @@ mod counters;
 mod doubt;
 mod frames;
 mod keeper;
+mod missed;
 mod options;
 mod questions;
 mod resolve;
@@ -25,6 +26,7 @@ use crate::value::Value;
 
 pub use counters::VerifyCounters;
 pub use keeper::{Keeper, Outcome};
+pub use missed::{Found, Missed};
 pub use options::{KeeperOptions, Rules, Verify};
 pub use watches::{WatchAction, Watches};
 
@@ -34,6 +36,13 @@ pub type Key = Box<[Value]>;
 /// A question of a [`Keeper`], to be named in the answer. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(u64);
+
+impl AskId {
+    /// The one with this number, for whoever numbers their questions.
+    pub fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// What a [`Keeper`] wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,8 +37,6 @@ pub struct KeeperOptions {
     pub verify: Verify,
     /// The query began with so many of the newest rows.
     pub last_rows: Option<u32>,
-    /// The query began at a cursor, without rows: there is nothing that it could be compared with.
-    pub from: bool,
     /// Spreads the checks of many clients.
     pub seed: u64,
     /// What is done.

@@ -24,18 +24,10 @@ impl Keeper {
         result: Result<Vec<StatementResult>>,
     ) -> Result<Vec<StatementResult>> {
         let user = self.server.as_ref().map(|server| server.user.as_str());
-        let foreign = |result: &StatementResult| {
-            result.as_user.as_deref().is_some_and(|as_user| user.is_some_and(|user| user != as_user))
-        };
-        let result = result.and_then(|results| {
-            if self.options.rules.check_user && results.iter().any(foreign) {
-                Err(Error::new(
-                    ErrorCode::Protocol,
-                    "the answer to a check was made with another user's rights",
-                ))
-            } else {
-                Ok(results)
-            }
+        let user = user.filter(|_| self.options.rules.check_user);
+        let result = result.and_then(|results| match user {
+            Some(user) => answer::of_user(results, user),
+            None => Ok(results),
         });
         if result.is_err() {
             self.counters.errors += 1;

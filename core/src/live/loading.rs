@@ -2,6 +2,7 @@
 
 use hashbrown::hash_table::Entry as Slot;
 
+use crate::checkpoint::Checkpoint;
 use crate::live::key_index::{Held, KeyIndex};
 use crate::live::layout::{Keys, Layout};
 use crate::live::row_set::RowSet;
@@ -22,6 +23,10 @@ pub(crate) struct Loading {
     pub(crate) removed: Removed,
     /// The snapshot leaves older rows out: what is held stays, until it is found to be gone.
     pub(crate) keep_held: bool,
+    /// There is no snapshot: only what was written since a position.
+    pub(crate) since: bool,
+    /// Whose versions the rows have.
+    pub(crate) origin: Option<Checkpoint>,
 }
 
 /// Where the rows go.
@@ -35,7 +40,15 @@ pub(crate) enum Target {
 
 impl Loading {
     pub(crate) fn new(target: Target, reconnecting: bool) -> Self {
-        Self { target, pages: 0, reconnecting, removed: Removed::default(), keep_held: false }
+        Self {
+            target,
+            pages: 0,
+            reconnecting,
+            removed: Removed::default(),
+            keep_held: false,
+            since: false,
+            origin: None,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::iter::FusedIterator;
 use std::ops::Index;
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::live::sort::{Entry, Separator};
 use crate::live::tree::{self, RankTree};
 use crate::row::Row;
@@ -43,6 +44,7 @@ pub struct Rows {
     pub(crate) schema: Arc<Schema>,
     pub(crate) changes: Changes,
     pub(crate) last_seq_id: Option<SeqId>,
+    pub(crate) origin: Option<Checkpoint>,
     pub(crate) phase: Phase,
 }
 
@@ -77,9 +79,15 @@ impl Rows {
         &self.changes
     }
 
-    /// The greatest version that these rows reflect, to resume from.
+    /// The greatest version that these rows reflect.
     pub fn last_seq_id(&self) -> Option<SeqId> {
         self.last_seq_id
+    }
+
+    /// Where to go on: keep its text, and a query from there brings what was written after these rows. `None` without a
+    /// version, and while rows of the first snapshot are still arriving.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        Some(self.origin.as_ref()?.at(self.last_seq_id?))
     }
 
     /// How far these rows can be believed.

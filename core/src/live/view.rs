@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::live::layout::{Layout, protocol};
 use crate::live::loading::{Loading, Stage, Target};
@@ -32,6 +33,8 @@ pub struct LiveView {
     pub(super) rows: Option<RowSet>,
     pub(super) pending: Pending,
     last_seq_id: Option<SeqId>,
+    /// Whose number that is.
+    origin: Option<Checkpoint>,
     /// Whether `rows` were complete once.
     complete: bool,
     /// Whether `rows` started from a cursor instead of a snapshot.
@@ -59,6 +62,8 @@ pub enum Begin {
     /// With a snapshot of the newest rows only. Rows that are held and are not among them stay, until
     /// [`LiveView::withdraw`]: they are older, or gone.
     Newest,
+    /// Without a snapshot, with what was written since a position that the caller gave. It replaces what is held.
+    Since,
     /// From a cursor: the rows that are held stay, and what was written since follows.
     Resumed,
 }
@@ -78,6 +83,7 @@ impl LiveView {
             rows: None,
             pending: Pending::default(),
             last_seq_id: None,
+            origin: None,
             complete: false,
             partial: false,
             unverified: false,
@@ -91,19 +97,30 @@ impl LiveView {
     /// `invalid_argument` when there is no key or a column that the options name is missing; `protocol` when a resumed
     /// subscription has other columns than the rows that are held: only a fresh snapshot helps then.
     pub fn begin(&mut self, schema: Arc<Schema>, mode: Begin) -> Result<()> {
+        self.begin_at(schema, mode, None)
+    }
+
+    /// [`begin`](Self::begin), with a checkpoint of the server whose versions follow: what [`Rows::checkpoint`] is made
+    /// from.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin_at(&mut self, schema: Arc<Schema>, mode: Begin, origin: Option<Checkpoint>) -> Result<()> {
         if self.is_over() {
             return Ok(());
         }
         let layout = Layout::new(schema, &self.options)?;
         match mode {
-            Begin::Fresh => self.begin_fresh(layout, false),
-            Begin::Newest => self.begin_fresh(layout, true),
+            Begin::Fresh | Begin::Newest | Begin::Since => self.begin_fresh(layout, mode),
             Begin::Resumed => self.begin_resumed(layout)?,
+        }
+        if let State::Loading(loading) = &mut self.state {
+            loading.origin = origin;
         }
         Ok(())
     }
 
-    fn begin_fresh(&mut self, layout: Layout, keep_held: bool) {
+    fn begin_fresh(&mut self, layout: Layout, mode: Begin) {
         let reconnecting = matches!(self.state, State::Interrupted(_));
         let target = match &self.rows {
             None if self.options.partial => {
@@ -112,7 +129,11 @@ impl LiveView {
             }
             held => Target::Aside(Stage::new(layout, held.as_ref().map_or(0, RowSet::next_arrival))),
         };
-        self.state = State::Loading(Loading { keep_held, ..Loading::new(target, reconnecting) });
+        self.state = State::Loading(Loading {
+            keep_held: mode == Begin::Newest,
+            since: mode == Begin::Since,
+            ..Loading::new(target, reconnecting)
+        });
     }
 
     fn begin_resumed(&mut self, layout: Layout) -> Result<()> {
@@ -178,6 +199,8 @@ impl LiveView {
                     }
                     Target::InPlace => self.unverified |= loading.removed.overflowed,
                 }
+                self.partial |= loading.since;
+                self.origin = loading.origin;
                 self.complete = true;
                 Ok(())
             }
@@ -292,6 +315,7 @@ impl LiveView {
                 shown: rows.shown().clone(),
                 schema: rows.layout.schema.clone(),
                 last_seq_id: self.last_seq_id,
+                origin: self.origin.clone(),
                 phase,
             }));
         }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use compact_str::CompactString;
 
 use super::Time;
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::protocol::{Announcement, Change, Cursor, RowPlan};
+use crate::protocol::{Announcement, Change, RowPlan};
 use crate::repair::Repair;
 use crate::row::Row;
-use crate::schema::Schema;
+use crate::schema::{Schema, SeqId};
 use crate::sql::LiveSql;
 
 pub use crate::protocol::OldValues;
@@ -189,6 +190,9 @@ pub enum SubscriptionEvent {
         schema: Arc<Schema>,
         /// What the rows that follow mean for those that are held.
         mode: Mode,
+        /// Where they begin: the position that was resumed, or number 0. Also says whose versions theirs are, and how
+        /// to spell a checkpoint at one of them.
+        origin: Checkpoint,
     },
     /// Rows of the snapshot, or of what was written while the connection was away.
     Batch {
@@ -201,14 +205,9 @@ pub enum SubscriptionEvent {
     Ready,
     /// Rows were written. May also come between pages.
     Change(Change),
-    /// The frame that was handled just now is a change of this subscription, for its reader to decode by this plan. Only
-    /// where [`Decoding::ByReader`] was asked for; what is handled otherwise still comes as [`Change`](Self::Change).
-    Deferred {
-        /// How its rows are read.
-        plan: Arc<RowPlan>,
-        /// Where in the frame's text it begins, with its kind: what is before is known.
-        from: usize,
-    },
+    /// The frame that was handled just now is a change of this subscription, for its reader to decode. Only where
+    /// [`Decoding::ByReader`] was asked for; what is handled otherwise still comes as [`Change`](Self::Change).
+    Deferred(Deferred),
     /// The connection was lost. `Acked` follows when it is back.
     Interrupted,
     /// Something may have been missed that the server does not tell.
@@ -222,11 +221,26 @@ pub enum SubscriptionEvent {
     Ended,
 }
 
+/// A change that its reader decodes: the [frame](crate::protocol::decode), or
+/// [the part of it that matters](crate::protocol::decode_change).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deferred {
+    /// How its rows are read.
+    pub plan: Arc<RowPlan>,
+    /// Where in the frame's text it begins, with its kind.
+    pub from: usize,
+    /// The greatest version of its rows.
+    pub version: SeqId,
+}
+
 /// What a subscription's rows mean for those that are held from before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// What follows until `Ready` is everything; it replaces what is held.
     Fresh,
+    /// What follows was written after the position that the caller gave, and nothing else is known: it replaces what is
+    /// held.
+    Since,
     /// What follows was written after what is held.
     Resumed,
 }
@@ -242,6 +256,11 @@ pub enum GapReason {
     NoCheckpoint,
     /// The server sent a change before it told the columns.
     ChangeBeforeAck,
+    /// The position is of another server, or of data that were replaced: everything is sent again, and what was removed
+    /// is not known.
+    AnotherEpoch,
+    /// The position is a bare number, which does not say whose it is.
+    Unproven,
 }
 
 impl GapReason {
@@ -253,6 +272,12 @@ impl GapReason {
             }
             Self::NoCheckpoint => "the connection was lost before there was a position to resume from",
             Self::ChangeBeforeAck => "the server sent a change before it described the columns",
+            Self::AnotherEpoch => {
+                "the position belongs to another server, or to data that were replaced: all rows are sent again"
+            }
+            Self::Unproven => {
+                "the position is a bare number, and nothing shows that it is one of this server"
+            }
         }
     }
 }
@@ -342,7 +367,7 @@ pub struct SubscribeOptions {
     /// Rows in a page.
     pub batch_size: Option<u32>,
     /// Only what was written after this.
-    pub from: Option<Cursor>,
+    pub from: Option<Checkpoint>,
 }
 
 impl Default for SubscribeOptions {
@@ -367,14 +392,14 @@ pub enum Restart {
     /// With a fresh snapshot.
     Fresh,
     /// From a position: what was written after it is sent again.
-    From(Cursor),
+    From(Checkpoint),
 }
 
 impl Restart {
-    pub(super) fn into_cursor(self) -> Option<Cursor> {
+    pub(super) fn into_checkpoint(self) -> Option<Checkpoint> {
         match self {
             Self::Fresh => None,
-            Self::From(cursor) => Some(cursor),
+            Self::From(checkpoint) => Some(checkpoint),
         }
     }
 }
@@ -391,7 +416,7 @@ pub struct SubscriptionInfo {
     /// How far it is.
     pub stage: SubscriptionStage,
     /// Where it would resume.
-    pub checkpoint: Option<Cursor>,
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// How far a subscription is.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::event::{Decoding, GapReason, Lifecycle, LinkId, Mode, Resume, SubscriptionEvent};
+use super::event::{Decoding, Deferred, GapReason, Lifecycle, LinkId, Mode, Resume, SubscriptionEvent};
 use super::link::Phase;
 use super::sabotage::Sabotage;
 use super::subscription::{Incarnation, Progress, Stage};
 use super::{Machine, Time, Timer};
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::{
     Ack, Batch, Change, DecodeError, Glance, RawFrame, RowPlan, ServerError, ServerFrame, decode,
 };
+use crate::schema::SeqId;
 
 /// How long after a reconnect a refused slot may still be held by the connection that was lost: the server notices its
 /// end after ten seconds of silence.
@@ -54,14 +56,17 @@ impl Machine {
         else {
             return false;
         };
-        let deferred = subscription.decoding == Decoding::ByReader
-            && plan.is_flat()
-            && glance.versions().is_some_and(|versions| subscription.checkpoint.pass_unread(versions));
-        if deferred {
-            let (plan, from) = (plan.clone(), text.len() - glance.rest.len());
-            self.notify(key, SubscriptionEvent::Deferred { plan, from });
+        if subscription.decoding != Decoding::ByReader || !plan.is_flat() {
+            return false;
         }
-        deferred
+        let Some(version) =
+            glance.versions().and_then(|versions| subscription.position.pass_unread(versions))
+        else {
+            return false;
+        };
+        let deferred = Deferred { plan: plan.clone(), from: text.len() - glance.rest.len(), version };
+        self.notify(key, SubscriptionEvent::Deferred(deferred));
+        true
     }
 
     /// A frame before the connection is authenticated.
@@ -102,7 +107,8 @@ impl Machine {
     }
 
     fn ack(&mut self, now: Time, ack: Ack) {
-        let complete = self.connection.is_complete();
+        // There is no ack without a connection, which has one.
+        let Some(here) = self.connection.epoch.clone() else { return };
         let key = self.table.key_of(&ack.subscription);
         let Some((key, subscription)) = key.and_then(|key| Some((key, self.table.get_mut(key)?))) else {
             self.counters.late_frames += 1;
@@ -120,17 +126,19 @@ impl Machine {
         let schema = plan.schema().clone();
         incarnation.plan = Some(Arc::new(plan));
         subscription.strikes = 0;
-        subscription.checkpoint.acked(&ack.control, complete);
+        subscription.position.acked(&ack.control, &here);
+        let resumed = subscription.position.checkpoint().map(Checkpoint::seq);
+        let origin = subscription.position.at(resumed.unwrap_or(SeqId::from(0)));
         let (mode, gap, snapshot) = (incarnation.mode, incarnation.gap, incarnation.snapshot);
         incarnation.rate_limited = false;
         incarnation.progress = if snapshot { Progress::Loading { page: None } } else { Progress::Ready };
         incarnation.deadline = snapshot.then_some(now + self.config.timeouts.page);
         if !snapshot {
             subscription.established = true;
-            subscription.checkpoint.ready(ack.control.last_seq.map(|c| c.seq()));
+            subscription.position.ready(ack.control.last_seq.map(|c| c.seq()));
         }
         self.outbox.deadlines_moved();
-        self.notify(key, SubscriptionEvent::Acked { schema, mode });
+        self.notify(key, SubscriptionEvent::Acked { schema, mode, origin });
         if let Some(reason) = gap {
             self.notify(key, SubscriptionEvent::GapPossible { reason });
         }
@@ -156,7 +164,7 @@ impl Machine {
             let message = "the server says that the snapshot goes on, but not from where";
             return self.fail(key, Error::new(ErrorCode::Protocol, message));
         }
-        self.counters.replayed_rows += subscription.checkpoint.page(&mut rows, &control) as u64;
+        self.counters.replayed_rows += subscription.position.page(&mut rows, &control) as u64;
         incarnation.rate_limited = false;
         if has_more {
             page.clone_from(&control.last_seq);
@@ -168,7 +176,7 @@ impl Machine {
             let told = control.last_seq.filter(|_| {
                 incarnation.mode == Mode::Fresh || subscription.sabotage == Sabotage::CheckpointFromServer
             });
-            subscription.checkpoint.ready(told.map(|c| c.seq()));
+            subscription.position.ready(told.map(|c| c.seq()));
             subscription.established = true;
         }
         self.outbox.deadlines_moved();
@@ -195,7 +203,7 @@ impl Machine {
             Progress::Loading { .. } => true,
             Progress::Ready => false,
         };
-        let dropped = subscription.checkpoint.change(&mut change, loading);
+        let dropped = subscription.position.change(&mut change, loading);
         self.counters.replayed_rows += dropped as u64;
         if dropped == 0 || !change.rows.is_empty() {
             self.notify(key, SubscriptionEvent::Change(change));
@@ -242,7 +250,7 @@ impl Machine {
             }
             _ if resuming && !error.retryable() => {
                 // The position may be what it can not accept; the rows themselves are worth more than it.
-                subscription.checkpoint.set(None);
+                subscription.position.set(None);
                 self.retry(now, key, error);
             }
             _ if established || error.retryable() => self.retry(now, key, error),

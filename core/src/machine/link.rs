@@ -7,6 +7,7 @@ use super::pacing::Pacer;
 use super::sabotage::Sabotage;
 use super::subscription::{Progress, Stage};
 use super::{Machine, Time, Timer};
+use crate::checkpoint::Epoch;
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::{Announcement, AuthSuccess, ClientFrame};
 
@@ -49,6 +50,8 @@ pub(super) struct Connection {
     pub(super) phase: Phase,
     /// What the server of the present connection announced.
     pub(super) server: Option<Announcement>,
+    /// Whose numbers its versions are.
+    pub(super) epoch: Option<Epoch>,
     /// When the present connection was authenticated.
     pub(super) since: Time,
     /// A connection has been established since `connect`.
@@ -272,6 +275,10 @@ impl Machine {
         let connection = &mut self.connection;
         connection.phase = Phase::Connected { link };
         connection.server = server.clone();
+        let announced = server.as_ref().and_then(|server| Epoch::announced(&server.epoch));
+        let complete = server.as_ref().is_some_and(|server| server.complete);
+        let of_node = || Epoch::of_node(&self.config.urls[connection.url], complete);
+        connection.epoch = Some(announced.unwrap_or_else(of_node));
         connection.since = now;
         connection.refusals = 0;
         connection.refreshed = false;

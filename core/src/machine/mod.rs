@@ -31,12 +31,12 @@
 //! ```
 
 mod backoff;
-mod checkpoint;
 mod config;
 mod event;
 mod frames;
 mod link;
 mod pacing;
+mod position;
 pub(crate) mod random;
 mod sabotage;
 mod sending;
@@ -54,8 +54,8 @@ pub use config::{Config, Timeouts};
 pub use sabotage::Sabotage;
 
 pub use event::{
-    Action, AttemptId, ConnectionState, Counters, Decoding, Event, GapReason, Lifecycle, LinkEnd, LinkId,
-    Mode, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent,
+    Action, AttemptId, ConnectionState, Counters, Decoding, Deferred, Event, GapReason, Lifecycle, LinkEnd,
+    LinkId, Mode, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent,
     SubscriptionInfo, SubscriptionKey, SubscriptionStage, Token,
 };
 
@@ -66,8 +66,9 @@ use self::sending::Outbox;
 use self::subscription::{Retries, Stage, Subscription};
 use self::table::Table;
 use self::timer::{Timer, TimerTable};
+use crate::checkpoint::{Checkpoint, Epoch};
 use crate::error::{Error, ErrorCode, Result};
-use crate::protocol::{Announcement, Cursor};
+use crate::protocol::Announcement;
 use crate::schema::SeqId;
 
 /// Time since an origin that the driver chooses.
@@ -229,7 +230,7 @@ impl Machine {
             old,
             resume,
             decoding,
-            checkpoint: checkpoint::Checkpoint::new(self.config.sabotage()),
+            position: position::Position::new(self.config.sabotage()),
             established: false,
             stage: Stage::Offline,
             retries: Retries::default(),
@@ -254,7 +255,7 @@ impl Machine {
     /// Begins a subscription anew: because its rows are in doubt, or because its reader lost some.
     pub fn restart(&mut self, now: Time, key: SubscriptionKey, from: Restart) {
         let Some(subscription) = self.table.get_mut(key) else { return };
-        subscription.checkpoint.set(from.into_cursor());
+        subscription.position.set(from.into_checkpoint());
         if subscription.incarnation().is_some() {
             self.counters.restarts += 1;
             self.begin_anew(key, None);
@@ -266,7 +267,7 @@ impl Machine {
     /// arrival, the subscription is begun anew after what was handed out before, and given up when that does not help.
     pub fn reject(&mut self, now: Time, key: SubscriptionKey, from: Restart, error: Error) {
         let Some(subscription) = self.table.get_mut(key) else { return };
-        subscription.checkpoint.set(from.into_cursor());
+        subscription.position.set(from.into_checkpoint());
         self.counters.bad_frames += 1;
         if subscription.incarnation().is_some() {
             self.retry(now, key, error);
@@ -303,6 +304,11 @@ impl Machine {
         self.connection.server.as_ref()
     }
 
+    /// Whose numbers the versions of the present or latest connection are.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.connection.epoch.as_ref()
+    }
+
     /// The open subscriptions, oldest first.
     pub fn subscriptions(&self) -> impl Iterator<Item = SubscriptionInfo> {
         self.table.iter().map(|(key, s)| SubscriptionInfo {
@@ -310,18 +316,18 @@ impl Machine {
             id: s.id.clone(),
             sql: s.sql.clone(),
             stage: s.stage(),
-            checkpoint: s.checkpoint.cursor().cloned(),
+            checkpoint: s.position.checkpoint().cloned(),
         })
     }
 
     /// Where a subscription would resume: everything up to here has been handed out. `None` also while it loads.
-    pub fn checkpoint(&self, key: SubscriptionKey) -> Option<Cursor> {
-        self.table.get(key)?.checkpoint.cursor().cloned()
+    pub fn checkpoint(&self, key: SubscriptionKey) -> Option<Checkpoint> {
+        self.table.get(key)?.position.checkpoint().cloned()
     }
 
-    /// The cursor of a row's version, as the server of this subscription spells cursors.
-    pub fn cursor_at(&self, key: SubscriptionKey, version: SeqId) -> Option<Cursor> {
-        Some(self.table.get(key)?.checkpoint.at(version))
+    /// A row's version as a place to go on from: a number of the server that this subscription was acknowledged by last.
+    pub fn checkpoint_at(&self, key: SubscriptionKey, version: SeqId) -> Option<Checkpoint> {
+        Some(self.table.get(key)?.position.at(version))
     }
 
     /// How many messages wait for their turn, because the server accepts only so many a second.

@@ -132,13 +132,14 @@ impl Machine {
         let complete = self.connection.is_complete();
         let announced = self.connection.server.as_ref().map(|s| s.limits).unwrap_or_default();
         let page_rows = announced.batch_rows.unwrap_or(self.config.batch_size);
+        let Some(here) = &self.connection.epoch else { return };
         let longest = announced.message_bytes.unwrap_or(self.config.message_bytes);
         let Some(subscription) = self.table.get(key) else { return };
         let id = subscription.id.clone();
         let same_id = self.config.sabotage() == Sabotage::WireIds;
         let wire_id = if same_id { id } else { self.table.next_wire_id(&id) };
         let Some(subscription) = self.table.get_mut(key) else { return };
-        let request = subscription.request(complete, page_rows);
+        let request = subscription.request(complete, here, page_rows);
         let frame = ClientFrame::Subscribe {
             id: &wire_id,
             sql: &subscription.sql,
@@ -153,9 +154,9 @@ impl Machine {
             self.fail(key, Error::new(ErrorCode::InvalidArgument, message));
             return;
         }
-        match request.mode {
-            super::Mode::Fresh => subscription.checkpoint.begin_fresh(),
-            super::Mode::Resumed => subscription.checkpoint.begin_resumed(complete),
+        match request.from {
+            None => subscription.position.begin_fresh(),
+            Some(from) => subscription.position.begin_resumed(from, complete),
         }
         self.table.sent(
             key,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use super::Time;
-use super::checkpoint::Checkpoint;
 use super::event::{Decoding, GapReason, Mode, OldValues, Resume, SubscribeOptions, SubscriptionStage};
+use super::position::Position;
 use super::sabotage::Sabotage;
+use crate::checkpoint::{Checkpoint, Epoch};
 use crate::protocol::{Cursor, RowPlan, SnapshotOptions};
 use crate::sql::LiveSql;
 
@@ -22,7 +23,7 @@ pub(super) struct Subscription {
     pub(super) old: OldValues,
     pub(super) resume: Resume,
     pub(super) decoding: Decoding,
-    pub(super) checkpoint: Checkpoint,
+    pub(super) position: Position,
     /// Was ready once, so that its handle expects it to survive.
     pub(super) established: bool,
     pub(super) stage: Stage,
@@ -115,40 +116,47 @@ impl Retries {
 pub(super) struct Request {
     pub(super) options: Option<SnapshotOptions>,
     pub(super) mode: Mode,
+    /// Where it goes on.
+    pub(super) from: Option<Checkpoint>,
     pub(super) gap: Option<GapReason>,
 }
 
 impl Subscription {
-    /// What to ask of a server that announced itself `complete` or did not.
-    pub(super) fn request(&self, complete: bool, page_rows: u32) -> Request {
-        let cursor = match (complete, self.resume) {
-            (true, _) => self.checkpoint.cursor_at_complete(),
-            (false, Resume::Cursor) => self.checkpoint.cursor(),
-            (false, Resume::Live) if self.sabotage == Sabotage::ResumeAnywhere => self.checkpoint.cursor(),
-            (false, Resume::Live) => None,
-        };
-        let batch_size = Some(self.options.batch_size.unwrap_or(page_rows));
-        if let Some(cursor) = cursor {
+    /// What to ask of a server that announced itself `complete` or did not, and whose numbers are `here`.
+    pub(super) fn request(&self, complete: bool, here: &Epoch, page_rows: u32) -> Request {
+        let resumes = complete || self.resume == Resume::Cursor || self.sabotage == Sabotage::ResumeAnywhere;
+        let reached = self.position.checkpoint().filter(|_| resumes);
+        let SubscribeOptions { snapshot, last_rows, batch_size, from: given } = &self.options;
+        let page = Some(batch_size.unwrap_or(page_rows));
+        // A page must hold all of `last_rows` (UNSUPPORTED otherwise, recorded in wire/live_basic.jsonl).
+        let first_page = if last_rows.is_some() { *batch_size } else { page };
+        let from = reached.or(given.as_ref());
+        // Live rows are loaded anew where something may be missing.
+        let told = |gap: Option<GapReason>| gap.filter(|_| self.resume == Resume::Cursor);
+        if let Some(from) = from.filter(|from| from.epoch().is_none_or(|epoch| epoch == here)) {
+            let cursor = Some(from.cursor().clone());
+            // Until its first rows are there, it has only what the caller gave.
+            let begun = reached.is_some() && (self.established || given.is_none());
+            let options = match begun {
+                true => SnapshotOptions { batch_size: page, last_rows: None, from: cursor },
+                false => SnapshotOptions { batch_size: first_page, last_rows: *last_rows, from: cursor },
+            };
+            let unproven = from.epoch().is_none().then_some(GapReason::Unproven);
             return Request {
-                options: Some(SnapshotOptions { batch_size, last_rows: None, from: Some(cursor.clone()) }),
-                mode: Mode::Resumed,
-                gap: (!complete).then_some(GapReason::ResumedWithoutDeletes),
+                options: Some(options),
+                mode: if begun { Mode::Resumed } else { Mode::Since },
+                from: Some(from.clone()),
+                gap: told(if complete { unproven } else { Some(GapReason::ResumedWithoutDeletes) }),
             };
         }
-        let SubscribeOptions { snapshot, last_rows, batch_size: asked, from } = &self.options;
-        // A page must hold all of `last_rows` (UNSUPPORTED otherwise, recorded in wire/live_basic.jsonl).
-        let batch_size = if last_rows.is_some() { *asked } else { batch_size };
-        let wants_rows = *snapshot || from.is_some();
-        let misses_events = self.resume == Resume::Cursor || !wants_rows;
-        Request {
-            options: wants_rows.then(|| SnapshotOptions {
-                batch_size,
-                last_rows: *last_rows,
-                from: from.clone(),
-            }),
-            mode: Mode::Fresh,
-            gap: (self.established && misses_events).then_some(GapReason::NoCheckpoint),
-        }
+        let gap = match from {
+            Some(_) => told(Some(GapReason::AnotherEpoch)),
+            None if self.established && !snapshot => Some(GapReason::NoCheckpoint),
+            None => told(self.established.then_some(GapReason::NoCheckpoint)),
+        };
+        let options =
+            snapshot.then_some(SnapshotOptions { batch_size: first_page, last_rows: *last_rows, from: None });
+        Request { options, mode: Mode::Fresh, from: None, gap }
     }
 
     pub(super) fn incarnation(&self) -> Option<&Incarnation> {

@@ -122,6 +122,8 @@ pub struct Announcement {
     pub version: CompactString,
     /// Whether its live queries leave nothing out: no repair queries are needed, and a resume brings deletions too.
     pub complete: bool,
+    /// Names the data: numbers of versions mean nothing at a server that names others. Empty: not told.
+    pub epoch: CompactString,
     /// Its limits, where it tells them.
     pub limits: AnnouncedLimits,
 }

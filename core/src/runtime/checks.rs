@@ -32,7 +32,7 @@ pub(super) struct Answer {
 pub(super) struct Checks {
     asker: Asker,
     running: JoinSet<Answer>,
-    waiting: VecDeque<(SubscriptionKey, AskId, String)>,
+    waiting: VecDeque<(SubscriptionKey, AskId, String, Duration)>,
     /// Which query every running task is for, in case it panics.
     asked: HashMap<tokio::task::Id, (SubscriptionKey, AskId, Duration)>,
     pub(super) watches: Watches,
@@ -73,17 +73,32 @@ impl Checks {
     }
 
     pub(super) fn ask(&mut self, origin: Instant, key: SubscriptionKey, id: AskId, sql: String) {
-        self.waiting.push_back((key, id, sql));
+        self.ask_after(origin, Duration::ZERO, key, id, sql);
+    }
+
+    /// [`ask`](Self::ask), not before so much time has passed since it is its turn.
+    pub(super) fn ask_after(
+        &mut self,
+        origin: Instant,
+        wait: Duration,
+        key: SubscriptionKey,
+        id: AskId,
+        sql: String,
+    ) {
+        self.waiting.push_back((key, id, sql, wait));
         self.start(origin);
     }
 
     fn start(&mut self, origin: Instant) {
         while self.running.len() < MOST
-            && let Some((key, ask, sql)) = self.waiting.pop_front()
+            && let Some((key, ask, sql, wait)) = self.waiting.pop_front()
         {
             let asker = self.asker.clone();
-            let sent = origin.elapsed();
+            let sent = origin.elapsed() + wait;
             let task = self.running.spawn(async move {
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
                 let (bytes, result) = asker.read(&sql).await;
                 Answer { key, ask, sent, bytes, result }
             });

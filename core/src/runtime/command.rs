@@ -6,9 +6,9 @@ use compact_str::CompactString;
 use tokio::sync::{mpsc, oneshot};
 
 use super::subscriber::Sink;
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{SubscribeRequest, SubscriptionInfo, SubscriptionKey};
-use crate::schema::SeqId;
 
 /// One request to the owner task. Those without a reply can be sent from a destructor.
 pub(crate) enum Command {
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// From the version, or from the beginning.
     Restart {
         key: SubscriptionKey,
-        from: Option<SeqId>,
+        from: Option<Checkpoint>,
         /// The reader could not decode what came next.
         because: Option<Error>,
     },

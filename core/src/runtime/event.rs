@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::{Change, ChangeKind, PartialRow};
 use crate::row::Row;
@@ -19,6 +20,8 @@ pub enum ChangeEvent {
         subscription_id: CompactString,
         /// The columns of its rows.
         schema: Arc<Schema>,
+        /// Where the events that follow begin, and whose their versions are.
+        origin: Checkpoint,
     },
     /// A page of the rows as they were at the start.
     InitialDataBatch {
@@ -45,7 +48,11 @@ pub enum ChangeEvent {
         /// What the changed columns and the key were before.
         old_rows: Vec<PartialRow>,
     },
-    /// Rows were deleted.
+    /// Rows were deleted, or left the filter.
+    ///
+    /// KalamDB does not tell what was removed while the connection was lost. The client then looks for it, and tells what
+    /// it finds as deletes before the empty page that ends [`InitialDataBatch`](Self::InitialDataBatch): of a row that left
+    /// the filter it knows the key only, and its other columns are NULL.
     Delete {
         /// The subscription.
         subscription_id: CompactString,
@@ -56,8 +63,11 @@ pub enum ChangeEvent {
     Resumed {
         /// The subscription.
         subscription_id: CompactString,
+        /// Where the events that follow begin, and whose their versions are.
+        origin: Checkpoint,
     },
-    /// Something may be missing: KalamDB does not tell, for example, of rows deleted while the connection was lost.
+    /// Something may be missing: for example rows deleted while the connection was lost, at a KalamDB that does not tell
+    /// them, when they could not be found out either.
     GapPossible {
         /// The subscription.
         subscription_id: CompactString,
@@ -97,7 +107,7 @@ impl ChangeEvent {
             | Self::Insert { subscription_id, .. }
             | Self::Update { subscription_id, .. }
             | Self::Delete { subscription_id, .. }
-            | Self::Resumed { subscription_id }
+            | Self::Resumed { subscription_id, .. }
             | Self::GapPossible { subscription_id, .. }
             | Self::Lagged { subscription_id, .. }
             | Self::Error { subscription_id, .. } => subscription_id,

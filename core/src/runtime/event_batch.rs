@@ -139,8 +139,8 @@ impl Batch {
 mod tests {
     use super::*;
 
-    fn resumed() -> ChangeEvent {
-        ChangeEvent::Resumed { subscription_id: "s".into() }
+    fn event() -> ChangeEvent {
+        ChangeEvent::GapPossible { subscription_id: "s".into(), reason: String::new() }
     }
 
     /// What is in it, in order: the text of unread changes, and `-` for an event.
@@ -161,7 +161,7 @@ mod tests {
         let batch = |texts: &[&str]| {
             let mut batch = Batch::default();
             for text in texts {
-                if *text == "-" { batch.push(resumed()) } else { batch.push_unread(text) }
+                if *text == "-" { batch.push(event()) } else { batch.push_unread(text) }
             }
             batch
         };

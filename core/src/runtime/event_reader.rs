@@ -10,38 +10,36 @@ use super::event::ChangeEvent;
 use super::event_batch::{Batch, Item};
 use super::event_queue::{EventQueue, Lent};
 use super::mailbox::Mailbox;
+use super::reached::Reached;
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::{Limits, RowPlan, decode_change};
-use crate::schema::SeqId;
 
 /// What a reader has taken out of the queue and not handed out yet.
 pub(crate) struct EventReader {
     id: CompactString,
     batches: VecDeque<Batch>,
     plan: Option<Arc<RowPlan>>,
-    /// Whether a snapshot is only partly handed out: then there is no point to resume from.
-    inside_snapshot: bool,
-    /// Greatest version handed out.
-    handed_out: Option<SeqId>,
+    reached: Reached,
 }
 
 /// The subscription is to be made anew: after this version, or from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Anew {
-    pub(crate) from: Option<SeqId>,
+    pub(crate) from: Option<Checkpoint>,
     /// What came next could not be decoded.
     pub(crate) because: Option<Error>,
 }
 
 impl EventReader {
     /// `from`: where the subscription itself begins, if it does not begin with a snapshot.
-    pub(crate) fn new(id: CompactString, from: Option<SeqId>) -> Self {
-        Self { id, batches: VecDeque::new(), plan: None, inside_snapshot: false, handed_out: from }
+    pub(crate) fn new(id: CompactString, from: Option<Checkpoint>) -> Self {
+        Self { id, batches: VecDeque::new(), plan: None, reached: Reached::new(from) }
     }
 
-    /// Greatest version handed out.
-    pub(crate) fn handed_out(&self) -> Option<SeqId> {
-        self.handed_out
+    /// How far the events are that were handed out.
+    pub(crate) fn reached(&self) -> &Reached {
+        &self.reached
     }
 
     /// Whether there is something to hand out without looking into the queue.
@@ -72,24 +70,22 @@ impl EventReader {
                 None => drop(self.batches.pop_front()),
             }
         };
-        match &event {
-            ChangeEvent::InitialDataBatch { has_more, .. } => self.inside_snapshot = *has_more,
-            ChangeEvent::Ack { .. } => self.inside_snapshot = false,
-            _ => {}
-        }
-        self.handed_out = self.handed_out.max(event.last_seq_id());
+        self.reached.pass(&event);
         Some(Ok(event))
     }
 
     fn beyond_events(&mut self, lent: Lent, anew: impl FnOnce(Anew)) -> Option<Result<ChangeEvent>> {
         match lent {
             Lent::Lagged { dropped, goes_on } => {
-                let resumes_from = self.stop_here();
+                let from = self.reached.checkpoint();
+                let resumes_from = from.as_ref().map(Checkpoint::seq);
                 if goes_on {
-                    anew(Anew { from: resumes_from, because: None });
+                    anew(Anew { from, because: None });
                 }
                 let subscription_id = self.id.clone();
-                Some(Ok(ChangeEvent::Lagged { subscription_id, dropped, resumes_from }))
+                let lagged = ChangeEvent::Lagged { subscription_id, dropped, resumes_from };
+                self.reached.pass(&lagged);
+                Some(Ok(lagged))
             }
             Lent::Failed(error) if ChangeEvent::is_told_by_server(&error) => {
                 Some(Ok(ChangeEvent::error(self.id.clone(), &error)))
@@ -110,14 +106,8 @@ impl EventReader {
         if !queue.with(EventQueue::give_up) {
             return Some(Err(error));
         }
-        anew(Anew { from: self.stop_here(), because: Some(error) });
+        anew(Anew { from: self.reached.checkpoint(), because: Some(error) });
         None
-    }
-
-    /// Where to go on when what comes next is lost. `None`: from the beginning.
-    fn stop_here(&mut self) -> Option<SeqId> {
-        let inside = std::mem::take(&mut self.inside_snapshot);
-        if inside { None } else { self.handed_out }
     }
 }
 
@@ -154,7 +144,7 @@ mod tests {
 
     fn both(events: usize, bytes: usize) -> (Mailbox<EventQueue>, EventReader) {
         let queue = EventQueue::new(QueueLimits { events, bytes });
-        (Mailbox::new(queue), EventReader::new("s".into(), None))
+        (Mailbox::new(queue), EventReader::new("s".into(), Some("e:0".parse().unwrap())))
     }
 
     /// Pushes all; how often the queue said that it was too much.
@@ -192,7 +182,7 @@ mod tests {
             }
             assert!(queue.with(|queue| queue.is_ready()));
             let (event, anew) = next(&queue, &mut reader);
-            assert_eq!(anew, Some(Anew { from: Some(3.into()), because: None }));
+            assert_eq!(anew, Some(Anew { from: Some("e:3".parse().unwrap()), because: None }));
             let Some(Ok(ChangeEvent::Lagged { dropped: 17, resumes_from: Some(from), .. })) = event else {
                 panic!("{event:?}")
             };
@@ -226,7 +216,7 @@ mod tests {
         queue.with(EventQueue::begin_anew);
         assert_eq!(push(&queue, std::iter::once(batch(9, false)).chain((10..=12).map(insert))), 1);
         let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
-        assert_eq!(anew, [None, None, Some(Anew { from: Some(10.into()), because: None })]);
+        assert_eq!(anew, [None, None, Some(Anew { from: Some("e:10".parse().unwrap()), because: None })]);
     }
 
     #[test]
@@ -302,7 +292,8 @@ mod tests {
         let (event, anew) = next(&queue, &mut reader);
         assert_eq!(event, None);
         let anew = anew.expect("asks for it again");
-        assert_eq!((anew.from, anew.because.unwrap().code()), (Some(1.into()), ErrorCode::Protocol));
+        assert_eq!(anew.from.unwrap().seq().get(), 1);
+        assert_eq!(anew.because.unwrap().code(), ErrorCode::Protocol);
         // What was on its way comes again, too.
         push(&queue, [insert(3)]);
         assert_eq!(next(&queue, &mut reader), (None, None));

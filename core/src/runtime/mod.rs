@@ -5,6 +5,7 @@
 
 pub(crate) mod asker;
 pub(crate) mod auth;
+mod catch_up;
 mod checks;
 pub(crate) mod command;
 pub(crate) mod endpoint;
@@ -20,6 +21,7 @@ pub(crate) mod network;
 pub(crate) mod owner;
 mod owner_checks;
 pub(crate) mod proxy;
+pub(crate) mod reached;
 pub(crate) mod secret;
 mod shared;
 pub(crate) mod socket;

@@ -82,6 +82,15 @@ impl Subscriber {
         Self { sink, since: Instant::now(), touched: false }
     }
 
+    /// A connection stands, to that kind of server and as this user.
+    pub(super) fn connected(&mut self, complete: bool, user: &str) {
+        match &mut self.sink {
+            Sink::Rows(mailbox) => mailbox.with(|state| state.keeper().connected(complete, user)),
+            Sink::Events(sink) => sink.set_user(user),
+            Sink::Watch(_) => {}
+        }
+    }
+
     fn is_watch(&self) -> bool {
         matches!(self.sink, Sink::Watch(_))
     }
@@ -182,8 +191,7 @@ impl Owner {
                 if let Some(subscriber) = self.subscribers.get_mut(&key) {
                     subscriber.sink.begin_anew();
                 }
-                let cursor = from.and_then(|version| self.machine.cursor_at(key, version));
-                let from = cursor.map_or(Restart::Fresh, Restart::From);
+                let from = from.map_or(Restart::Fresh, Restart::From);
                 match because {
                     None => self.machine.restart(now, key, from),
                     Some(error) => {
@@ -229,10 +237,11 @@ impl Owner {
         let result = self.machine.subscribe(now, request);
         match &result {
             Ok(key) => {
-                if let (Sink::Rows(mailbox), Some((complete, user))) = (&sink, &self.checks.server) {
-                    mailbox.with(|state| state.keeper().connected(*complete, user.as_str()));
+                let mut subscriber = Subscriber::new(sink);
+                if let Some((complete, user)) = &self.checks.server {
+                    subscriber.connected(*complete, user);
                 }
-                self.subscribers.insert(*key, Subscriber::new(sink));
+                self.subscribers.insert(*key, subscriber);
             }
             Err(_) if idle => self.machine.disconnect(now),
             Err(_) => {}
@@ -358,12 +367,16 @@ impl Owner {
                         }
                         Sink::Events(sink) => {
                             match (event, frame) {
-                                (SubscriptionEvent::Deferred { plan, from }, Some(text)) => {
-                                    sink.push_unread(plan, text, from)
+                                (SubscriptionEvent::Deferred(change), Some(text)) => {
+                                    sink.push_unread(change, text)
                                 }
                                 (event, _) => sink.push(event),
                             }
+                            let curious = subscriber.sink.is_curious();
                             self.touch_reader(key);
+                            if curious {
+                                self.ask_what_was_missed(key);
+                            }
                         }
                         sink @ Sink::Rows(_) => {
                             let applied = sink.apply(now, event);

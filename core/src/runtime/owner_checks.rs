@@ -43,9 +43,31 @@ impl Owner {
     fn answered(&mut self, answer: Answer) {
         let now = self.now();
         let Answer { key, ask, sent, bytes, result } = answer;
-        let Some(Subscriber { sink: Sink::Rows(mailbox), .. }) = self.subscribers.get(&key) else { return };
-        mailbox.with(|state| state.keeper().handle_answer(now, ask, sent, bytes, result));
-        self.touch(key);
+        match self.subscribers.get_mut(&key).map(|subscriber| &mut subscriber.sink) {
+            Some(Sink::Rows(mailbox)) => {
+                mailbox.with(|state| state.keeper().handle_answer(now, ask, sent, bytes, result));
+                self.touch(key);
+            }
+            Some(Sink::Events(sink)) => {
+                self.checks.counters.bytes += bytes;
+                sink.answer(ask, result);
+                self.touch_reader(key);
+                self.ask_what_was_missed(key);
+            }
+            Some(Sink::Watch(_)) | None => {}
+        }
+    }
+
+    /// Asks what a stream of events was not told, if it wants to know.
+    pub(super) fn ask_what_was_missed(&mut self, key: SubscriptionKey) {
+        let Some(Subscriber { sink: Sink::Events(sink), .. }) = self.subscribers.get_mut(&key) else {
+            return;
+        };
+        if let Some((ask, sql, wait)) = sink.question() {
+            self.checks.counters.queries += 1;
+            self.checks.counters.bytes += sql.len() as u64;
+            self.checks.ask_after(self.origin, wait, key, ask, sql);
+        }
     }
 
     /// Does what the keeper of a live query wants.
@@ -164,7 +186,7 @@ impl Owner {
             }
             SubscriptionEvent::Acked { .. }
             | SubscriptionEvent::Batch { .. }
-            | SubscriptionEvent::Deferred { .. }
+            | SubscriptionEvent::Deferred(_)
             | SubscriptionEvent::GapPossible { .. } => {}
         }
     }
@@ -199,10 +221,8 @@ impl Owner {
 
     /// A connection stands: keepers learn what kind of server it is.
     pub(super) fn tell_server(&mut self, complete: bool, user: &str) {
-        for subscriber in self.subscribers.values() {
-            if let Sink::Rows(mailbox) = &subscriber.sink {
-                mailbox.with(|state| state.keeper().connected(complete, user));
-            }
+        for subscriber in self.subscribers.values_mut() {
+            subscriber.connected(complete, user);
         }
         self.checks.server = Some((complete, user.to_owned()));
     }

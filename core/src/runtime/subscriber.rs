@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use compact_str::CompactString;
 
+use super::catch_up::{CatchUp, CaughtUp};
 use super::event::ChangeEvent;
 use super::event_batch::Batch;
 use super::event_queue::EventQueue;
 use super::live_state::LiveState;
 use super::mailbox::Mailbox;
-use crate::error::{Error, ErrorCode};
-use crate::machine::{Mode, SubscriptionEvent};
-use crate::protocol::{Limits, RawFrame, RowPlan, ServerFrame, decode};
+use crate::converge::AskId;
+use crate::error::{Error, ErrorCode, Result};
+use crate::machine::{Deferred, GapReason, Mode, SubscriptionEvent};
+use crate::protocol::{Limits, RawFrame, RowPlan, ServerFrame, StatementResult, decode};
+use crate::sql::LiveSql;
 
 /// With more events than this waiting for it, a reader gets help: about a millisecond of its work.
 const BEHIND: usize = 2_048;
@@ -32,6 +35,8 @@ pub(crate) struct EventSink {
     id: CompactString,
     mailbox: Arc<Mailbox<EventQueue>>,
     pending: Batch,
+    /// Boxed, since every sink is as large as the largest.
+    catch_up: Box<CatchUp>,
     /// What the reader decodes changes by, once it was told.
     plan: Option<Arc<RowPlan>>,
     /// It has much to do: what comes is decoded here.
@@ -73,6 +78,11 @@ impl Sink {
         }
     }
 
+    /// Whether it may want to ask something.
+    pub(crate) fn is_curious(&self) -> bool {
+        matches!(self, Self::Events(sink) if sink.catch_up.is_curious())
+    }
+
     /// Hands over what was kept, and wakes who waits for it.
     pub(crate) fn deliver(&mut self) -> Applied {
         match self {
@@ -89,6 +99,7 @@ impl Sink {
     pub(crate) fn begin_anew(&mut self) {
         if let Self::Events(sink) = self {
             sink.pending = Batch::default();
+            sink.catch_up.begin_anew();
             sink.plan = None;
             sink.mailbox.with(EventQueue::begin_anew);
         }
@@ -103,24 +114,62 @@ impl Sink {
 }
 
 impl EventSink {
-    pub(crate) fn new(id: CompactString, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
-        Self { id, mailbox, pending: Batch::default(), plan: None, reader_is_behind: false, end: None }
+    pub(crate) fn new(id: CompactString, live: LiveSql, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
+        Self {
+            id,
+            mailbox,
+            pending: Batch::default(),
+            catch_up: Box::new(CatchUp::new(live)),
+            plan: None,
+            reader_is_behind: false,
+            end: None,
+        }
     }
 
-    /// Keeps a change, whose kind stands at `from` in its frame, for the reader to decode; unless that one has more to do than
-    /// this task has.
-    pub(crate) fn push_unread(&mut self, plan: Arc<RowPlan>, frame: &str, from: usize) {
-        // What can not be read is for the reader to find, in its turn.
-        if self.reader_is_behind
-            && let Ok(ServerFrame::Change(change)) = decode(
-                RawFrame::Text(frame),
-                &*plan,
-                &Limits { frame_bytes: frame.len(), ..Limits::default() },
-            )
-        {
-            self.pending.push(ChangeEvent::change(self.id.clone(), change));
-            return;
+    /// What is to be asked over HTTP, after waiting so long.
+    pub(super) fn question(&mut self) -> Option<(AskId, String, Duration)> {
+        self.catch_up.question()
+    }
+
+    /// Who the client is.
+    pub(super) fn set_user(&mut self, user: &str) {
+        self.catch_up.set_user(user);
+    }
+
+    /// The answer to a question.
+    pub(super) fn answer(&mut self, ask: AskId, result: Result<Vec<StatementResult>>) {
+        let subscription_id = self.id.clone();
+        match self.catch_up.answer(ask, result) {
+            None => return,
+            Some(CaughtUp::Deleted(old_rows)) if old_rows.is_empty() => {}
+            Some(CaughtUp::Deleted(old_rows)) => {
+                self.pending.push(ChangeEvent::Delete { subscription_id, old_rows });
+            }
+            Some(CaughtUp::Unknown) => {
+                let reason = GapReason::ResumedWithoutDeletes.as_str().to_owned();
+                self.pending.push(ChangeEvent::GapPossible { subscription_id, reason });
+            }
         }
+        let subscription_id = self.id.clone();
+        self.pending.push(ChangeEvent::InitialDataBatch {
+            subscription_id,
+            rows: Vec::new(),
+            has_more: false,
+        });
+    }
+
+    /// Keeps a change for the reader to decode; unless that one has more to do than this task has, or it matters here what
+    /// is in it.
+    pub(super) fn push_unread(&mut self, change: Deferred, frame: &str) {
+        let Deferred { plan, from, version } = change;
+        let limits = Limits { frame_bytes: frame.len(), ..Limits::default() };
+        // What can not be read is for the reader to find, in its turn.
+        if (self.reader_is_behind || self.catch_up.looks_at_changes())
+            && let Ok(ServerFrame::Change(change)) = decode(RawFrame::Text(frame), &*plan, &limits)
+        {
+            return self.push(SubscriptionEvent::Change(change));
+        }
+        self.catch_up.passed(version);
         if !self.plan.as_ref().is_some_and(|known| Arc::ptr_eq(known, &plan)) {
             self.pending.push_plan(plan.clone());
             self.plan = Some(plan);
@@ -128,15 +177,27 @@ impl EventSink {
         self.pending.push_unread(&frame[from..]);
     }
 
-    pub(crate) fn push(&mut self, event: SubscriptionEvent) {
+    pub(super) fn push(&mut self, event: SubscriptionEvent) {
+        match &event {
+            SubscriptionEvent::Change(change) if !self.catch_up.change(change) => return,
+            SubscriptionEvent::Acked { schema, mode, origin } => self.catch_up.acked(schema, *mode, origin),
+            SubscriptionEvent::GapPossible { reason: GapReason::ResumedWithoutDeletes } => {
+                return self.catch_up.tells_no_deletes();
+            }
+            SubscriptionEvent::Ready => return self.catch_up.ready(),
+            _ => {}
+        }
         let subscription_id = self.id.clone();
         self.pending.push(match event {
             SubscriptionEvent::Change(change) => ChangeEvent::change(subscription_id, change),
-            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
-                ChangeEvent::Ack { subscription_id, schema }
+            SubscriptionEvent::Acked { schema, mode: Mode::Fresh | Mode::Since, origin } => {
+                ChangeEvent::Ack { subscription_id, schema, origin }
             }
-            SubscriptionEvent::Acked { mode: Mode::Resumed, .. } => ChangeEvent::Resumed { subscription_id },
+            SubscriptionEvent::Acked { mode: Mode::Resumed, origin, .. } => {
+                ChangeEvent::Resumed { subscription_id, origin }
+            }
             SubscriptionEvent::Batch { rows, has_more } => {
+                let has_more = self.catch_up.batch(&rows, has_more);
                 ChangeEvent::InitialDataBatch { subscription_id, rows, has_more }
             }
             SubscriptionEvent::GapPossible { reason } => {
@@ -147,7 +208,7 @@ impl EventSink {
             // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption.
             SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return,
             // Told right after its frame was handled, and taken there.
-            SubscriptionEvent::Deferred { .. } => return,
+            SubscriptionEvent::Deferred(_) => return,
         });
     }
 

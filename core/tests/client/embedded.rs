@@ -3,7 +3,7 @@
 use kalam_embedded::{Embedded, Options};
 use kalam_fault_proxy::{Direction, FaultProxy, Flow};
 use kalam_live::{
-    ChangeEvent, ConnectionState, ErrorCode, KalamClient, LiveRows, LiveRowsConfig, Phase,
+    ChangeEvent, Checkpoint, ConnectionState, ErrorCode, KalamClient, LiveRows, LiveRowsConfig, Phase,
     SubscriptionConfig, SubscriptionOptions, Timeouts, Value, params,
 };
 use tokio::sync::oneshot;
@@ -129,24 +129,59 @@ async fn events_resume_from_a_checkpoint() {
     while snapshot < 3 {
         snapshot += events.next().await.unwrap().unwrap().rows().len();
     }
-    let checkpoint = events.last_seq_id().unwrap();
+    let checkpoint = events.checkpoint().unwrap();
     drop(events);
     client.execute("DELETE FROM t WHERE id = 1", &[]).await.unwrap();
     insert(&client, 4..=4).await;
-    let config = SubscriptionConfig::unnamed("SELECT * FROM t")
-        .with_options(SubscriptionOptions::new().with_from(checkpoint));
-    let mut events = client.live_events_with_config(config).await.unwrap();
-    let (mut deleted, mut inserted) = (Vec::new(), Vec::new());
-    while deleted.is_empty() || inserted.is_empty() {
-        match events.next().await.unwrap().unwrap() {
-            ChangeEvent::Delete { old_rows, .. } => deleted.extend(old_rows),
-            ChangeEvent::Insert { rows, .. } | ChangeEvent::Update { rows, .. } => inserted.extend(rows),
-            ChangeEvent::InitialDataBatch { rows, .. } => assert!(rows.is_empty()),
-            ChangeEvent::Ack { .. } | ChangeEvent::Resumed { .. } => {}
-            other => panic!("{other:?}"),
+    // Its text is what is kept. A bare number does not say whose it is.
+    let kept: Checkpoint = checkpoint.to_string().parse().unwrap();
+    for (from, gaps) in [(kept, 0), (checkpoint.seq().into(), 1)] {
+        let options = SubscriptionOptions::new().with_from(from);
+        let config = SubscriptionConfig::unnamed("SELECT * FROM t").with_options(options);
+        let mut events = client.live_events_with_config(config).await.unwrap();
+        let (mut deleted, mut inserted, mut unproven) = (Vec::new(), Vec::new(), 0);
+        while deleted.is_empty() || inserted.is_empty() {
+            match events.next().await.unwrap().unwrap() {
+                ChangeEvent::Delete { old_rows, .. } => deleted.extend(old_rows),
+                ChangeEvent::Insert { rows, .. } | ChangeEvent::Update { rows, .. } => inserted.extend(rows),
+                ChangeEvent::InitialDataBatch { rows, .. } => assert!(rows.is_empty()),
+                ChangeEvent::Ack { .. } => {}
+                ChangeEvent::GapPossible { .. } => unproven += 1,
+                other => panic!("{other:?}"),
+            }
         }
+        assert_eq!((deleted[0]["id"].as_int(), inserted[0]["id"].as_int()), (Some(1), Some(4)));
+        assert_eq!(unproven, gaps);
     }
-    assert_eq!((deleted[0]["id"].as_int(), inserted[0]["id"].as_int()), (Some(1), Some(4)));
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_other_data_loads_everything() {
+    let (_server, client) = start().await;
+    insert(&client, 1..=2).await;
+    let foreign: Checkpoint = "another:1".parse().unwrap();
+    let config = || {
+        SubscriptionConfig::unnamed("SELECT * FROM t")
+            .with_options(SubscriptionOptions::new().with_from(foreign.clone()))
+    };
+    let mut events = client.live_events_with_config(config()).await.unwrap();
+    assert!(matches!(events.next().await, Some(Ok(ChangeEvent::Ack { .. }))));
+    let Some(Ok(ChangeEvent::GapPossible { reason, .. })) = events.next().await else { panic!("no word") };
+    assert!(reason.contains("another server"), "{reason}");
+    assert_eq!(events.next().await.unwrap().unwrap().rows().len(), 2);
+    assert_ne!(events.checkpoint().unwrap().epoch(), foreign.epoch());
+
+    let mut live = client.live_with_config(config(), LiveRowsConfig::default()).await.unwrap();
+    let rows = live.next_rows().await.unwrap().unwrap();
+    assert_eq!((rows.len(), rows.phase()), (2, Phase::Live));
+    let options = SubscriptionOptions::new().with_from(rows.checkpoint().unwrap());
+    let config = SubscriptionConfig::unnamed("SELECT * FROM t").with_options(options);
+    let mut live = client.live_with_config(config, LiveRowsConfig::default()).await.unwrap();
+    let rows = live.next_rows().await.unwrap().unwrap();
+    assert_eq!((rows.len(), rows.phase()), (0, Phase::Partial));
+    insert(&client, 3..=3).await;
+    let rows = live.next_rows().await.unwrap().unwrap();
+    assert_eq!((rows.len(), rows.phase()), (1, Phase::Partial));
 }
 
 /// Writers, readers that come and go, a network that fails: in the end every reader sees what a SELECT sees.

@@ -9,6 +9,7 @@ mod converge;
 mod embedded;
 mod events;
 mod live;
+mod missed;
 mod query;
 mod tls;
 

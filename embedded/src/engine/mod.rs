@@ -80,6 +80,7 @@ struct Inner {
     limits: EngineLimits,
     holes: Holes,
     secret: [u8; 32],
+    epoch: String,
     generated_root_password: Option<String>,
 }
 
@@ -128,9 +129,16 @@ impl Engine {
                 limits: options.limits,
                 holes: options.holes,
                 secret: loaded.secret,
+                epoch: loaded.epoch,
                 generated_root_password,
             }),
         })
+    }
+
+    /// Names the data: numbers of versions mean nothing to other data, also not to a copy of these that was made earlier.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        &self.inner.epoch
     }
 
     /// The password made for `root`, when the data was created by this call without one.

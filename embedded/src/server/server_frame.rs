@@ -38,7 +38,7 @@ enum ServerFrame<'a> {
         role: Role,
         protocol: Protocol,
         #[serde(skip_serializing_if = "Option::is_none")]
-        server: Option<Announcement>,
+        server: Option<Announcement<'a>>,
     },
     AuthError {
         message: &'a str,
@@ -65,11 +65,13 @@ struct Protocol {
 
 /// What this server promises and allows; other clients ignore it.
 #[derive(Serialize)]
-struct Announcement {
+struct Announcement<'a> {
     name: &'static str,
     version: &'static str,
     /// Live queries miss nothing here: what a client needs no second look for.
     complete: bool,
+    /// Whose numbers those of row versions are.
+    epoch: &'a str,
     limits: AnnouncedLimits,
 }
 
@@ -82,16 +84,17 @@ struct AnnouncedLimits {
     subscriptions_per_user: usize,
 }
 
-/// With the limits that are announced, if this server announces itself.
-pub(crate) fn auth_success(user: &str, role: Role, gzip: bool, limits: Option<&Limits>) -> String {
+/// With the epoch and the limits that are announced, if this server announces itself.
+pub(crate) fn auth_success(user: &str, role: Role, gzip: bool, announced: Option<(&str, &Limits)>) -> String {
     encode(&ServerFrame::AuthSuccess {
         user,
         role,
         protocol: Protocol { serialization: "json", compression: if gzip { "gzip" } else { "none" } },
-        server: limits.map(|limits| Announcement {
+        server: announced.map(|(epoch, limits)| Announcement {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             complete: true,
+            epoch,
             limits: AnnouncedLimits {
                 messages_per_second: limits.messages_per_second,
                 message_bytes: limits.message_bytes,
@@ -164,11 +167,11 @@ mod tests {
     #[test]
     fn the_announcement_is_as_agreed() {
         assert_eq!(
-            auth_success("root", Role::System, true, Some(&Limits::default())),
+            auth_success("root", Role::System, true, Some(("e1", &Limits::default()))),
             concat!(
                 r#"{"type":"auth_success","user":"root","role":"system","#,
                 r#""protocol":{"serialization":"json","compression":"gzip"},"#,
-                r#""server":{"name":"kalam-embedded","version":"0.1.0","complete":true,"limits":{"#,
+                r#""server":{"name":"kalam-embedded","version":"0.1.0","complete":true,"epoch":"e1","limits":{"#,
                 r#""messages_per_second":1000,"message_bytes":1048576,"batch_rows":5000,"#,
                 r#""subscriptions_per_connection":1000,"subscriptions_per_user":10000}}}"#,
             )

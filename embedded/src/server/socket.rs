@@ -229,8 +229,9 @@ impl Session {
 
     fn send_auth_success(&self, identity: &Identity) {
         let gzip = self.gzip.load(Ordering::Relaxed);
-        let limits = self.app.options.emulate.is_none().then_some(&self.app.options.limits);
-        self.outbox.offer_text(server_frame::auth_success(&identity.user, identity.role, gzip, limits));
+        let announces = self.app.options.emulate.is_none();
+        let announced = announces.then(|| (self.app.engine.epoch(), &self.app.options.limits));
+        self.outbox.offer_text(server_frame::auth_success(&identity.user, identity.role, gzip, announced));
     }
 
     fn auth_required(&self, id: &str, before: &str) {

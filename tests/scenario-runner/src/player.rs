@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kalam_live::{
-    ChangeEvent, ConnectionState, Error, KalamClient, LiveEvents, LiveRows, LiveRowsConfig, QueryResult, Row,
-    Rows, SeqId, SubscriptionConfig, SubscriptionOptions, Value,
+    ChangeEvent, Checkpoint, ConnectionState, Error, KalamClient, LiveEvents, LiveRows, LiveRowsConfig,
+    QueryResult, Row, Rows, SubscriptionConfig, SubscriptionOptions, Value,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::timeout;
@@ -55,7 +55,7 @@ struct Player<'a> {
     users: Vec<String>,
     lives: HashMap<String, Live>,
     streams: HashMap<String, LiveEvents>,
-    checkpoints: HashMap<String, SeqId>,
+    checkpoints: HashMap<String, Checkpoint>,
 }
 
 struct Live {
@@ -107,7 +107,8 @@ impl<'a> Player<'a> {
     async fn play(&mut self, scenario: &Scenario, namespace: &str) -> Result<(), Failure> {
         for step in &scenario.steps {
             let step = step.in_namespace(namespace);
-            if step.get("only") == Some(&json!("complete")) && !self.target.is_complete() {
+            let here = if self.target.is_complete() { "complete" } else { "incomplete" };
+            if step.get("only").is_some_and(|only| only != here) {
                 continue;
             }
             let expected = step.get("error").and_then(Json::as_str);
@@ -154,8 +155,8 @@ impl<'a> Player<'a> {
             "events" => self.events(step).await,
             "checkpoint" => {
                 let stream = self.streams.get(step.text("checkpoint")?).ok_or("no such stream".to_owned())?;
-                let seq = stream.last_seq_id().ok_or("there is no checkpoint yet".to_owned())?;
-                self.checkpoints.insert(step.text("as")?.to_owned(), seq);
+                let reached = stream.checkpoint().ok_or("there is no checkpoint yet".to_owned())?;
+                self.checkpoints.insert(step.text("as")?.to_owned(), reached);
                 Ok(())
             }
             "close" => match self.handle(step.text("close")?)? {
@@ -269,7 +270,7 @@ impl<'a> Player<'a> {
         }
         if let Some(from) = option("from") {
             let kept = from["checkpoint"].as_str().and_then(|name| self.checkpoints.get(name));
-            options = options.with_from(*kept.ok_or_else(|| format!("{from} is no checkpoint"))?);
+            options = options.with_from(kept.ok_or_else(|| format!("{from} is no checkpoint"))?.clone());
         }
         config.options = Some(options);
         Ok(config)

@@ -4,7 +4,7 @@ use kalam_live::machine::Sabotage;
 use kalam_simulation::run;
 
 /// At least twice as many as the rule that is hardest to catch takes.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 1_200;
 
 #[test]
 fn a_broken_rule_is_noticed() {

@@ -10,7 +10,7 @@ use server::World;
 use super::{KeeperOptions, Rules, Verify};
 use crate::error::{Error, ErrorCode};
 use crate::live::Phase;
-use crate::machine::SubscriptionEvent;
+use crate::machine::{Mode, SubscriptionEvent};
 use crate::repair::Reason;
 
 const ALL: &str = "SELECT * FROM t";
@@ -46,7 +46,11 @@ fn a_complete_server_is_asked_for_nothing() {
     let mut world = World::new(OPEN, KeeperOptions::default(), 0..10);
     world.connect(|_| true);
     world.keeper.connected(true, "root");
-    world.event(SubscriptionEvent::Acked { schema: World::schema(), mode: crate::machine::Mode::Fresh });
+    world.event(SubscriptionEvent::Acked {
+        schema: World::schema(),
+        mode: Mode::Fresh,
+        origin: crate::SeqId::from(0).into(),
+    });
     world.event(SubscriptionEvent::Ready);
     assert_eq!(world.keeper.wants_watch(), None);
     assert_eq!(world.keeper.next_timeout(), None);
@@ -57,15 +61,24 @@ fn a_complete_server_is_asked_for_nothing() {
 }
 
 #[test]
-fn verify_off_and_bare_cursors_ask_for_nothing() {
-    for options in [
-        KeeperOptions { verify: Verify::Off, ..KeeperOptions::default() },
-        KeeperOptions { from: true, ..KeeperOptions::default() },
-    ] {
-        let mut world = World::live(OPEN, options, 0..10);
-        world.run(Duration::from_secs(600));
-        assert!(world.asked.is_empty());
-        assert_eq!(world.keeper.wants_watch(), None);
+fn verify_off_asks_for_nothing() {
+    let options = KeeperOptions { verify: Verify::Off, ..KeeperOptions::default() };
+    let mut world = World::live(OPEN, options, 0..10);
+    world.run(Duration::from_secs(600));
+    assert!(world.asked.is_empty());
+    assert_eq!(world.keeper.wants_watch(), None);
+}
+
+#[test]
+fn rows_since_a_position_can_not_be_checked_and_all_rows_can() {
+    let mut world = World::new(OPEN, KeeperOptions::default(), 0..10);
+    world.keeper.connected(false, "root");
+    for (mode, checked) in [(Mode::Since, false), (Mode::Resumed, false), (Mode::Fresh, true)] {
+        let origin = crate::SeqId::from(0).into();
+        world.event(SubscriptionEvent::Acked { schema: World::schema(), mode, origin });
+        world.event(SubscriptionEvent::Ready);
+        assert_eq!(world.keeper.next_timeout().is_some(), checked, "{mode:?}");
+        assert_eq!(world.keeper.wants_watch().is_some(), checked);
     }
 }
 

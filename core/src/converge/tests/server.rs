@@ -91,7 +91,11 @@ impl World {
     /// Connects and sends a snapshot of those rows that `with` lets through.
     pub(super) fn connect(&mut self, with: impl Fn(i64) -> bool) {
         self.keeper.connected(false, "root");
-        self.event(SubscriptionEvent::Acked { schema: Self::schema(), mode: Mode::Fresh });
+        self.event(SubscriptionEvent::Acked {
+            schema: Self::schema(),
+            mode: Mode::Fresh,
+            origin: SeqId::from(0).into(),
+        });
         let ids: Vec<i64> = self.matching().into_iter().filter(|id| with(*id)).collect();
         let rows = ids.iter().map(|id| self.frame_row(*id)).collect();
         self.event(SubscriptionEvent::Batch { rows, has_more: false });

@@ -52,6 +52,7 @@ pub(super) struct Model {
     reconnecting: bool,
     complete: bool,
     partial: bool,
+    since: bool,
     pages: usize,
     arrivals: u64,
     /// Upper bound of how many rows changed since the last take, and whether the reader must start over.
@@ -72,6 +73,7 @@ impl Model {
             reconnecting: false,
             complete: false,
             partial: false,
+            since: false,
             pages: 0,
             arrivals: 0,
             touched: 0,
@@ -84,13 +86,14 @@ impl Model {
         let was_interrupted = self.status == Status::Interrupted;
         match mode {
             Begin::Newest => unreachable!("not part of the model"),
-            Begin::Fresh => {
+            Begin::Fresh | Begin::Since => {
                 if self.options.partial && self.shown.is_none() {
                     self.shown = Some(list);
                     self.aside = None;
                 } else {
                     self.aside = Some(list);
                 }
+                self.since = mode == Begin::Since;
                 self.pages = 0;
                 self.reconnecting = was_interrupted;
             }
@@ -105,6 +108,7 @@ impl Model {
                     }
                 }
                 if !continues {
+                    self.since = false;
                     self.pages = 0;
                     self.reconnecting = was_interrupted;
                 }
@@ -203,6 +207,7 @@ impl Model {
         if let Some(shown) = &mut self.shown {
             shown.removed.clear();
         }
+        self.partial |= self.since;
         self.status = Status::Live;
         self.loading = false;
         self.complete = true;

@@ -45,13 +45,13 @@ fn row_spec() -> impl Strategy<Value = RowSpec> {
         .prop_map(|(id, body, n, version, stranger)| RowSpec { id, body, n, version, stranger })
 }
 
+const BEGINNINGS: &[Begin] =
+    &[Begin::Fresh, Begin::Fresh, Begin::Fresh, Begin::Since, Begin::Resumed, Begin::Resumed];
+
 fn op() -> impl Strategy<Value = Op> {
-    let begin = (prop::bool::weighted(0.7), prop::bool::weighted(0.1));
+    let begin = (prop::sample::select(BEGINNINGS), prop::bool::weighted(0.1));
     prop_oneof![
-        2 => begin.prop_map(|(fresh, wide)| Op::Begin {
-            mode: if fresh { Begin::Fresh } else { Begin::Resumed },
-            wide,
-        }),
+        2 => begin.prop_map(|(mode, wide)| Op::Begin { mode, wide }),
         4 => prop::collection::vec(row_spec(), 0..12).prop_map(Op::Batch),
         4 => Just(Op::Ready),
         4 => row_spec().prop_map(Op::Insert),

@@ -218,6 +218,36 @@ fn a_cursor_without_rows_is_partial() {
 }
 
 #[test]
+fn a_position_that_the_caller_gave_is_partial_too() {
+    let mut view = LiveView::new(LiveOptions::default()).unwrap();
+    let origin = |epoch: &str| Some(format!("{epoch}:0").parse().unwrap());
+    let checkpoint = |rows: &Rows| rows.checkpoint().map(|checkpoint| checkpoint.to_string());
+    view.begin_at(schema(false), Begin::Since, origin("one")).unwrap();
+    view.batch(vec![row(7, "g", 70)]).unwrap();
+    view.ready().unwrap();
+    let rows = take(&mut view);
+    assert_eq!((bodies(&rows).as_str(), rows.phase()), ("g", Phase::Partial));
+    assert_eq!(checkpoint(&rows).as_deref(), Some("one:70"));
+    view.insert(row(8, "h", 80)).unwrap();
+    assert_eq!(checkpoint(&take(&mut view)).as_deref(), Some("one:80"));
+    // Whatever was removed while the connection was lost is not sent again.
+    view.interrupted();
+    view.begin_at(schema(false), Begin::Since, origin("one")).unwrap();
+    view.batch(vec![row(8, "h", 80)]).unwrap();
+    view.ready().unwrap();
+    let rows = take(&mut view);
+    assert_eq!((bodies(&rows).as_str(), rows.phase()), ("h", Phase::Partial));
+    view.interrupted();
+    view.begin_at(schema(false), Begin::Fresh, origin("two")).unwrap();
+    assert_eq!(checkpoint(&take(&mut view)).as_deref(), Some("one:80"), "still the rows from before");
+    view.batch(vec![row(9, "i", 5)]).unwrap();
+    view.ready().unwrap();
+    let rows = take(&mut view);
+    assert_eq!((bodies(&rows).as_str(), rows.phase()), ("i", Phase::Live));
+    assert_eq!(checkpoint(&rows).as_deref(), Some("two:5"));
+}
+
+#[test]
 fn other_columns_start_over() {
     let mut view = live(LiveOptions::default(), vec![row(1, "a", 1)]);
     take(&mut view);

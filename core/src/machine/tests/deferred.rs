@@ -106,8 +106,8 @@ fn one_that_can_not_be_read_is_asked_for_again_and_given_up() {
     for turn in 1..=4 {
         change(&mut rig, &format!("live1_{turn}"), 2, 20);
         rig.log();
-        let cursor = rig.machine.cursor_at(key, 10.into()).expect("open");
-        rig.machine.reject(rig.now, key, Restart::From(cursor), Error::new(ErrorCode::Protocol, "bad"));
+        let from = Restart::From(rig.machine.checkpoint(key).expect("a position").at(10.into()));
+        rig.machine.reject(rig.now, key, from, Error::new(ErrorCode::Protocol, "bad"));
         rig.pass_alive(ms(8_000));
         let log = rig.log();
         ids.extend(log.iter().filter(|l| l.starts_with("> subscribe") || l.contains("failed")).cloned());

@@ -310,7 +310,7 @@ fn final_one(retry_in: &Option<Duration>) -> &'static str {
 
 fn subscription_line(event: &SubscriptionEvent) -> String {
     match event {
-        SubscriptionEvent::Acked { schema, mode } => {
+        SubscriptionEvent::Acked { schema, mode, .. } => {
             let names: Vec<_> = schema.columns().iter().map(|c| &*c.name).collect();
             format!("acked {mode:?} {}", names.join(","))
         }
@@ -326,7 +326,7 @@ fn subscription_line(event: &SubscriptionEvent) -> String {
             };
             format!("{kind}{}", row_list(&change.rows))
         }
-        SubscriptionEvent::Deferred { .. } => "unread".into(),
+        SubscriptionEvent::Deferred(_) => "unread".into(),
         SubscriptionEvent::Interrupted => "interrupted".into(),
         SubscriptionEvent::GapPossible { reason } => format!("gap {reason:?}"),
         SubscriptionEvent::Failed(error) => format!("failed {}", error.code()),

@@ -167,7 +167,8 @@ fn restart_begins_where_it_is_told() {
     let key = rig.ready(Resume::Cursor);
     rig.insert("live1_1", &[(2, 20)]);
     rig.log();
-    rig.machine.restart(rig.now, key, Restart::From("15".parse().unwrap()));
+    let from = |rig: &Rig, seq: i64| Restart::From(rig.machine.checkpoint_at(key, seq.into()).unwrap());
+    rig.machine.restart(rig.now, key, from(&rig, 15));
     rig.expect(&[
         "> unsubscribe live1_1",
         r#"> subscribe live1_2 {"batch_size":5000,"from":15}"#,
@@ -182,8 +183,94 @@ fn restart_begins_where_it_is_told() {
     rig.expect(&["> unsubscribe live1_2", r#"> subscribe live1_3 {"batch_size":5000}"#, "1: interrupted"]);
     // Also while there is no connection.
     rig.cut();
-    rig.machine.restart(rig.now, key, Restart::From("7".parse().unwrap()));
+    rig.machine.restart(rig.now, key, from(&rig, 7));
     rig.pass_until_attempt();
     rig.open(complete());
     rig.expect(&[r#"> subscribe live1_4 {"batch_size":5000,"from":7}"#, "= connected ws://a root again"]);
+}
+
+fn with_epoch(epoch: &str) -> Option<Json> {
+    let mut server = complete()?;
+    server["epoch"] = json!(epoch);
+    Some(server)
+}
+
+#[test]
+fn data_that_were_replaced_are_loaded_anew() {
+    for resume in [Resume::Cursor, Resume::Live] {
+        let mut rig = Rig::online(|_| {}, with_epoch("one"));
+        rig.ready(resume);
+        assert_eq!(
+            reconnect(&mut rig, with_epoch("one")),
+            [r#"> subscribe live1_2 {"batch_size":5000,"from":10}"#]
+        );
+        assert_eq!(reconnect(&mut rig, with_epoch("two")), [r#"> subscribe live1_3 {"batch_size":5000}"#]);
+        rig.ack("live1_3", None);
+        rig.batch("live1_3", &[(7, 3)], false);
+        let mut lines = vec!["1: acked Fresh id,v", "1: gap AnotherEpoch", "1: batch 7@3", "1: ready"];
+        // Whoever has rows sees them replaced.
+        lines.retain(|line| resume == Resume::Cursor || !line.contains("gap"));
+        rig.expect(&lines);
+        // Its numbers are the ones that count now.
+        assert_eq!(
+            reconnect(&mut rig, with_epoch("two")),
+            [r#"> subscribe live1_4 {"batch_size":5000,"from":3}"#]
+        );
+    }
+}
+
+#[test]
+fn another_node_has_other_numbers() {
+    let mut rig = Rig::online(|config| config.urls = URLS.map(str::to_owned).to_vec(), None);
+    rig.ready(Resume::Cursor);
+    let node = |rig: &Rig| rig.machine.epoch().cloned();
+    let first = node(&rig);
+    assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_2 {"batch_size":400}"#]);
+    assert_ne!(node(&rig), first);
+    rig.ack("live1_2", None);
+    rig.expect(&["1: acked Fresh id,v", "1: gap AnotherEpoch"]);
+}
+
+/// Where a caller begins: at a checkpoint of this server, of another, or at a number.
+#[test]
+fn a_given_position_is_as_good_as_its_epoch() {
+    let since = r#"> subscribe live1_1 {"batch_size":5000,"from":7}"#;
+    let all = r#"> subscribe live1_1 {"batch_size":5000}"#;
+    for (from, sent, lines) in [
+        ("one:7", since, &["1: acked Since id,v"][..]),
+        ("two:7", all, &["1: acked Fresh id,v", "1: gap AnotherEpoch"][..]),
+        ("7", since, &["1: acked Since id,v", "1: gap Unproven"][..]),
+    ] {
+        let mut rig = Rig::online(|_| {}, with_epoch("one"));
+        let from = Some(from.parse().unwrap());
+        let key = rig.subscribe_with(Resume::Cursor, SubscribeOptions { from, ..Default::default() });
+        rig.expect(&[sent]);
+        rig.ack("live1_1", Some(9));
+        rig.expect(lines);
+        rig.batch_ending("live1_1", &[], false, Some(9));
+        // Changes up to 9 are still to come, unless everything was sent.
+        let reached = if sent == since { "one:7" } else { "one:9" };
+        assert_eq!(rig.machine.checkpoint(key).map(|c| c.to_string()).as_deref(), Some(reached));
+        rig.insert("live1_1", &[(1, 7), (2, 8)]);
+        rig.log();
+        assert_eq!(reconnect(&mut rig, with_epoch("one")).len(), 1);
+        rig.ack("live1_2", None);
+        rig.expect(&["1: acked Resumed id,v"]);
+    }
+}
+
+#[test]
+fn elsewhere_live_rows_begin_at_the_given_position_again() {
+    let mut rig = Rig::online(|_| {}, None);
+    let from = Some("7".parse().unwrap());
+    rig.subscribe_with(Resume::Live, SubscribeOptions { from, ..Default::default() });
+    rig.log();
+    rig.ack("live1_1", None);
+    rig.batch("live1_1", &[(1, 20)], false);
+    rig.log();
+    // What was removed meanwhile would stay if it went on from where it was.
+    assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_2 {"batch_size":400,"from":7}"#]);
+    rig.ack("live1_2", None);
+    rig.batch("live1_2", &[(1, 20)], false);
+    rig.expect(&["1: acked Since id,v", "1: batch 1@20", "1: ready"]);
 }

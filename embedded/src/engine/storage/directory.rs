@@ -23,6 +23,18 @@ impl Lock {
     }
 }
 
+/// What tells a file from its copies: a restored one is another. `None` where the file system does not tell.
+pub(super) fn identity(file: &Path) -> Option<String> {
+    let metadata = fs::metadata(file).ok()?;
+    // A number alone may be given to the next file.
+    let created = metadata.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = 0;
+    Some(format!("{number}-{created}"))
+}
+
 /// Creates what is missing and locks it.
 pub(super) fn open(directory: &Path) -> Result<Lock, EngineError> {
     let failed = |what: &str, path: &Path, source| EngineError::Io {

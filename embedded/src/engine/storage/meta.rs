@@ -16,6 +16,8 @@ const SCHEMA_VERSION: i64 = 1;
 /// What the data holds when it is opened.
 pub(crate) struct Loaded {
     pub(crate) secret: [u8; 32],
+    /// Names these data: a copy that goes on by itself has another.
+    pub(crate) epoch: String,
     pub(crate) reserved_seq: i64,
     pub(crate) catalog: Catalog,
     pub(crate) users: Vec<StoredUser>,
@@ -34,7 +36,8 @@ pub(crate) struct StoredUser {
     pub(crate) dropped: bool,
 }
 
-pub(super) fn load(db: &Connection) -> Result<Loaded, EngineError> {
+/// `file` is what tells the file that holds the data from a copy of it, where there is a file that can be told.
+pub(super) fn load(db: &Connection, file: Option<&str>) -> Result<Loaded, EngineError> {
     match db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
         0 => create(db)?,
         SCHEMA_VERSION => {}
@@ -46,13 +49,12 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, EngineError> {
         secret.try_into().map_err(|_| EngineError::Corrupt("the secret has a wrong length".into()))?;
     let reserved_seq =
         db.query_row("SELECT value FROM meta WHERE key = 'reserved_seq'", [], |row| row.get(0))?;
-    Ok(Loaded { secret, reserved_seq, catalog: load_catalog(db)?, users: load_users(db)? })
+    let epoch = load_epoch(db, file)?;
+    Ok(Loaded { secret, epoch, reserved_seq, catalog: load_catalog(db)?, users: load_users(db)? })
 }
 
 fn create(db: &Connection) -> Result<(), EngineError> {
-    let mut secret = [0_u8; 32];
-    getrandom::fill(&mut secret)
-        .map_err(|e| EngineError::Storage(format!("the system has no random numbers: {e}")))?;
+    let secret = random::<32>()?;
     db.execute_batch(
         "BEGIN IMMEDIATE;
          CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT;
@@ -67,6 +69,31 @@ fn create(db: &Connection) -> Result<(), EngineError> {
     db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     db.execute_batch("COMMIT")?;
     Ok(())
+}
+
+fn load_epoch(db: &Connection, file: Option<&str>) -> Result<String, EngineError> {
+    let value = |key: &str| {
+        let found =
+            db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0));
+        found.optional()
+    };
+    let (kept, kept_file) = (value("epoch")?, value("epoch_file")?);
+    if let Some(kept) = kept
+        && file.is_none_or(|file| kept_file.as_deref() == Some(file))
+    {
+        return Ok(kept);
+    }
+    let epoch = format!("{:020x}", u128::from_le_bytes(random()?) >> 48);
+    let file = file.unwrap_or_default();
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?1), ('epoch_file', ?2)", [&epoch, file])?;
+    Ok(epoch)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], EngineError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| EngineError::Storage(format!("the system has no random numbers: {e}")))?;
+    Ok(bytes)
 }
 
 fn load_catalog(db: &Connection) -> Result<Catalog, EngineError> {

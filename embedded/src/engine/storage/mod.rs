@@ -57,8 +57,8 @@ struct Pool {
 impl Storage {
     pub(crate) fn open(data: &Data, node: u16) -> Result<(Self, Loaded), EngineError> {
         let identifiers = Arc::new(Identifiers::default());
-        let (db, lock, readers) = match data {
-            Data::Memory => (Db::memory(&identifiers)?, None, None),
+        let (db, lock, readers, identity) = match data {
+            Data::Memory => (Db::memory(&identifiers)?, None, None, None),
             Data::Directory(path) => {
                 let lock = directory::open(path)?;
                 let file = lock.database();
@@ -66,11 +66,12 @@ impl Storage {
                 db.connection.busy_timeout(Duration::from_secs(5))?;
                 db.connection.pragma_update(None, "journal_mode", "WAL")?;
                 db.connection.pragma_update(None, "synchronous", "FULL")?;
+                let identity = directory::identity(&file);
                 let readers = Readers { path: file, pool: Mutex::default(), returned: Condvar::new() };
-                (db, Some(lock), Some(readers))
+                (db, Some(lock), Some(readers), identity)
             }
         };
-        let loaded = meta::load(&db.connection)?;
+        let loaded = meta::load(&db.connection, identity.as_deref())?;
         let sequence = Sequence::new(loaded.reserved_seq, node);
         let writer = Mutex::new(Writer { db, sequence, identifiers: Arc::clone(&identifiers) });
         Ok((Self { writer, readers, identifiers, _lock: lock }, loaded))

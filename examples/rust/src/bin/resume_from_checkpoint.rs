@@ -1,6 +1,6 @@
-//! Go on where an earlier run stopped: keep `last_seq_id`, and give it back.
+//! Go on where an earlier run stopped: keep the checkpoint, and give it back.
 
-use kalam_live::{ChangeEvent, SeqId, SubscriptionConfig, SubscriptionOptions, params};
+use kalam_live::{ChangeEvent, Checkpoint, SubscriptionConfig, SubscriptionOptions, params};
 
 const SQL: &str = "SELECT id, body FROM app.messages";
 
@@ -11,14 +11,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     client.execute(insert, &params![1, "hello"]).await?;
     client.execute(insert, &params![2, "how are you?"]).await?;
 
-    // The first run reads what there is, and keeps the number. A real program would write it to a file or a database.
+    // The first run reads what there is, and keeps the place. A real program would write its text to a file or a database.
     let mut events = client.live_events(SQL).await?;
-    let kept: SeqId = loop {
+    let kept: String = loop {
         if let Some(ChangeEvent::InitialDataBatch { rows, has_more: false, .. }) =
             events.next().await.transpose()?
         {
             println!("first run: {} rows", rows.len());
-            break events.last_seq_id().ok_or("no rows")?;
+            break events.checkpoint().ok_or("no rows")?.to_string();
         }
     };
     drop(events);
@@ -26,8 +26,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     client.execute(insert, &params![3, "while you were away"]).await?;
     client.execute("DELETE FROM app.messages WHERE id = 1", &[]).await?;
 
-    // The second run sees only what was written since.
-    let options = SubscriptionOptions::new().with_last_rows(200).with_from(SeqId::from(kept.get()));
+    // The second run sees only what was written since; at a server with other data it would see all rows, and be told.
+    let options = SubscriptionOptions::new().with_from(kept.parse::<Checkpoint>()?);
     let mut events =
         client.live_events_with_config(SubscriptionConfig::new("again", SQL).with_options(options)).await?;
     let mut expected = 2;

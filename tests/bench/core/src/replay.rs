@@ -114,7 +114,7 @@ impl Core {
 
     fn apply(&mut self, event: SubscriptionEvent) -> Result<(), Failure> {
         match event {
-            SubscriptionEvent::Acked { schema, mode: Mode::Fresh } => {
+            SubscriptionEvent::Acked { schema, mode: Mode::Fresh | Mode::Since, .. } => {
                 self.view.begin(schema, Begin::Fresh)?
             }
             SubscriptionEvent::Batch { rows, .. } => self.view.batch(rows)?,

@@ -6,10 +6,11 @@ mod taken;
 use std::time::Duration;
 
 use kalam_live::machine::{
-    Config, Decoding, Event, Lifecycle, LinkId, Machine, OldValues, Restart, Resume, SubscribeOptions,
-    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, SubscriptionStage,
+    Config, Decoding, Deferred, Event, Lifecycle, LinkId, Machine, OldValues, Restart, Resume,
+    SubscribeOptions, SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey,
+    SubscriptionStage,
 };
-use kalam_live::protocol::{Change, Limits, RawFrame, RowPlan, ServerFrame, decode};
+use kalam_live::protocol::{Change, Limits, RawFrame, ServerFrame, decode};
 use kalam_live::{Error, ErrorCode};
 use serde_json::Value as Json;
 
@@ -224,8 +225,8 @@ impl Client {
                 };
             }
             Event::Lifecycle(_) => return Ok(false),
-            Event::Subscription { key, event: SubscriptionEvent::Deferred { plan, from } } => {
-                (key, SubscriptionEvent::Change(read_change(&self.frame, from, &plan)?))
+            Event::Subscription { key, event: SubscriptionEvent::Deferred(deferred) } => {
+                (key, SubscriptionEvent::Change(read_change(&self.frame, &deferred)?))
             }
             Event::Subscription { key, event } => (key, event),
         };
@@ -343,10 +344,10 @@ fn expected_failure(error: &Error, worked: bool) -> Check {
 }
 
 /// What a reader decodes of a change that was left to it.
-fn read_change(frame: &str, from: usize, plan: &RowPlan) -> Check<Change> {
-    let limits = Limits::default();
-    match decode(RawFrame::Text(frame), plan, &limits) {
-        Ok(ServerFrame::Change(change)) if frame[..from].ends_with(r#""change_type":"#) => Ok(change),
+fn read_change(frame: &str, deferred: &Deferred) -> Check<Change> {
+    let Deferred { plan, from, .. } = deferred;
+    match decode(RawFrame::Text(frame), &**plan, &Limits::default()) {
+        Ok(ServerFrame::Change(change)) if frame[..*from].ends_with(r#""change_type":"#) => Ok(change),
         other => Err(format!("no change was left to its reader: {other:?}")),
     }
 }

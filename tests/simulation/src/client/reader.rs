@@ -35,7 +35,7 @@ impl LiveReader {
     pub fn feed(&mut self, event: SubscriptionEvent, query: &Query, promise: Option<&Promise>) -> Check {
         let said = |error: Error| format!("the view does not accept a frame: {error}");
         match event {
-            SubscriptionEvent::Acked { schema, mode } => {
+            SubscriptionEvent::Acked { schema, mode, .. } => {
                 self.fresh = mode == Mode::Fresh;
                 let begin = if self.fresh { Begin::Fresh } else { Begin::Resumed };
                 self.view.begin(schema, begin).map_err(said)?;
@@ -60,7 +60,7 @@ impl LiveReader {
                     .map_err(said)?;
                 }
             }
-            SubscriptionEvent::Deferred { .. } => return Err("a change that nobody decoded".into()),
+            SubscriptionEvent::Deferred(_) => return Err("a change that nobody decoded".into()),
             SubscriptionEvent::Interrupted => self.view.interrupted(),
             SubscriptionEvent::GapPossible { reason } => {
                 return Err(format!("a gap in live rows: {reason:?}"));

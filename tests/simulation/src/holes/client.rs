@@ -254,7 +254,7 @@ impl Client {
             }
             SubscriptionEvent::Acked { .. }
             | SubscriptionEvent::Batch { .. }
-            | SubscriptionEvent::Deferred { .. }
+            | SubscriptionEvent::Deferred(_)
             | SubscriptionEvent::GapPossible { .. } => {}
         }
     }

@@ -86,7 +86,6 @@ impl Plan {
                 last_rows: (rng.u8(..100) < 15).then(|| pick(rng, &[1, 3, 10])),
                 seed: rng.u64(..),
                 rules,
-                ..KeeperOptions::default()
             };
             (rng.usize(..queries - 1), options)
         });

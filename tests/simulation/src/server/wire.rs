@@ -28,7 +28,7 @@ pub(crate) fn auth_success(behaviour: &Behaviour) -> String {
     let mut frame = json!({"type": "auth_success", "user": "u", "role": "user",
         "protocol": {"serialization": "json", "compression": "gzip"}});
     if behaviour.announces {
-        frame["server"] = json!({"name": "model", "version": "1", "complete": true, "limits": {
+        frame["server"] = json!({"name": "model", "version": "1", "complete": true, "epoch": "model", "limits": {
             "messages_per_second": behaviour.messages_per_second, "message_bytes": 1 << 20,
             "batch_rows": behaviour.batch_rows, "subscriptions_per_connection": behaviour.subscriptions,
             "subscriptions_per_user": behaviour.subscriptions}});

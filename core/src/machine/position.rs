@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::sabotage::Sabotage;
-use crate::protocol::{BatchControl, Change, Cursor};
+use crate::checkpoint::{Checkpoint, Epoch};
+use crate::protocol::{BatchControl, Change};
 use crate::row::Row;
 use crate::schema::SeqId;
 
@@ -15,10 +16,10 @@ const REMEMBERED: usize = 65_536;
 /// It moves only with rows that were handed out. While a snapshot loads it does not move at all: pages are in the order
 /// of the key, so the greatest version seen says nothing about what is still to come.
 #[derive(Debug, Default)]
-pub(super) struct Checkpoint {
-    cursor: Option<Cursor>,
-    /// The server whose versions these are announced itself complete.
-    complete: bool,
+pub(super) struct Position {
+    kept: Option<Checkpoint>,
+    /// Whose versions come now.
+    here: Option<Epoch>,
     /// Greatest version handed out while loading.
     loading: Option<SeqId>,
     replay: Replay,
@@ -40,53 +41,57 @@ enum Replay {
     Exactly(BTreeSet<SeqId>),
 }
 
-impl Checkpoint {
+impl Position {
     pub(super) fn new(sabotage: Sabotage) -> Self {
         Self { sabotage, ..Self::default() }
     }
 
-    pub(super) fn cursor(&self) -> Option<&Cursor> {
-        self.cursor.as_ref()
+    /// Where it is, once something was handed out.
+    pub(super) fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.kept.as_ref()
     }
 
-    /// The cursor, if a server like this one can resume it without loss.
-    pub(super) fn cursor_at_complete(&self) -> Option<&Cursor> {
-        self.cursor.as_ref().filter(|_| self.complete)
-    }
-
-    /// A cursor at `seq` in the spelling of the server.
-    pub(super) fn at(&self, seq: SeqId) -> Cursor {
-        self.spelling.cursor_at(seq)
+    /// A version of this server, as a place to go on from.
+    pub(super) fn at(&self, seq: SeqId) -> Checkpoint {
+        Checkpoint::new(self.spelling.cursor_at(seq), self.here.clone())
     }
 
     /// Moves to a position that the caller knows, or forgets it.
-    pub(super) fn set(&mut self, cursor: Option<Cursor>) {
-        self.cursor = cursor;
+    pub(super) fn set(&mut self, to: Option<Checkpoint>) {
+        self.kept = to;
         self.replay = Replay::Off;
     }
 
     /// A subscribe message was sent that takes a snapshot.
     pub(super) fn begin_fresh(&mut self) {
-        self.cursor = None;
+        self.kept = None;
         self.loading = None;
         self.replay = Replay::Off;
     }
 
-    /// A subscribe message was sent that resumes from the cursor.
-    pub(super) fn begin_resumed(&mut self, complete: bool) {
+    /// A subscribe message was sent that resumes from there.
+    pub(super) fn begin_resumed(&mut self, from: Checkpoint, complete: bool) {
         self.loading = None;
-        match (&self.replay, &self.cursor) {
-            (_, Some(cursor)) if complete => self.replay(Replay::UpTo(cursor.seq())),
+        let seq = from.seq();
+        if self.kept.as_ref() != Some(&from) {
+            self.set(Some(from));
+        }
+        match &self.replay {
+            _ if complete => self.replay(Replay::UpTo(seq)),
             // An earlier replay from the same position was cut short: its rows must not come twice.
-            (Replay::Exactly(_), _) => {}
-            _ => self.replay(Replay::Exactly(BTreeSet::new())),
+            Replay::Exactly(_) => {}
+            Replay::Off | Replay::UpTo(_) => self.replay(Replay::Exactly(BTreeSet::new())),
         }
     }
 
-    /// The server has said who it is and how it spells cursors.
-    pub(super) fn acked(&mut self, control: &BatchControl, complete: bool) {
-        self.complete = complete;
+    /// The server, whose numbers are `here`, has said how it spells cursors.
+    pub(super) fn acked(&mut self, control: &BatchControl, here: &Epoch) {
+        self.here = Some(here.clone());
         self.spelled(control);
+        // It has accepted a number that did not say whose it was.
+        if let Some(kept) = &mut self.kept {
+            *kept = Checkpoint::new(kept.cursor().clone(), Some(here.clone()));
+        }
     }
 
     fn spelled(&mut self, control: &BatchControl) {
@@ -132,19 +137,19 @@ impl Checkpoint {
         dropped
     }
 
-    /// A change with rows of these versions, the least and the greatest, is handed out unread. Returns whether it may be: not
-    /// if some of them may have been handed out before.
-    pub(super) fn pass_unread(&mut self, (least, greatest): (SeqId, SeqId)) -> bool {
+    /// A change with rows of these versions, the least and the greatest, is handed out unread: the greatest. `None` if some of
+    /// them may have been handed out before.
+    pub(super) fn pass_unread(&mut self, (least, greatest): (SeqId, SeqId)) -> Option<SeqId> {
         let all_news = match self.replay {
             Replay::Off => true,
             Replay::UpTo(seen) => least > seen,
             Replay::Exactly(_) => false,
         };
-        if all_news {
+        all_news.then(|| {
             self.advance(Some(greatest));
             self.replay.passed(greatest);
-        }
-        all_news
+            greatest
+        })
     }
 
     fn drop_known(&self, change: &mut Change) -> usize {
@@ -168,8 +173,8 @@ impl Checkpoint {
 
     fn advance(&mut self, to: Option<SeqId>) {
         let Some(to) = to else { return };
-        if self.cursor.as_ref().is_none_or(|c| c.seq() < to) {
-            self.cursor = Some(self.at(to));
+        if self.kept.as_ref().is_none_or(|kept| kept.seq() < to) {
+            self.kept = Some(self.at(to));
         }
     }
 }
