@@ -23,7 +23,7 @@ pub use address::{AddressHasher, AddressMap};
 pub use inbox::{Connection, Inbox, Tidings, TokenRequest};
 pub use logs::{Level, Line, Log};
 pub use operation::Operation;
-pub use options::{ConnectOptions, LiveOptions, Start, duration};
+pub use options::{ConnectOptions, LiveOptions, Start, duration, event_bounds};
 pub use process::ProcessBound;
 pub use server::Server;
 pub use stream::{EventStream, RowStream};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kalam_live::{
-    Checkpoint, Error, ErrorCode, KalamClient, LiveRowsConfig, Reconnect, Result, SubscriptionConfig,
-    SubscriptionOptions, Timeouts, TlsOptions, Value, Verify,
+    Checkpoint, Decoding, Error, ErrorCode, KalamClient, LiveEventsConfig, LiveRowsConfig, Reconnect, Result,
+    SubscriptionConfig, SubscriptionOptions, Timeouts, TlsOptions, Value, Verify,
 };
 
 use crate::inbox::{ClosesInbox, Inbox};
@@ -235,6 +235,11 @@ impl LiveOptions {
         };
         (config, rows)
     }
+}
+
+/// How events are held for a language: it has one thread to read with, and the connection another to decode on.
+pub fn event_bounds() -> LiveEventsConfig {
+    LiveEventsConfig { decoding: Decoding::ByConnection, ..LiveEventsConfig::default() }
 }
 
 /// The value of an option in seconds.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use kalam_bindings::{ConnectOptions, Connection, Inbox, LiveOptions, Server, Start};
+use kalam_bindings::{ConnectOptions, Connection, Inbox, LiveOptions, Server, Start, event_bounds};
 use kalam_live::{BatchStatement, Error, ErrorCode, KalamClient, Result};
 use napi_derive::napi;
 use serde_json::{Value as Json, json};
@@ -132,7 +132,7 @@ impl Client {
         let (client, params, options) = (self.client(), parameters(params.as_deref()), options.checked());
         events::start(async move {
             let (config, _) = options?.query(sql, params?);
-            client?.live_events_with_config(config).await
+            client?.live_events_with_bounds(config, event_bounds()).await
         })
     }
 

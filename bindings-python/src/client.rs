@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kalam_bindings::{Connection, Inbox, LiveOptions, ProcessBound, Server, Start, duration};
+use kalam_bindings::{Connection, Inbox, LiveOptions, ProcessBound, Server, Start, duration, event_bounds};
 use kalam_live::{
     BatchStatement, Checkpoint, KalamClient, SeqId, SubscriptionInfo, SubscriptionStage, Verify,
 };
@@ -183,7 +183,7 @@ impl Client {
             ..LiveOptions::default()
         };
         let (config, _) = options.query(sql, parameters(params)?);
-        stream::events(async move { client.live_events_with_config(config).await })
+        stream::events(async move { client.live_events_with_bounds(config, event_bounds()).await })
     }
 
     /// Gives a list of `(id, sql, stage, last_seq_id)`.
