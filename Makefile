@@ -41,7 +41,12 @@ lint-python: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-lint-node: bindings-node/node_modules/.ready
+lint-examples/node/node_modules/.ready: examples/node/package-lock.json
+	@scripts/system-packages chromium
+	cd examples/node && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+node: bindings-node/node_modules/.ready
 	bindings-node/node_modules/.bin/biome check
 
 # The layers below `runtime` must stay free of I/O: they build without it, and nothing of tokio is among what they use.
@@ -63,15 +68,16 @@ test-python: python
 test-node: node
 	cd bindings-node && node scripts/test.mjs
 
-test-examples: python
+test-examples: python node examples/node/node_modules/.ready
 	$(BIN)/python -m pytest tests/examples
+	cd examples/node && npm test --silent
 
 bench: $(VENV)/.ready
 	tests/bench/run
 
 clean:
 	cargo clean
-	rm -rf $(VENV) .node bindings-node/node_modules bindings-node/build bindings-node/dist
+	rm -rf $(VENV) .node bindings-node/node_modules bindings-node/build bindings-node/dist examples/node/node_modules
 
 system:
 	@scripts/system-packages
@@ -89,6 +95,11 @@ python: $(VENV)/.ready
 bindings-node/node_modules/.ready: bindings-node/package-lock.json
 	@scripts/system-packages
 	cd bindings-node && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+examples/node/node_modules/.ready: examples/node/package-lock.json
+	@scripts/system-packages chromium
+	cd examples/node && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 node: bindings-node/node_modules/.ready

@@ -26,7 +26,7 @@ pub use operation::Operation;
 pub use options::{ConnectOptions, LiveOptions, Start, duration, event_bounds};
 pub use process::ProcessBound;
 pub use server::Server;
-pub use stream::{EventStream, RowStream};
+pub use stream::{EventStream, Events, RowStream};
 
 /// What a `take` found.
 #[derive(Debug)]

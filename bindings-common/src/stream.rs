@@ -126,6 +126,9 @@ impl RowStream {
     }
 }
 
+/// Events, each with where to go on after it.
+pub type Events = Vec<(ChangeEvent, Option<Checkpoint>)>;
+
 /// Raw events.
 pub struct EventStream {
     opened: Opened<LiveEvents>,
@@ -163,7 +166,7 @@ impl EventStream {
     ///
     /// # Errors
     /// What has ended the stream, be it the server or the client, once.
-    pub fn take(&self, max: usize) -> Result<Taken<Vec<(ChangeEvent, Option<Checkpoint>)>>> {
+    pub fn take(&self, max: usize) -> Result<Taken<Events>> {
         let events = match self.opened.take()? {
             Taken::Item(events) => events,
             Taken::Nothing => return Ok(Taken::Nothing),

@@ -23,8 +23,9 @@ const { target_directory: target } = JSON.parse(
   run("cargo", "metadata", "--format-version", "1", "--no-deps").toString(),
 );
 const directory = profile === "dev" ? "debug" : profile;
-const library = process.platform === "linux" ? "-gnu" : "";
-const place = join(here, "npm", `${process.platform}-${process.arch}${library}`);
+const { glibcVersionRuntime } = process.report.getReport().header;
+const libc = process.platform !== "linux" ? "" : glibcVersionRuntime ? "-gnu" : "-musl";
+const place = join(here, "npm", `${process.platform}-${process.arch}${libc}`);
 mkdirSync(place, { recursive: true });
 // A program may be running with the old one: it keeps it, since the new one is another file.
 copyFileSync(join(target, directory, LIBRARIES[process.platform]), join(place, "kalam-live.node.new"));

@@ -1,6 +1,6 @@
 // Packs what is published into build/pack: the package, and one package for each platform whose library was built.
 //
-//   node scripts/pack.mjs
+//   node scripts/pack.mjs [--all]      --all: it is an error if a platform was not built
 
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -29,6 +29,10 @@ for (const name of ["dist", "README.md"]) cpSync(join(here, name), join(stage, n
 cpSync(join(here, "..", "LICENSE"), join(stage, "LICENSE"));
 
 const packed = [stage];
+if (process.argv.includes("--all")) {
+  const missing = platforms.filter((platform) => !existsSync(join(here, "npm", platform, "kalam-live.node")));
+  if (missing.length > 0) throw new Error(`not built: ${missing.join(", ")}`);
+}
 for (const platform of platforms) {
   const directory = join(here, "npm", platform);
   if (existsSync(join(directory, "kalam-live.node"))) packed.push(directory);

@@ -20,7 +20,9 @@ async function work() {
 
 const working = work();
 let begun = false;
-for await (const rows of client.live("SELECT id, title FROM app.tasks WHERE status = 'open'", { orderBy: "title" })) {
+for await (const rows of client.live("SELECT id, title FROM app.tasks WHERE status = 'open'", {
+  orderBy: "title",
+})) {
   console.log(`${rows.length} open: ${rows.map((row) => row.title).join(", ") || "nothing to do"}`);
   begun ||= rows.length > 0;
   if (begun && rows.length === 0) break;

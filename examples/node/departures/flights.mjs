@@ -14,8 +14,13 @@ const DAY = Date.UTC(2013, 6, 10);
 
 /** Every statement of the day, in order, with the minute at which it is true. */
 export function timeline() {
-  const lines = readFileSync(new URL("flights.csv", import.meta.url), "utf8").trim().split("\n").slice(1);
-  return lines.flatMap((line, i) => steps(i + 1, ...line.split(","))).sort((a, b) => a.minute - b.minute);
+  const lines = readFileSync(new URL("flights.csv", import.meta.url), "utf8")
+    .trim()
+    .split("\n")
+    .slice(1);
+  return lines
+    .flatMap((line, i) => [...steps(i + 1, ...line.split(","))])
+    .sort((a, b) => a.minute - b.minute);
 }
 
 function* steps(id, flight, destination, scheduledText, departedText) {

@@ -12,7 +12,6 @@ const LOADING = { rows: [], phase: "loading", error: undefined };
  */
 export function useLiveRows(open, dependencies = []) {
   const [state, setState] = useState(LOADING);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: they are the caller's
   useEffect(() => {
     const live = open();
     let isShown = true;
@@ -25,6 +24,7 @@ export function useLiveRows(open, dependencies = []) {
       setState(LOADING);
       live.close();
     };
+    // biome-ignore lint/correctness/useExhaustiveDependencies: they are the caller's
   }, dependencies);
   return state;
 }
