@@ -75,8 +75,10 @@ async fn keys_of_every_type_are_looked_up() {
     for (kind, keys) in KEYS {
         let client = new();
         let table = format!("app.k_{}", kind.split('(').next().unwrap().to_lowercase());
-        let run =
-            async |sql: String| drop(other.execute(&sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e}")));
+        let run = async |sql: String| {
+            let done = other.execute(&sql, &[]).await;
+            assert!(done.is_ok(), "{sql}: {done:?}");
+        };
         run(format!("CREATE TABLE {table} (k {kind} PRIMARY KEY, s TEXT)")).await;
         let keys: Vec<&str> = keys.into_iter().filter(|key| !key.is_empty()).collect();
         for key in &keys {
