@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use kalam_live::{
-    BatchStatement, Checkpoint, ConnectionState, KalamClient, LiveRowsConfig, Result, SeqId,
-    SubscriptionConfig, SubscriptionInfo, SubscriptionOptions, SubscriptionStage, Verify,
+    BatchStatement, Checkpoint, ConnectionState, Decoding, KalamClient, LiveEventsConfig, LiveRowsConfig,
+    Result, SeqId, SubscriptionConfig, SubscriptionInfo, SubscriptionOptions, SubscriptionStage, Verify,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -189,7 +189,9 @@ impl Client {
         if !initial_data {
             config = config.without_initial_data();
         }
-        stream::events(async move { client.live_events_with_config(config).await })
+        // The interpreter has one thread to read with, and the connection another to decode on.
+        let bounds = LiveEventsConfig { decoding: Decoding::ByConnection, ..LiveEventsConfig::default() };
+        stream::events(async move { client.live_events_with_bounds(config, bounds).await })
     }
 
     /// Gives a list of `(id, sql, stage, last_seq_id)`.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Index;
 use std::sync::Arc;
 
+use triomphe::ThinArc;
+
 use crate::schema::{Schema, SeqId};
 use crate::value::Value;
 
@@ -21,11 +23,12 @@ use crate::value::Value;
 /// assert_eq!(row.iter().count(), 2);
 /// ```
 #[derive(Clone)]
-pub struct Row(Arc<Cells>);
+pub struct Row(ThinArc<Head, Value>);
 
-struct Cells {
+/// What stands before the cells, in the same allocation: the owner task makes rows and readers free them, and allocators
+/// are at their slowest there.
+struct Head {
     schema: Arc<Schema>,
-    values: Box<[Value]>,
     version: Option<SeqId>,
 }
 
@@ -34,55 +37,63 @@ impl Row {
     ///
     /// # Panics
     /// When there are not as many values as the schema has columns.
-    pub fn new(schema: Arc<Schema>, values: impl Into<Box<[Value]>>, version: Option<SeqId>) -> Self {
-        let values = values.into();
+    pub fn new(
+        schema: Arc<Schema>,
+        values: impl IntoIterator<IntoIter: ExactSizeIterator<Item = Value>>,
+        version: Option<SeqId>,
+    ) -> Self {
+        let values = values.into_iter();
         assert_eq!(values.len(), schema.all_columns().len(), "a row has one value a column");
-        Self(Arc::new(Cells { schema, values, version }))
+        Self(ThinArc::from_header_and_iter(Head { schema, version }, values))
+    }
+
+    fn head(&self) -> &Head {
+        &self.0.header.header
     }
 
     /// The columns.
     pub fn schema(&self) -> &Arc<Schema> {
-        &self.0.schema
+        &self.head().schema
     }
 
     /// The write that this content came with, where the server told it. Not a column, and outside equality.
     pub fn version(&self) -> Option<SeqId> {
-        self.0.version
+        self.head().version
     }
 
     /// The cell of a visible column. `None` when there is no such column; SQL NULL is `Some(Value::Null)`.
     pub fn get(&self, column: &str) -> Option<&Value> {
-        self.0.schema.index_of(column).map(|i| &self.0.values[i])
+        self.schema().index_of(column).map(|i| &self.all_values()[i])
     }
 
     /// The visible cells, in the order of the schema.
     pub fn values(&self) -> &[Value] {
-        &self.0.values[..self.0.schema.columns().len()]
+        &self.all_values()[..self.schema().columns().len()]
     }
 
     /// Every cell, hidden ones last, as [`Schema::all_columns`].
     pub fn all_values(&self) -> &[Value] {
-        &self.0.values
+        &self.0.slice
     }
 
     /// Column names with their cells.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> + DoubleEndedIterator {
-        self.0.schema.columns().iter().map(|c| &*c.name).zip(self.values())
+        self.schema().columns().iter().map(|c| &*c.name).zip(self.values())
     }
 
     /// Whether both are the same allocation, and so surely equal.
     pub fn ptr_eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.address() == other.address()
     }
 
     /// Where the allocation is: distinct among all rows that are alive. For maps from a row to what was made of it.
     pub fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
+        self.0.heap_ptr().addr()
     }
 
     /// Whether every cell, hidden ones included, is equal.
     pub(crate) fn same_content(&self, other: &Self) -> bool {
-        self.ptr_eq(other) || self.0.values == other.0.values
+        self.ptr_eq(other) || self.all_values() == other.all_values()
     }
 }
 
@@ -90,7 +101,7 @@ impl PartialEq for Row {
     fn eq(&self, other: &Self) -> bool {
         self.ptr_eq(other)
             || (self.values() == other.values()
-                && (Arc::ptr_eq(&self.0.schema, &other.0.schema)
+                && (Arc::ptr_eq(self.schema(), other.schema())
                     || self.iter().map(|(n, _)| n).eq(other.iter().map(|(n, _)| n))))
     }
 }

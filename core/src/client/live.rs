@@ -14,7 +14,7 @@ use super::{Command, KalamClient};
 use crate::converge::{Keeper, KeeperOptions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::{LiveOptions, LiveView, OrderBy};
-use crate::machine::{OldValues, Resume, SubscribeOptions, SubscribeRequest, SubscriptionKey};
+use crate::machine::{Decoding, OldValues, Resume, SubscribeOptions, SubscribeRequest, SubscriptionKey};
 use crate::runtime::command::Unclaimed;
 use crate::runtime::event_queue::{EventQueue, QueueLimits};
 use crate::runtime::live_state::LiveState;
@@ -97,7 +97,8 @@ impl KalamClient {
         let mailbox = Arc::new(Mailbox::new(LiveState::new(keeper)));
         let id = self.subscription_id(config.id);
         let sink = Sink::Rows(mailbox.clone());
-        let key = self.subscribe(&id, sql, options, OldValues::Skip, Resume::Live, sink).await?;
+        let reading = (OldValues::Skip, Decoding::ByConnection);
+        let key = self.subscribe(&id, sql, options, reading, Resume::Live, sink).await?;
         Ok(LiveRows(Handle::new(id, key, mailbox, self.inner.commands.clone())))
     }
 
@@ -134,7 +135,8 @@ impl KalamClient {
         let from = options.from.clone();
         let mailbox = Arc::new(Mailbox::new(EventQueue::new(limits)));
         let sink = Sink::Events(EventSink::new(id.clone(), sql.clone(), mailbox.clone()));
-        let key = self.subscribe(&id, sql, options, OldValues::Keep, Resume::Cursor, sink).await?;
+        let reading = (OldValues::Keep, bounds.decoding);
+        let key = self.subscribe(&id, sql, options, reading, Resume::Cursor, sink).await?;
         Ok(LiveEvents::new(Handle::new(id, key, mailbox, self.inner.commands.clone()), from))
     }
 
@@ -150,13 +152,14 @@ impl KalamClient {
         id: &CompactString,
         sql: LiveSql,
         options: SubscriptionOptions,
-        old: OldValues,
+        (old, decoding): (OldValues, Decoding),
         resume: Resume,
         sink: Sink,
     ) -> Result<SubscriptionKey> {
         let SubscriptionOptions { snapshot, last_rows, batch_size, from } = options;
         let options = SubscribeOptions { snapshot, last_rows, batch_size, from };
-        let request = Box::new(SubscribeRequest { id: Some(id.clone()), sql, options, old, resume });
+        let request =
+            Box::new(SubscribeRequest { id: Some(id.clone()), sql, options, old, resume, decoding });
         let commands = self.inner.commands.clone();
         let subscribed =
             self.owner()?.ask(|reply| Command::Subscribe { request, sink, commands, reply }).await?;

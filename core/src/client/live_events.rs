@@ -117,8 +117,8 @@ impl LiveEvents {
     }
 }
 
-fn make_anew(handle: &Handle<EventQueue>, Anew { from }: Anew) {
-    handle.send(Command::Restart { key: handle.key(), from });
+fn make_anew(handle: &Handle<EventQueue>, Anew { from, because }: Anew) {
+    handle.send(Command::Restart { key: handle.key(), from, because });
 }
 
 impl Stream for LiveEvents {

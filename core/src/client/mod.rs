@@ -41,7 +41,7 @@ pub use self::subscription::{
 };
 pub use crate::converge::{Verify, VerifyCounters};
 pub use crate::live::{Change, Changes, OrderBy, Phase, Rows};
-pub use crate::machine::{Lifecycle, SubscriptionStage};
+pub use crate::machine::{Decoding, Lifecycle, SubscriptionStage};
 pub use crate::protocol::{Announcement, Cursor, Health, PartialRow, StatementResult};
 pub use crate::runtime::auth::{TokenError, TokenFuture, TokenProvider};
 pub use crate::runtime::event::ChangeEvent;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::checkpoint::Checkpoint;
 use crate::converge::Verify;
 use crate::error::{Error, ErrorCode, Result};
-use crate::machine::{self, SubscriptionStage};
+use crate::machine::{self, Decoding, SubscriptionStage};
 use crate::schema::SeqId;
 use crate::sql::token::tokenize;
 use crate::value::Value;
@@ -176,11 +176,14 @@ pub struct LiveEventsConfig {
     pub max_events: usize,
     /// Bytes held at most, about. 64 MiB.
     pub max_bytes: usize,
+    /// Who decodes changes. By default who takes them: several readers then share the work, and the connection reads ahead
+    /// as fast as the network is.
+    pub decoding: Decoding,
 }
 
 impl Default for LiveEventsConfig {
     fn default() -> Self {
-        Self { max_events: 262_144, max_bytes: 64 << 20 }
+        Self { max_events: 262_144, max_bytes: 64 << 20, decoding: Decoding::ByReader }
     }
 }
 

@@ -178,6 +178,8 @@ impl Keeper {
                 self.loaded(now);
             }
             SubscriptionEvent::Change(change) => self.change(now, change)?,
+            // Not asked for.
+            SubscriptionEvent::Deferred(_) => {}
             // Live rows take a fresh snapshot where something may be missing.
             SubscriptionEvent::GapPossible { .. } => {}
             SubscriptionEvent::Interrupted => {

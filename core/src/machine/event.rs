@@ -9,10 +9,10 @@ use compact_str::CompactString;
 use super::Time;
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::protocol::{Announcement, Change};
+use crate::protocol::{Announcement, Change, RowPlan};
 use crate::repair::Repair;
 use crate::row::Row;
-use crate::schema::Schema;
+use crate::schema::{Schema, SeqId};
 use crate::sql::LiveSql;
 
 pub use crate::protocol::OldValues;
@@ -205,6 +205,9 @@ pub enum SubscriptionEvent {
     Ready,
     /// Rows were written. May also come between pages.
     Change(Change),
+    /// The frame that was handled just now is a change of this subscription, for its reader to decode. Only where
+    /// [`Decoding::ByReader`] was asked for; what is handled otherwise still comes as [`Change`](Self::Change).
+    Deferred(Deferred),
     /// The connection was lost. `Acked` follows when it is back.
     Interrupted,
     /// Something may have been missed that the server does not tell.
@@ -216,6 +219,18 @@ pub enum SubscriptionEvent {
     Failed(Error),
     /// Over, because it or the client was closed.
     Ended,
+}
+
+/// A change that its reader decodes: the [frame](crate::protocol::decode), or
+/// [the part of it that matters](crate::protocol::decode_change).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deferred {
+    /// How its rows are read.
+    pub plan: Arc<RowPlan>,
+    /// Where in the frame's text it begins, with its kind.
+    pub from: usize,
+    /// The greatest version of its rows.
+    pub version: SeqId,
 }
 
 /// What a subscription's rows mean for those that are held from before.
@@ -327,6 +342,19 @@ pub struct SubscribeRequest {
     pub old: OldValues,
     /// What to do after a reconnect.
     pub resume: Resume,
+    /// Who decodes changes.
+    pub decoding: Decoding,
+}
+
+/// Who decodes the changes that a subscription gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Decoding {
+    /// The task of the connection, as they arrive: for readers that should do nothing else but read, such as the one
+    /// thread of an interpreter.
+    #[default]
+    ByConnection,
+    /// Who takes them: the connection does less for each, and several readers share the work.
+    ByReader,
 }
 
 /// What a subscription begins with.
@@ -365,6 +393,15 @@ pub enum Restart {
     Fresh,
     /// From a position: what was written after it is sent again.
     From(Checkpoint),
+}
+
+impl Restart {
+    pub(super) fn into_checkpoint(self) -> Option<Checkpoint> {
+        match self {
+            Self::Fresh => None,
+            Self::From(checkpoint) => Some(checkpoint),
+        }
+    }
 }
 
 /// One open subscription, for inspection.

@@ -1,13 +1,17 @@
 //! What the server says.
 
-use super::event::{GapReason, Lifecycle, LinkId, Mode, Resume, SubscriptionEvent};
+use std::sync::Arc;
+
+use super::event::{Decoding, Deferred, GapReason, Lifecycle, LinkId, Mode, Resume, SubscriptionEvent};
 use super::link::Phase;
 use super::sabotage::Sabotage;
-use super::subscription::{Progress, Stage};
+use super::subscription::{Incarnation, Progress, Stage};
 use super::{Machine, Time, Timer};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorCode};
-use crate::protocol::{Ack, Batch, Change, DecodeError, RawFrame, RowPlan, ServerError, ServerFrame, decode};
+use crate::protocol::{
+    Ack, Batch, Change, DecodeError, Glance, RawFrame, RowPlan, ServerError, ServerFrame, decode,
+};
 use crate::schema::SeqId;
 
 /// How long after a reconnect a refused slot may still be held by the connection that was lost: the server notices its
@@ -28,12 +32,44 @@ impl Machine {
         self.counters.frames += 1;
         self.counters.bytes += frame.len() as u64;
         self.timers.stop(Timer::Pong); // A frame is as good as a pong.
+        if let RawFrame::Text(text) = frame
+            && self.is_deferred(text)
+        {
+            return;
+        }
         match (decode(frame, &self.table, &self.config.limits), &self.connection.phase) {
             (Ok(frame), Phase::Connected { .. }) => self.frame(now, frame),
             (Ok(frame), _) => self.greeting(now, frame),
             (Err(error), _) => self.bad_frame(now, error),
         }
         self.flush(now);
+    }
+
+    /// Leaves a change to its reader, if it wants that and nothing but the versions has to be known of it here.
+    fn is_deferred(&mut self, text: &str) -> bool {
+        let Some(glance) = Glance::at(text).filter(|_| text.len() <= self.config.limits.frame_bytes) else {
+            return false;
+        };
+        let key = self.table.key_of(glance.subscription);
+        let Some((key, subscription)) = key.and_then(|key| Some((key, self.table.get_mut(key)?))) else {
+            return false;
+        };
+        let Stage::Sent(Incarnation { progress: Progress::Ready, plan: Some(plan), .. }) =
+            &subscription.stage
+        else {
+            return false;
+        };
+        if subscription.decoding != Decoding::ByReader || !plan.is_flat() {
+            return false;
+        }
+        let Some(version) =
+            glance.versions().and_then(|versions| subscription.position.pass_unread(versions))
+        else {
+            return false;
+        };
+        let deferred = Deferred { plan: plan.clone(), from: text.len() - glance.rest.len(), version };
+        self.notify(key, SubscriptionEvent::Deferred(deferred));
+        true
     }
 
     /// A frame before the connection is authenticated.
@@ -91,7 +127,7 @@ impl Machine {
             Err(error) => return self.fail(key, error),
         };
         let schema = plan.schema().clone();
-        incarnation.plan = Some(plan);
+        incarnation.plan = Some(Arc::new(plan));
         subscription.strikes = 0;
         subscription.position.acked(&ack.control, &here);
         let resumed = subscription.position.checkpoint().map(Checkpoint::seq);

@@ -54,9 +54,9 @@ pub use config::{Config, Timeouts};
 pub use sabotage::Sabotage;
 
 pub use event::{
-    Action, AttemptId, ConnectionState, Counters, Event, GapReason, Lifecycle, LinkEnd, LinkId, Mode,
-    OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent, SubscriptionInfo,
-    SubscriptionKey, SubscriptionStage, Token,
+    Action, AttemptId, ConnectionState, Counters, Decoding, Deferred, Event, GapReason, Lifecycle, LinkEnd,
+    LinkId, Mode, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent,
+    SubscriptionInfo, SubscriptionKey, SubscriptionStage, Token,
 };
 
 use self::link::{Connection, Phase};
@@ -200,7 +200,7 @@ impl Machine {
             Phase::GivenUp(error) => return Err(error.clone()),
             _ => {}
         }
-        let SubscribeRequest { id, sql: live, options, old, resume } = request;
+        let SubscribeRequest { id, sql: live, options, old, resume, decoding } = request;
         let invalid = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         let id = match id {
             Some(id) if id.is_empty() => return invalid("the subscription id is empty".into()),
@@ -229,6 +229,7 @@ impl Machine {
             options,
             old,
             resume,
+            decoding,
             position: position::Position::new(self.config.sabotage()),
             established: false,
             stage: Stage::Offline,
@@ -254,13 +255,22 @@ impl Machine {
     /// Begins a subscription anew: because its rows are in doubt, or because its reader lost some.
     pub fn restart(&mut self, now: Time, key: SubscriptionKey, from: Restart) {
         let Some(subscription) = self.table.get_mut(key) else { return };
-        match from {
-            Restart::Fresh => subscription.position.set(None),
-            Restart::From(checkpoint) => subscription.position.set(Some(checkpoint)),
-        }
+        subscription.position.set(from.into_checkpoint());
         if subscription.incarnation().is_some() {
             self.counters.restarts += 1;
             self.begin_anew(key, None);
+        }
+        self.flush(now);
+    }
+
+    /// The reader of a [`Deferred`](SubscriptionEvent::Deferred) change could not decode it: as if that had been found on
+    /// arrival, the subscription is begun anew after what was handed out before, and given up when that does not help.
+    pub fn reject(&mut self, now: Time, key: SubscriptionKey, from: Restart, error: Error) {
+        let Some(subscription) = self.table.get_mut(key) else { return };
+        subscription.position.set(from.into_checkpoint());
+        self.counters.bad_frames += 1;
+        if subscription.incarnation().is_some() {
+            self.retry(now, key, error);
         }
         self.flush(now);
     }

@@ -137,6 +137,21 @@ impl Position {
         dropped
     }
 
+    /// A change with rows of these versions, the least and the greatest, is handed out unread: the greatest. `None` if some of
+    /// them may have been handed out before.
+    pub(super) fn pass_unread(&mut self, (least, greatest): (SeqId, SeqId)) -> Option<SeqId> {
+        let all_news = match self.replay {
+            Replay::Off => true,
+            Replay::UpTo(seen) => least > seen,
+            Replay::Exactly(_) => false,
+        };
+        all_news.then(|| {
+            self.advance(Some(greatest));
+            self.replay.passed(greatest);
+            greatest
+        })
+    }
+
     fn drop_known(&self, change: &mut Change) -> usize {
         if change.rows.iter().all(|r| self.replay.is_news(r)) {
             return 0;

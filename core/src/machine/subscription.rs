@@ -1,9 +1,11 @@
 //! One subscription: what is wanted of it, and how far it is on the current link.
 
+use std::sync::Arc;
+
 use compact_str::CompactString;
 
 use super::Time;
-use super::event::{GapReason, Mode, OldValues, Resume, SubscribeOptions, SubscriptionStage};
+use super::event::{Decoding, GapReason, Mode, OldValues, Resume, SubscribeOptions, SubscriptionStage};
 use super::position::Position;
 use super::sabotage::Sabotage;
 use crate::checkpoint::{Checkpoint, Epoch};
@@ -20,6 +22,7 @@ pub(super) struct Subscription {
     pub(super) options: SubscribeOptions,
     pub(super) old: OldValues,
     pub(super) resume: Resume,
+    pub(super) decoding: Decoding,
     pub(super) position: Position,
     /// Was ready once, so that its handle expects it to survive.
     pub(super) established: bool,
@@ -59,7 +62,7 @@ pub(super) struct Incarnation {
     /// What was asked for last may have been refused for being one message too many.
     pub(super) rate_limited: bool,
     /// Known from the ack on.
-    pub(super) plan: Option<RowPlan>,
+    pub(super) plan: Option<Arc<RowPlan>>,
     pub(super) progress: Progress,
 }
 

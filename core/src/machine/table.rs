@@ -104,6 +104,6 @@ impl Table {
 
 impl Plans for Table {
     fn plan(&self, wire_id: &str) -> Option<&RowPlan> {
-        self.get(self.key_of(wire_id)?)?.incarnation()?.plan.as_ref()
+        self.get(self.key_of(wire_id)?)?.incarnation()?.plan.as_deref()
     }
 }

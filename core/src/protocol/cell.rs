@@ -55,6 +55,11 @@ impl CellType {
         }
     }
 
+    /// Whether a value is one number, text or boolean, and no array or object.
+    pub(super) fn is_flat(self) -> bool {
+        !matches!(self, Self::Json | Self::Bytes | Self::Embedding | Self::File | Self::Other)
+    }
+
     fn integer(self, n: i64) -> Option<Value> {
         Some(match self {
             Self::Int => Value::Int(n),

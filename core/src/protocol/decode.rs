@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny};
 
 use super::envelope::Envelope;
-use super::frame::{RawFrame, ServerFrame};
+use super::frame::{Change, RawFrame, ServerFrame};
 use super::limits::Limits;
-use super::plan::Plans;
+use super::plan::{Plans, RowPlan};
 use crate::error::{Error, ErrorCode};
 
 /// A frame that can not be understood, and whose it was.
@@ -59,6 +59,20 @@ pub fn decode(frame: RawFrame<'_>, plans: &impl Plans, limits: &Limits) -> Resul
     }
 }
 
+/// Decodes a change that a machine [left to its reader](crate::machine::SubscriptionEvent::Deferred): the text is
+/// [`CHANGE_HEAD`](super::CHANGE_HEAD) and the rest of the frame from the change's kind on. The subscription's name stays
+/// empty.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_change(text: &str, plan: &RowPlan, limits: &Limits) -> Result<Change, DecodeError> {
+    let frame = in_passes(Envelope::of_change(plan, limits), |envelope| read_json(text, envelope))?;
+    match frame {
+        ServerFrame::Change(change) => Ok(change),
+        _ => unreachable!("the envelope was told that it is a change"),
+    }
+}
+
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// JSON, or MessagePack: the first byte of an object tells them apart.
@@ -73,11 +87,13 @@ fn decode_bytes(bytes: &[u8], plans: &impl Plans, limits: &Limits) -> Result<Ser
 }
 
 fn decode_json(text: &str, plans: &impl Plans, limits: &Limits) -> Result<ServerFrame, DecodeError> {
-    in_passes(plans, limits, |envelope| {
-        let mut json = serde_json::Deserializer::from_str(text);
-        envelope.deserialize(&mut json)?;
-        json.end()
-    })
+    in_passes(Envelope::new(plans, limits), |envelope| read_json(text, envelope))
+}
+
+fn read_json<P: Plans>(text: &str, envelope: &mut Envelope<'_, P>) -> serde_json::Result<()> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    envelope.deserialize(&mut json)?;
+    json.end()
 }
 
 fn decode_message_pack(
@@ -85,7 +101,7 @@ fn decode_message_pack(
     plans: &impl Plans,
     limits: &Limits,
 ) -> Result<ServerFrame, DecodeError> {
-    in_passes(plans, limits, |envelope| {
+    in_passes(Envelope::new(plans, limits), |envelope| {
         let mut pack = rmp_serde::Deserializer::from_read_ref(bytes);
         // A frame, its rows and a row are three levels around a value.
         pack.set_max_depth(limits.depth + 3);
@@ -100,11 +116,9 @@ fn decode_message_pack(
 
 /// Reads the frame until nothing has to be put off because of the order of its fields.
 fn in_passes<P: Plans, E: fmt::Display>(
-    plans: &P,
-    limits: &Limits,
+    mut envelope: Envelope<'_, P>,
     mut pass: impl FnMut(&mut Envelope<'_, P>) -> Result<(), E>,
 ) -> Result<ServerFrame, DecodeError> {
-    let mut envelope = Envelope::new(plans, limits);
     loop {
         if let Err(error) = pass(&mut envelope) {
             return Err(malformed(envelope.subscription(), error));

@@ -355,3 +355,23 @@ fn timestamps_are_microseconds() {
         assert_eq!(read("system", number), micros, "{number}");
     }
 }
+
+/// A connection leaves changes to their readers without the beginning of the frame.
+#[test]
+fn what_a_glance_left_reads_as_the_whole() {
+    for rest in [
+        r#""update","rows":[{"n":2,"_seq":"9","id":"7"}],"old_values":[{"id":"7","_seq":"8","n":1}]}"#,
+        r#""insert","rows":[{"n":null,"_seq":"9","id":"7","body":"\"}","_deleted":false}]}"#,
+        r#""delete","old_values":[{"n":2,"_seq":"9","id":"7"}]}"#,
+        r#""insert","rows":[{"n":2,"new":{"x":[1]},"_seq":"9"}]}"#,
+    ] {
+        let text = format!(r#"{{"type":"change","subscription_id":"s","change_type":{rest}"#);
+        let whole = Change { subscription: Default::default(), ..change(&text, &star()) };
+        let glance = Glance::at(&text).expect("a change");
+        assert_eq!((glance.subscription, glance.rest), ("s", rest));
+        let left = format!("{CHANGE_HEAD}{rest}");
+        assert_eq!(decode_change(&left, &star()["s"], &Limits::default()), Ok(whole));
+    }
+    let left = format!(r#"{CHANGE_HEAD}"insert","rows":[{{"n":true}}]}}"#);
+    assert!(decode_change(&left, &star()["s"], &Limits::default()).is_err());
+}

@@ -86,6 +86,16 @@ impl<'a, P: Plans> Envelope<'a, P> {
         Self { plans, limits, head: Head::default(), body: Body::default(), skipped: false, passes: 0 }
     }
 
+    /// Of a change of a subscription whose name does not matter.
+    pub(super) fn of_change(plans: &'a P, limits: &'a Limits) -> Self {
+        let head = Head {
+            message_type: Some(MessageType::Change),
+            subscription: Some(CompactString::default()),
+            change: None,
+        };
+        Self { head, ..Self::new(plans, limits) }
+    }
+
     /// Whose frame it is, as far as that is known.
     pub(super) fn subscription(&self) -> Option<CompactString> {
         self.head.subscription.clone()

@@ -246,7 +246,11 @@ pub struct PartialRow {
 
 impl PartialRow {
     /// `cells` are positions among [`Schema::all_columns`] with their values.
-    pub(crate) fn new(schema: Arc<Schema>, cells: Vec<(u32, Value)>, version: Option<SeqId>) -> Self {
+    pub(crate) fn new(
+        schema: Arc<Schema>,
+        cells: impl Into<Box<[(u32, Value)]>>,
+        version: Option<SeqId>,
+    ) -> Self {
         Self { schema, cells: cells.into(), version }
     }
 

@@ -9,6 +9,7 @@ mod cursor;
 mod decode;
 mod envelope;
 mod frame;
+mod glance;
 mod http;
 mod json_text;
 mod limits;
@@ -18,11 +19,13 @@ mod server_code;
 
 pub use client_frame::{ClientFrame, SnapshotOptions};
 pub use cursor::{Cursor, CursorKind, VersionDomain};
-pub use decode::{DecodeError, decode};
+pub use decode::{DecodeError, decode, decode_change};
 pub use frame::{
     Ack, AnnouncedLimits, Announcement, AuthSuccess, Batch, BatchControl, BatchStatus, Change, ChangeKind,
     Compression, PartialRow, RawFrame, Serialization, ServerError, ServerFrame, WireProtocol,
 };
+pub use glance::CHANGE_HEAD;
+pub(crate) use glance::Glance;
 pub use http::{
     Health, Login, SqlRequest, StatementResult, decode_error, decode_health, decode_login,
     decode_sql_response, encode_login, encode_sql_request,

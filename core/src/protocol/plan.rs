@@ -22,6 +22,13 @@ pub trait Plans {
     fn plan(&self, subscription_id: &str) -> Option<&RowPlan>;
 }
 
+/// One plan, whatever the subscription is called.
+impl Plans for RowPlan {
+    fn plan(&self, _: &str) -> Option<&RowPlan> {
+        Some(self)
+    }
+}
+
 impl Plans for () {
     fn plan(&self, _: &str) -> Option<&RowPlan> {
         None
@@ -35,11 +42,13 @@ impl<S: std::hash::BuildHasher> Plans for std::collections::HashMap<String, RowP
 }
 
 /// How the rows of one subscription are read: their schema, and which field of a frame goes where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RowPlan {
     schema: Arc<Schema>,
     old: OldValues,
     fields: Vec<Field>,
+    /// The [`head`] of each field's name, side by side for the search.
+    heads: Vec<u64>,
     /// Positions in `fields`, sorted by name.
     by_name: Vec<u32>,
     /// A column outside the schema means that the table changed. Not so where the projection lacks the primary key:
@@ -48,34 +57,27 @@ pub struct RowPlan {
 }
 
 /// One field that a row on the wire may have.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Field {
-    head: u64,
     name: Box<str>,
     target: Target,
 }
 
-impl Field {
-    fn new(name: &str, target: Target) -> Self {
-        Self { head: head(name), name: name.into(), target }
-    }
-
-    /// Whether it is called `name`, whose [`head`] is given. Most names end there: no call to compare memory.
-    fn is_called(&self, name: &str, head: u64) -> bool {
-        self.head == head && self.name.len() == name.len() && (name.len() <= 8 || *self.name == *name)
-    }
-}
-
-/// The first eight bytes of a name as a number.
+/// The first eight bytes of a name as a number; of a shorter one, all of them. Names of one length up to eight have the
+/// same number only if they are the same.
 fn head(name: &str) -> u64 {
-    match name.as_bytes().first_chunk() {
-        Some(eight) => u64::from_le_bytes(*eight),
-        None => name.bytes().rev().fold(0, |head, byte| head << 8 | u64::from(byte)),
+    let bytes = name.as_bytes();
+    if let Some(eight) = bytes.first_chunk() {
+        u64::from_le_bytes(*eight)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+    } else {
+        bytes.iter().fold(0, |head, byte| head << 8 | u64::from(*byte))
     }
 }
 
 /// Where a field goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Target {
     /// A cell of the row.
     Cell { at: u32, cell: CellType },
@@ -121,7 +123,7 @@ impl RowPlan {
             } else {
                 Target::Cell { at, cell: CellType::new(&column.data_type, any_unit) }
             };
-            fields.push(Field::new(&column.name, target));
+            fields.push(Field { name: column.name.as_ref().into(), target });
         }
         for name in VERSION_COLUMNS.iter().chain(&SYSTEM_COLUMNS) {
             if !columns.iter().any(|c| &*c.name == *name) {
@@ -130,7 +132,7 @@ impl RowPlan {
                 } else {
                     Target::Ignored
                 };
-                fields.push(Field::new(name, target));
+                fields.push(Field { name: (*name).into(), target });
             }
         }
         let name = |i: &u32| &*fields[*i as usize].name;
@@ -143,7 +145,8 @@ impl RowPlan {
             ));
         }
         let strict = sql.projection == Projection::Star || columns.iter().any(|c| c.flags.primary_key);
-        Ok(Self { schema: Schema::with_hidden(columns, visible), old, fields, by_name, strict })
+        let heads = fields.iter().map(|field| head(&field.name)).collect();
+        Ok(Self { schema: Schema::with_hidden(columns, visible), old, fields, heads, by_name, strict })
     }
 
     /// The schema of the rows.
@@ -156,6 +159,14 @@ impl RowPlan {
         self.old
     }
 
+    /// Whether no cell is an array or an object on the wire.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.fields.iter().all(|field| match &field.target {
+            Target::Cell { cell, .. } => cell.is_flat(),
+            Target::Version { .. } | Target::Ignored => true,
+        })
+    }
+
     /// Whether a column outside the plan tells that the table changed.
     pub(super) fn is_strict(&self) -> bool {
         self.strict
@@ -164,18 +175,25 @@ impl RowPlan {
     /// The field called `name` and its number; `expected` is the number that it has if the server keeps to our order.
     pub(super) fn field(&self, name: &str, expected: usize) -> Option<(usize, &Target)> {
         let head = head(name);
-        let at = match self.fields.get(expected) {
-            Some(field) if field.is_called(name, head) => expected,
-            // KalamDB keeps to no order at all, so this is the usual way.
+        let at = match self.heads.get(expected) {
+            Some(known) if *known == head && self.is_called(expected, name) => expected,
             _ => self.search(name, head)?,
         };
         Some((at, &self.fields[at].target))
     }
 
+    /// Whether the field has that name. The heads are the same: most names end there, and no memory is compared.
+    fn is_called(&self, field: usize, name: &str) -> bool {
+        let own = &*self.fields[field].name;
+        own.len() == name.len() && (name.len() <= 8 || own == name)
+    }
+
+    /// KalamDB keeps to no order at all, so this is the usual way.
     fn search(&self, name: &str, head: u64) -> Option<usize> {
         const SCAN: usize = 32; // A scan of a few numbers beats a search.
         if self.fields.len() <= SCAN {
-            self.fields.iter().position(|f| f.is_called(name, head))
+            let mut heads = self.heads.iter().enumerate();
+            heads.find_map(|(at, known)| (*known == head && self.is_called(at, name)).then_some(at))
         } else {
             let found = self.by_name.binary_search_by(|i| (*self.fields[*i as usize].name).cmp(name));
             found.ok().map(|at| self.by_name[at] as usize)

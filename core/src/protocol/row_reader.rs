@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use smallvec::SmallVec;
 
 use super::cell::CellSeed;
 use super::frame::PartialRow;
@@ -12,43 +13,46 @@ use crate::row::Row;
 use crate::schema::SeqId;
 use crate::value::Value;
 
-/// What rows are read into.
-pub(super) trait RowSink: Sized {
+/// What the rows of an array are read into, one after the other.
+pub(super) trait RowSink: Default {
     type Item;
 
-    fn start(plan: &RowPlan) -> Self;
+    fn start(&mut self, plan: &RowPlan);
     /// Where the cell of a column goes.
     fn slot(&mut self, at: u32) -> &mut Value;
-    fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> Self::Item;
+    fn finish(&mut self, plan: &RowPlan, version: Option<SeqId>) -> Self::Item;
 }
 
 /// Every cell, NULL where the row has none.
-pub(super) struct WholeRow(Vec<Value>);
+#[derive(Default)]
+pub(super) struct WholeRow(SmallVec<[Value; 16]>);
 
 impl RowSink for WholeRow {
     type Item = Row;
 
-    fn start(plan: &RowPlan) -> Self {
-        Self(vec![Value::Null; plan.schema().all_columns().len()])
+    fn start(&mut self, plan: &RowPlan) {
+        self.0.clear();
+        self.0.resize_with(plan.schema().all_columns().len(), Default::default);
     }
 
     fn slot(&mut self, at: u32) -> &mut Value {
         &mut self.0[at as usize]
     }
 
-    fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> Row {
-        Row::new(plan.schema().clone(), self.0, version)
+    fn finish(&mut self, plan: &RowPlan, version: Option<SeqId>) -> Row {
+        Row::new(plan.schema().clone(), self.0.drain(..), version)
     }
 }
 
 /// Only the cells that the row has.
-pub(super) struct NamedCells(Vec<(u32, Value)>);
+#[derive(Default)]
+pub(super) struct NamedCells(SmallVec<[(u32, Value); 8]>);
 
 impl RowSink for NamedCells {
     type Item = PartialRow;
 
-    fn start(_: &RowPlan) -> Self {
-        Self(Vec::new())
+    fn start(&mut self, _: &RowPlan) {
+        self.0.clear();
     }
 
     fn slot(&mut self, at: u32) -> &mut Value {
@@ -57,8 +61,10 @@ impl RowSink for NamedCells {
         &mut self.0[last].1
     }
 
-    fn finish(self, plan: &RowPlan, version: Option<SeqId>) -> PartialRow {
-        PartialRow::new(plan.schema().clone(), self.0, version)
+    fn finish(&mut self, plan: &RowPlan, version: Option<SeqId>) -> PartialRow {
+        let mut cells = Vec::with_capacity(self.0.len());
+        cells.extend(self.0.drain(..));
+        PartialRow::new(plan.schema().clone(), cells, version)
     }
 }
 
@@ -105,13 +111,16 @@ impl<'de, S: RowSink> Visitor<'de> for RowsSeed<'_, S> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::new();
-        while let Some(row) = seq.next_element_seed(RowSeed::<S> {
-            plan: self.plan,
-            depth: self.depth,
-            fit: &mut *self.fit,
-            sink: std::marker::PhantomData,
-        })? {
+        let mut sink = S::default();
+        let mut next = |seq: &mut A| {
+            let seed = RowSeed { plan: self.plan, depth: self.depth, fit: &mut *self.fit, sink: &mut sink };
+            seq.next_element_seed(seed)
+        };
+        let Some(first) = next(&mut seq)? else { return Ok(Vec::new()) };
+        // A change has one row, and there are many changes.
+        let mut rows = Vec::with_capacity(1);
+        rows.push(first);
+        while let Some(row) = next(&mut seq)? {
             rows.push(row);
         }
         Ok(rows)
@@ -122,7 +131,7 @@ struct RowSeed<'a, S> {
     plan: &'a RowPlan,
     depth: usize,
     fit: &'a mut Fit,
-    sink: std::marker::PhantomData<S>,
+    sink: &'a mut S,
 }
 
 impl<'de, S: RowSink> DeserializeSeed<'de> for RowSeed<'_, S> {
@@ -141,7 +150,8 @@ impl<'de, S: RowSink> Visitor<'de> for RowSeed<'_, S> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Item, A::Error> {
-        let mut sink = S::start(self.plan);
+        let sink = self.sink;
+        sink.start(self.plan);
         let mut version = None;
         let mut seen = Seen::default();
         let mut cells = 0;

@@ -103,6 +103,17 @@ impl CatchUp {
         }
     }
 
+    /// Whether it matters what is in a change.
+    pub(super) fn looks_at_changes(&self) -> bool {
+        self.missed.is_some() || !self.found.is_empty()
+    }
+
+    /// A change passed that does not matter.
+    pub(super) fn passed(&mut self, version: SeqId) {
+        self.recent[self.told % RECENT] = version;
+        self.told += 1;
+    }
+
     /// Whether a change is news.
     pub(super) fn change(&mut self, change: &Change) -> bool {
         self.remember(&change.rows);
@@ -153,9 +164,6 @@ impl CatchUp {
     }
 
     fn remember(&mut self, rows: &[Row]) {
-        for version in rows.iter().filter_map(Row::version) {
-            self.recent[self.told % RECENT] = version;
-            self.told += 1;
-        }
+        rows.iter().filter_map(Row::version).for_each(|version| self.passed(version));
     }
 }

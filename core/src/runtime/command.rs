@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Restart {
         key: SubscriptionKey,
         from: Option<Checkpoint>,
+        /// The reader could not decode what came next.
+        because: Option<Error>,
     },
     Cancel {
         id: CompactString,

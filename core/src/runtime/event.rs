@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorCode};
-use crate::protocol::PartialRow;
+use crate::protocol::{Change, ChangeKind, PartialRow};
 use crate::row::Row;
 use crate::schema::{Schema, SeqId};
 use crate::value::Value;
@@ -128,6 +128,15 @@ impl ChangeEvent {
     /// The greatest version among its rows.
     pub fn last_seq_id(&self) -> Option<SeqId> {
         self.rows().iter().filter_map(Row::version).max()
+    }
+
+    pub(crate) fn change(subscription_id: CompactString, change: Change) -> Self {
+        let Change { kind, rows, old, .. } = change;
+        match kind {
+            ChangeKind::Insert => Self::Insert { subscription_id, rows },
+            ChangeKind::Update => Self::Update { subscription_id, rows, old_rows: old },
+            ChangeKind::Delete => Self::Delete { subscription_id, old_rows: rows },
+        }
     }
 
     /// What the server says about a subscription is an event of it. Everything else is an error of the client: a refused

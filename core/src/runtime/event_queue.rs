@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::ChangeEvent;
+use super::event_batch::Batch;
 use super::mailbox::Content;
 use crate::error::Error;
 
@@ -13,40 +13,8 @@ pub(crate) struct QueueLimits {
     pub(crate) bytes: usize,
 }
 
-/// Events and about how many bytes they keep alive.
-#[derive(Default)]
-pub(crate) struct Batch {
-    events: VecDeque<ChangeEvent>,
-    bytes: usize,
-}
-
-impl Batch {
-    pub(crate) fn push(&mut self, event: ChangeEvent) {
-        self.bytes += event.weight();
-        self.events.push_back(event);
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<ChangeEvent> {
-        let event = self.events.pop_front()?;
-        self.bytes = if self.events.is_empty() { 0 } else { self.bytes };
-        Some(event)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.events.is_empty()
-    }
-
-    /// Moves everything behind what is here.
-    fn append(&mut self, other: &mut Self) {
-        if self.is_empty() {
-            // No event is moved, and both keep their space.
-            std::mem::swap(self, other);
-        } else {
-            self.events.append(&mut other.events);
-            self.bytes += std::mem::take(&mut other.bytes);
-        }
-    }
-}
+/// Batches up to this size are put together: a trickle should not cost an allocation an event.
+const SMALL: usize = 64;
 
 /// Events of one subscription.
 ///
@@ -55,7 +23,9 @@ impl Batch {
 /// costs no more than the bound, and one that is merely slow gets on by a whole queue each time.
 pub(crate) struct EventQueue {
     limits: QueueLimits,
-    held: Batch,
+    held: VecDeque<Batch>,
+    /// Their number and bytes.
+    holds: (usize, usize),
     /// Number and bytes of the events that the reader has not finished: they count as held.
     lent: (usize, usize),
     /// Dropped since the queue was full; `Some` until the reader is told.
@@ -69,7 +39,7 @@ pub(crate) struct EventQueue {
 /// What [`EventQueue::lend`] has for the reader.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Lent {
-    /// The events are in the reader's batch.
+    /// The events are with the reader.
     Events,
     /// After what was lent before, so many were dropped. `goes_on`: the subscription can be made anew.
     Lagged { dropped: u64, goes_on: bool },
@@ -85,7 +55,8 @@ impl EventQueue {
     pub(crate) fn new(limits: QueueLimits) -> Self {
         Self {
             limits,
-            held: Batch::default(),
+            held: VecDeque::new(),
+            holds: (0, 0),
             lent: (0, 0),
             lagged: None,
             stale: false,
@@ -95,35 +66,52 @@ impl EventQueue {
     }
 
     /// Takes the events of a batch, or as many as there is room for. Returns whether these were too many.
-    pub(crate) fn append(&mut self, batch: &mut Batch) -> bool {
-        if self.ended || self.stale {
-            *batch = Batch::default();
+    pub(crate) fn append(&mut self, mut batch: Batch) -> bool {
+        if batch.is_empty() || self.ended || self.stale {
             return false;
         }
         if let Some(dropped) = &mut self.lagged {
-            *dropped += batch.events.len() as u64;
-            *batch = Batch::default();
+            *dropped += batch.events() as u64;
             return false;
         }
-        let room_for =
-            |events: usize, bytes: usize| events <= self.limits.events && bytes <= self.limits.bytes;
-        let (events, bytes) = (self.held.events.len() + self.lent.0, self.held.bytes + self.lent.1);
-        if room_for(events + batch.events.len(), bytes + batch.bytes) {
-            self.held.append(batch);
+        let (held, lent, limits) = (self.holds, self.lent, self.limits);
+        let fits = |events: usize, bytes: usize| {
+            let (events, bytes) = (held.0 + lent.0 + events, held.1 + lent.1 + bytes);
+            events <= limits.events && bytes <= limits.bytes
+        };
+        if fits(batch.events(), batch.bytes()) {
+            self.hold(batch);
             return false;
         }
-        while let Some(event) = batch.events.front() {
-            let (events, bytes) = (self.held.events.len() + self.lent.0, self.held.bytes + self.lent.1);
-            // A single event is always let in, however large: otherwise it would never arrive.
-            if !self.held.is_empty() && !room_for(events + 1, bytes + event.weight()) {
-                break;
-            }
-            self.held.bytes += event.weight();
-            self.held.events.extend(batch.events.pop_front());
-        }
-        let dropped = std::mem::take(batch).events.len() as u64;
-        self.lagged = (dropped > 0).then_some(dropped);
+        // A single event is always let in, however large: otherwise it would never arrive.
+        let none_held = self.held.is_empty();
+        let front = batch.split_off_front(|events, bytes| none_held && events <= 1 || fits(events, bytes));
+        self.hold(front);
+        self.lagged = (batch.events() > 0).then_some(batch.events() as u64);
         self.lagged.is_some()
+    }
+
+    fn hold(&mut self, batch: Batch) {
+        self.holds.0 += batch.events();
+        self.holds.1 += batch.bytes();
+        match self.held.back_mut() {
+            Some(last) if last.events() + batch.events() <= SMALL => last.append(batch),
+            _ => self.held.push_back(batch),
+        }
+    }
+
+    /// How many events wait for the reader, besides those that it has.
+    pub(crate) fn waiting(&self) -> usize {
+        self.holds.0
+    }
+
+    /// What the reader got can not be used, and the subscription is to be begun anew: what is held goes, and what still
+    /// comes of it. `false` when there is none any more.
+    pub(crate) fn give_up(&mut self) -> bool {
+        self.held.clear();
+        (self.holds, self.lent, self.lagged) = ((0, 0), (0, 0), None);
+        self.stale = !self.ended && self.failure.is_none();
+        self.stale
     }
 
     /// The subscription is begun anew: from here on everything counts.
@@ -146,12 +134,11 @@ impl EventQueue {
         self.ended && self.held.is_empty() && self.lagged.is_none() && self.failure.is_none()
     }
 
-    /// Everything that is there goes into `batch`, which the reader has emptied: what was lent before is finished.
-    pub(crate) fn lend(&mut self, batch: &mut Batch) -> Lent {
-        self.lent = (0, 0);
+    /// Everything that is there goes into `batches`, which the reader has emptied: what was lent before is finished.
+    pub(crate) fn lend(&mut self, batches: &mut VecDeque<Batch>) -> Lent {
+        self.lent = std::mem::take(&mut self.holds);
         if !self.held.is_empty() {
-            self.lent = (self.held.events.len(), self.held.bytes);
-            batch.append(&mut self.held);
+            std::mem::swap(batches, &mut self.held);
             return Lent::Events;
         }
         if let Some(dropped) = self.lagged.take() {

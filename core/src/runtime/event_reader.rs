@@ -1,17 +1,25 @@
-//! The reader's side of an [`EventQueue`]: takes whole batches, so that reader and owner task seldom meet.
+//! The reader's side of an [`EventQueue`]: takes whole batches, so that reader and owner task seldom meet, and decodes
+//! what the owner task left to it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use compact_str::CompactString;
 
 use super::event::ChangeEvent;
-use super::event_queue::{Batch, EventQueue, Lent};
+use super::event_batch::{Batch, Item};
+use super::event_queue::{EventQueue, Lent};
 use super::mailbox::Mailbox;
 use super::reached::Reached;
 use crate::checkpoint::Checkpoint;
-use crate::error::Result;
-use compact_str::CompactString;
+use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::{Limits, RowPlan, decode_change};
 
 /// What a reader has taken out of the queue and not handed out yet.
 pub(crate) struct EventReader {
     id: CompactString,
-    batch: Batch,
+    batches: VecDeque<Batch>,
+    plan: Option<Arc<RowPlan>>,
     reached: Reached,
 }
 
@@ -19,12 +27,14 @@ pub(crate) struct EventReader {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Anew {
     pub(crate) from: Option<Checkpoint>,
+    /// What came next could not be decoded.
+    pub(crate) because: Option<Error>,
 }
 
 impl EventReader {
     /// `from`: where the subscription itself begins, if it does not begin with a snapshot.
     pub(crate) fn new(id: CompactString, from: Option<Checkpoint>) -> Self {
-        Self { id, batch: Batch::default(), reached: Reached::new(from) }
+        Self { id, batches: VecDeque::new(), plan: None, reached: Reached::new(from) }
     }
 
     /// How far the events are that were handed out.
@@ -34,7 +44,7 @@ impl EventReader {
 
     /// Whether there is something to hand out without looking into the queue.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.batch.is_empty()
+        self.batches.iter().any(|batch| !batch.is_empty())
     }
 
     /// The next event, if there is one. May ask, by `anew`, to make the subscription anew.
@@ -43,41 +53,79 @@ impl EventReader {
         queue: &Mailbox<EventQueue>,
         anew: impl FnOnce(Anew),
     ) -> Option<Result<ChangeEvent>> {
-        if self.batch.is_empty() {
-            match queue.with(|queue| queue.lend(&mut self.batch)) {
-                Lent::Events => {}
-                Lent::Lagged { dropped, goes_on } => {
-                    let from = self.reached.checkpoint();
-                    let resumes_from = from.as_ref().map(Checkpoint::seq);
-                    if goes_on {
-                        anew(Anew { from });
-                    }
-                    let subscription_id = self.id.clone();
-                    let lagged = ChangeEvent::Lagged { subscription_id, dropped, resumes_from };
-                    self.reached.pass(&lagged);
-                    return Some(Ok(lagged));
+        let event = loop {
+            let Some(batch) = self.batches.front_mut() else {
+                match queue.with(|queue| queue.lend(&mut self.batches)) {
+                    Lent::Events => continue,
+                    other => return self.beyond_events(other, anew),
                 }
-                Lent::Failed(error) if ChangeEvent::is_told_by_server(&error) => {
-                    return Some(Ok(ChangeEvent::error(self.id.clone(), &error)));
-                }
-                Lent::Failed(error) => return Some(Err(error)),
-                Lent::Nothing | Lent::Over => return None,
+            };
+            match batch.pop() {
+                Some(Item::Decoded(event)) => break event,
+                Some(Item::Plan(plan)) => self.plan = Some(plan),
+                Some(Item::Unread(change)) => match read(change, self.plan.as_deref(), &self.id) {
+                    Ok(event) => break event,
+                    Err(error) => return self.unreadable(error, queue, anew),
+                },
+                None => drop(self.batches.pop_front()),
             }
-        }
-        let event = self.batch.pop()?;
+        };
         self.reached.pass(&event);
         Some(Ok(event))
     }
+
+    fn beyond_events(&mut self, lent: Lent, anew: impl FnOnce(Anew)) -> Option<Result<ChangeEvent>> {
+        match lent {
+            Lent::Lagged { dropped, goes_on } => {
+                let from = self.reached.checkpoint();
+                let resumes_from = from.as_ref().map(Checkpoint::seq);
+                if goes_on {
+                    anew(Anew { from, because: None });
+                }
+                let subscription_id = self.id.clone();
+                let lagged = ChangeEvent::Lagged { subscription_id, dropped, resumes_from };
+                self.reached.pass(&lagged);
+                Some(Ok(lagged))
+            }
+            Lent::Failed(error) if ChangeEvent::is_told_by_server(&error) => {
+                Some(Ok(ChangeEvent::error(self.id.clone(), &error)))
+            }
+            Lent::Failed(error) => Some(Err(error)),
+            Lent::Events | Lent::Nothing | Lent::Over => None,
+        }
+    }
+
+    /// The subscription comes again from where the reader is, unless it is over.
+    fn unreadable(
+        &mut self,
+        error: Error,
+        queue: &Mailbox<EventQueue>,
+        anew: impl FnOnce(Anew),
+    ) -> Option<Result<ChangeEvent>> {
+        self.batches.clear();
+        if !queue.with(EventQueue::give_up) {
+            return Some(Err(error));
+        }
+        anew(Anew { from: self.reached.checkpoint(), because: Some(error) });
+        None
+    }
+}
+
+fn read(change: &str, plan: Option<&RowPlan>, id: &CompactString) -> Result<ChangeEvent> {
+    // A plan comes before the first change.
+    let plan = plan.ok_or_else(|| Error::new(ErrorCode::Protocol, "a change came before its columns"))?;
+    Ok(ChangeEvent::change(id.clone(), decode_change(change, plan, &Limits::default())?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::event_queue::QueueLimits;
     use super::*;
-    use crate::error::{Error, ErrorCode};
+    use crate::protocol::OldValues;
     use crate::row::Row;
     use crate::runtime::mailbox::Content;
     use crate::schema::{Column, DataType, Schema};
+    use crate::sql::LiveSql;
     use crate::value::Value;
 
     fn insert(version: i64) -> ChangeEvent {
@@ -108,9 +156,7 @@ mod tests {
     fn append(queue: &Mailbox<EventQueue>, events: impl IntoIterator<Item = ChangeEvent>) -> bool {
         let mut batch = Batch::default();
         events.into_iter().for_each(|event| batch.push(event));
-        let too_many = queue.with(|queue| queue.append(&mut batch));
-        assert!(batch.is_empty());
-        too_many
+        queue.with(|queue| queue.append(batch))
     }
 
     fn next(
@@ -136,7 +182,7 @@ mod tests {
             }
             assert!(queue.with(|queue| queue.is_ready()));
             let (event, anew) = next(&queue, &mut reader);
-            assert_eq!(anew, Some(Anew { from: Some("e:3".parse().unwrap()) }));
+            assert_eq!(anew, Some(Anew { from: Some("e:3".parse().unwrap()), because: None }));
             let Some(Ok(ChangeEvent::Lagged { dropped: 17, resumes_from: Some(from), .. })) = event else {
                 panic!("{event:?}")
             };
@@ -166,11 +212,11 @@ mod tests {
         let (queue, mut reader) = both(2, usize::MAX);
         assert_eq!(push(&queue, (1..=4).map(|version| batch(version, true))), 1);
         let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
-        assert_eq!(anew, [None, None, Some(Anew { from: None })]);
+        assert_eq!(anew, [None, None, Some(Anew { from: None, because: None })]);
         queue.with(EventQueue::begin_anew);
         assert_eq!(push(&queue, std::iter::once(batch(9, false)).chain((10..=12).map(insert))), 1);
         let anew: Vec<_> = (0..3).map(|_| next(&queue, &mut reader).1).collect();
-        assert_eq!(anew, [None, None, Some(Anew { from: Some("e:10".parse().unwrap()) })]);
+        assert_eq!(anew, [None, None, Some(Anew { from: Some("e:10".parse().unwrap()), because: None })]);
     }
 
     #[test]
@@ -205,5 +251,68 @@ mod tests {
         let (queue, mut reader) = both(10, usize::MAX);
         queue.with(|queue| queue.fail(Error::new(ErrorCode::AuthFailed, "no")));
         assert!(matches!(next(&queue, &mut reader).0, Some(Err(_))));
+    }
+
+    /// A plan for rows of one INT, and an unread insert of `n` at a version.
+    fn unread(batch: &mut Batch, n: &str, version: i64) {
+        batch.push_unread(&format!(r#""insert","rows":[{{"n":{n},"_seq":"{version}"}}]}}"#));
+    }
+
+    fn planned() -> Batch {
+        let sql = LiveSql::table("app", "t");
+        let columns = [Column::new("n", DataType::Int).primary_key()];
+        let mut batch = Batch::default();
+        batch.push_plan(Arc::new(RowPlan::new(&columns, &sql, OldValues::Keep).unwrap()));
+        batch
+    }
+
+    #[test]
+    fn what_was_left_to_it_is_decoded_in_order() {
+        let (queue, mut reader) = both(100, usize::MAX);
+        let mut batch = planned();
+        unread(&mut batch, "5", 1);
+        batch.push(insert(2));
+        unread(&mut batch, "6", 3);
+        queue.with(|queue| queue.append(batch));
+        let seen: Vec<_> = std::iter::from_fn(|| next(&queue, &mut reader).0).map(Result::unwrap).collect();
+        assert_eq!(seen.iter().map(|e| e.last_seq_id().unwrap().get()).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(seen[2].rows()[0]["n"].as_int(), Some(6));
+        assert_eq!(seen[2].subscription_id(), "s");
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_begins_the_subscription_anew() {
+        let (queue, mut reader) = both(100, usize::MAX);
+        let mut batch = planned();
+        unread(&mut batch, "5", 1);
+        unread(&mut batch, "true", 2);
+        unread(&mut batch, "6", 3);
+        queue.with(|queue| queue.append(batch));
+        assert!(next(&queue, &mut reader).0.unwrap().is_ok());
+        let (event, anew) = next(&queue, &mut reader);
+        assert_eq!(event, None);
+        let anew = anew.expect("asks for it again");
+        assert_eq!(anew.from.unwrap().seq().get(), 1);
+        assert_eq!(anew.because.unwrap().code(), ErrorCode::Protocol);
+        // What was on its way comes again, too.
+        push(&queue, [insert(3)]);
+        assert_eq!(next(&queue, &mut reader), (None, None));
+        queue.with(EventQueue::begin_anew);
+        push(&queue, [insert(2)]);
+        assert_eq!(next(&queue, &mut reader).0, Some(Ok(insert(2))));
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_at_the_end_is_told() {
+        let (queue, mut reader) = both(100, usize::MAX);
+        let mut batch = planned();
+        unread(&mut batch, "true", 2);
+        queue.with(|queue| {
+            queue.append(batch);
+            queue.end();
+        });
+        let (event, anew) = next(&queue, &mut reader);
+        assert_eq!((event.unwrap().unwrap_err().code(), anew), (ErrorCode::Protocol, None));
+        assert_eq!(next(&queue, &mut reader), (None, None));
     }
 }

@@ -10,6 +10,7 @@ mod checks;
 pub(crate) mod command;
 pub(crate) mod endpoint;
 pub(crate) mod event;
+pub(crate) mod event_batch;
 pub(crate) mod event_queue;
 pub(crate) mod event_reader;
 pub(crate) mod http;

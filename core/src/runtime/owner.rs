@@ -29,7 +29,7 @@ use super::subscriber::{Applied, Sink};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{
     Action, AttemptId, ConnectionState, Event, Lifecycle, LinkEnd, LinkId, Machine, Restart,
-    SubscribeRequest, SubscriptionInfo, SubscriptionKey, Token,
+    SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey, Token,
 };
 use crate::protocol::RawFrame;
 
@@ -185,13 +185,20 @@ impl Owner {
                 let _ = reply.send(result.map(|key| Unclaimed::new(key, commands)));
             }
             Command::Unsubscribe { key } => self.machine.unsubscribe(now, key),
-            Command::Restart { key, from } => {
+            Command::Restart { key, from, because } => {
                 // What the machine has told of the old subscription goes with it.
-                self.route(now);
+                self.route(now, None);
                 if let Some(subscriber) = self.subscribers.get_mut(&key) {
                     subscriber.sink.begin_anew();
                 }
-                self.machine.restart(now, key, from.map_or(Restart::Fresh, Restart::From));
+                let from = from.map_or(Restart::Fresh, Restart::From);
+                match because {
+                    None => self.machine.restart(now, key, from),
+                    Some(error) => {
+                        tracing::warn!(?key, %error, "a change could not be read");
+                        self.machine.reject(now, key, from, error);
+                    }
+                }
             }
             Command::Cancel { id, reply } => {
                 let found = self.machine.subscriptions().find(|s| *s.id == *id).map(|s| s.key);
@@ -328,22 +335,27 @@ impl Owner {
                     return true;
                 }
                 Poll::Ready(Ok(message)) => match &message {
-                    Message::Text(text) => self.machine.handle_frame(now, id, RawFrame::Text(text)),
-                    Message::Binary(bytes) => self.machine.handle_frame(now, id, RawFrame::Binary(bytes)),
+                    Message::Text(text) => {
+                        self.machine.handle_frame(now, id, RawFrame::Text(text));
+                        self.route(now, Some(text));
+                    }
+                    Message::Binary(bytes) => {
+                        self.machine.handle_frame(now, id, RawFrame::Binary(bytes));
+                        self.route(now, None);
+                    }
                     Message::Pong(_) => self.machine.handle_pong(id),
                     Message::Ping(_) | Message::Close(_) | Message::Frame(_) => {}
                 },
             }
             *frames_left -= 1;
             progress = true;
-            self.route(now);
         }
         self.link = Some(Link::Open(id, socket));
         progress
     }
 
-    /// Hands the machine's events to whom they concern.
-    fn route(&mut self, now: Duration) {
+    /// Hands the machine's events to whom they concern. `frame`: the text that the machine was given just now.
+    fn route(&mut self, now: Duration, frame: Option<&str>) {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Subscription { key, event } => {
@@ -353,9 +365,14 @@ impl Owner {
                             let sql = sql.clone();
                             self.watch_event(key, &sql, event);
                         }
-                        sink @ Sink::Events(_) => {
-                            sink.apply(now, event);
-                            let curious = sink.is_curious();
+                        Sink::Events(sink) => {
+                            match (event, frame) {
+                                (SubscriptionEvent::Deferred(change), Some(text)) => {
+                                    sink.push_unread(change, text)
+                                }
+                                (event, _) => sink.push(event),
+                            }
+                            let curious = subscriber.sink.is_curious();
                             self.touch_reader(key);
                             if curious {
                                 self.ask_what_was_missed(key);
@@ -569,7 +586,7 @@ impl Future for Owner {
             let mut progress = this.poll_commands(cx);
             progress |= this.poll_network(cx, &mut frames_left);
             progress |= this.poll_timer(cx);
-            this.route(this.now());
+            this.route(this.now(), None);
             progress |= this.tend(cx);
             progress |= this.act();
             progress |= this.poll_write(cx);

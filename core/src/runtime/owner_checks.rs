@@ -10,7 +10,7 @@ use super::subscriber::Sink;
 use crate::converge::{Ask, WatchAction};
 use crate::error::ErrorCode;
 use crate::machine::{
-    Lifecycle, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent,
+    Decoding, Lifecycle, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent,
     SubscriptionKey,
 };
 use crate::repair::Repair;
@@ -163,6 +163,7 @@ impl Owner {
             options: SubscribeOptions { snapshot: false, ..SubscribeOptions::default() },
             old: OldValues::Skip,
             resume: Resume::Live,
+            decoding: Decoding::ByConnection,
         };
         match self.machine.subscribe(now, request) {
             Ok(key) => {
@@ -205,6 +206,7 @@ impl Owner {
             }
             SubscriptionEvent::Acked { .. }
             | SubscriptionEvent::Batch { .. }
+            | SubscriptionEvent::Deferred(_)
             | SubscriptionEvent::GapPossible { .. } => {}
         }
     }

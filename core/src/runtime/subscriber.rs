@@ -7,14 +7,18 @@ use compact_str::CompactString;
 
 use super::catch_up::{CatchUp, CaughtUp};
 use super::event::ChangeEvent;
-use super::event_queue::{Batch, EventQueue};
+use super::event_batch::Batch;
+use super::event_queue::EventQueue;
 use super::live_state::LiveState;
 use super::mailbox::Mailbox;
 use crate::converge::AskId;
 use crate::error::{Error, ErrorCode, Result};
-use crate::machine::{GapReason, Mode, SubscriptionEvent};
-use crate::protocol::{Change, ChangeKind, StatementResult};
+use crate::machine::{Deferred, GapReason, Mode, SubscriptionEvent};
+use crate::protocol::{Limits, RawFrame, RowPlan, ServerFrame, StatementResult, decode};
 use crate::sql::LiveSql;
+
+/// With more events than this waiting for it, a reader gets help: about a millisecond of its work.
+const BEHIND: usize = 2_048;
 
 /// Where the events of one subscription go.
 pub(crate) enum Sink {
@@ -33,6 +37,10 @@ pub(crate) struct EventSink {
     pending: Batch,
     /// Boxed, since every sink is as large as the largest.
     catch_up: Box<CatchUp>,
+    /// What the reader decodes changes by, once it was told.
+    plan: Option<Arc<RowPlan>>,
+    /// It has much to do: what comes is decoded here.
+    reader_is_behind: bool,
     /// How the subscription ended, after these.
     end: Option<End>,
 }
@@ -92,6 +100,7 @@ impl Sink {
         if let Self::Events(sink) = self {
             sink.pending = Batch::default();
             sink.catch_up.begin_anew();
+            sink.plan = None;
             sink.mailbox.with(EventQueue::begin_anew);
         }
     }
@@ -106,7 +115,15 @@ impl Sink {
 
 impl EventSink {
     pub(crate) fn new(id: CompactString, live: LiveSql, mailbox: Arc<Mailbox<EventQueue>>) -> Self {
-        Self { id, mailbox, pending: Batch::default(), catch_up: Box::new(CatchUp::new(live)), end: None }
+        Self {
+            id,
+            mailbox,
+            pending: Batch::default(),
+            catch_up: Box::new(CatchUp::new(live)),
+            plan: None,
+            reader_is_behind: false,
+            end: None,
+        }
     }
 
     /// What is to be asked over HTTP, after waiting so long.
@@ -141,7 +158,26 @@ impl EventSink {
         });
     }
 
-    fn push(&mut self, event: SubscriptionEvent) {
+    /// Keeps a change for the reader to decode; unless that one has more to do than this task has, or it matters here what
+    /// is in it.
+    pub(super) fn push_unread(&mut self, change: Deferred, frame: &str) {
+        let Deferred { plan, from, version } = change;
+        let limits = Limits { frame_bytes: frame.len(), ..Limits::default() };
+        // What can not be read is for the reader to find, in its turn.
+        if (self.reader_is_behind || self.catch_up.looks_at_changes())
+            && let Ok(ServerFrame::Change(change)) = decode(RawFrame::Text(frame), &*plan, &limits)
+        {
+            return self.push(SubscriptionEvent::Change(change));
+        }
+        self.catch_up.passed(version);
+        if !self.plan.as_ref().is_some_and(|known| Arc::ptr_eq(known, &plan)) {
+            self.pending.push_plan(plan.clone());
+            self.plan = Some(plan);
+        }
+        self.pending.push_unread(&frame[from..]);
+    }
+
+    pub(super) fn push(&mut self, event: SubscriptionEvent) {
         match &event {
             SubscriptionEvent::Change(change) if !self.catch_up.change(change) => return,
             SubscriptionEvent::Acked { schema, mode, origin } => self.catch_up.acked(schema, *mode, origin),
@@ -153,11 +189,7 @@ impl EventSink {
         }
         let subscription_id = self.id.clone();
         self.pending.push(match event {
-            SubscriptionEvent::Change(Change { kind, rows, old, .. }) => match kind {
-                ChangeKind::Insert => ChangeEvent::Insert { subscription_id, rows },
-                ChangeKind::Update => ChangeEvent::Update { subscription_id, rows, old_rows: old },
-                ChangeKind::Delete => ChangeEvent::Delete { subscription_id, old_rows: rows },
-            },
+            SubscriptionEvent::Change(change) => ChangeEvent::change(subscription_id, change),
             SubscriptionEvent::Acked { schema, mode: Mode::Fresh | Mode::Since, origin } => {
                 ChangeEvent::Ack { subscription_id, schema, origin }
             }
@@ -175,12 +207,16 @@ impl EventSink {
             SubscriptionEvent::Ended => return self.end = Some(End::Closed),
             // The last batch has said that it is the last; `Resumed` or `Ack` follows an interruption.
             SubscriptionEvent::Ready | SubscriptionEvent::Interrupted => return,
+            // Told right after its frame was handled, and taken there.
+            SubscriptionEvent::Deferred(_) => return,
         });
     }
 
     fn deliver(&mut self) -> Applied {
         let applied = self.mailbox.with(|queue| {
-            let lagged = queue.append(&mut self.pending);
+            let next = Batch::as_roomy_as(&self.pending);
+            let lagged = queue.append(std::mem::replace(&mut self.pending, next));
+            self.reader_is_behind = queue.waiting() > BEHIND;
             match self.end.take() {
                 Some(End::Failed(error)) => queue.fail(error),
                 Some(End::Closed) => queue.end(),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use kalam_live::ErrorCode;
+use kalam_live::{ChangeEvent, ErrorCode};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{builder, client};
@@ -78,6 +78,49 @@ async fn a_broken_frame_harms_no_subscription() {
                 None => panic!("{what}: ended without a word"),
             }
         }
+    }
+}
+
+/// Readers decode changes themselves: what they find is as if it had been found on arrival.
+#[tokio::test]
+async fn a_broken_frame_loses_no_event() {
+    for at in 0..broken("").len() {
+        let server = Server::websocket(move |number, mut ws| async move {
+            ws.welcome(true).await;
+            let mut first = number == 1;
+            while let Some((id, _, options)) = ws.subscribe().await {
+                ws.ack(&id).await;
+                // As a complete server: what was written after the cursor comes as changes.
+                let from = options["from"].as_i64().unwrap_or(0);
+                let snapshot: &[_] = if from == 0 { &[("a", 1, 1)] } else { &[] };
+                ws.batch(&id, snapshot).await;
+                for (row, seq) in [("b", 2), ("c", 3), ("d", 4)] {
+                    if row == "c" && std::mem::take(&mut first) {
+                        ws.send_raw(broken(&id).swap_remove(at).1).await;
+                    }
+                    if seq > from {
+                        ws.insert(&id, (row, seq, seq)).await;
+                    }
+                }
+            }
+        })
+        .await;
+        let what = broken("")[at].0;
+        let client = builder(&server.url).token("t").max_message_bytes(1 << 20).build().unwrap();
+        let mut events = client.live_events(SQL).await.unwrap();
+        let mut inserted = Vec::new();
+        while inserted.last().is_none_or(|last| last != "d") {
+            match events.next().await.unwrap_or_else(|| panic!("{what}: ended without a word")) {
+                // Events have no key: one that is NULL is as good as another value.
+                Ok(ChangeEvent::Insert { rows, .. }) => {
+                    inserted.extend(rows[0]["id"].as_text().map(str::to_owned));
+                }
+                Ok(ChangeEvent::Ack { .. }) => inserted.clear(),
+                Ok(_) => {}
+                Err(failed) => panic!("{what}: {failed}"),
+            }
+        }
+        assert_eq!(inserted, ["b", "c", "d"], "{what}");
     }
 }
 

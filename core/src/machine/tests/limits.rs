@@ -180,6 +180,7 @@ fn a_message_that_the_server_would_not_take_is_not_sent() {
         options: SubscribeOptions::default(),
         old: OldValues::Skip,
         resume: Resume::Live,
+        decoding: Decoding::ByConnection,
     };
     rig.machine.subscribe(rig.now, request).unwrap();
     rig.expect(&["1: failed invalid_argument"]);

@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod auth;
+mod deferred;
 mod every_state;
 mod limits;
 mod liveness;
@@ -147,7 +148,15 @@ impl Rig {
     ) -> Result<SubscriptionKey> {
         let sql = check_live("SELECT id, v FROM app.t", &[], None).expect("live SQL");
         let id = id.map(Into::into);
-        self.machine.subscribe(self.now, SubscribeRequest { id, sql, options, old: OldValues::Keep, resume })
+        let request = SubscribeRequest {
+            id,
+            sql,
+            options,
+            old: OldValues::Keep,
+            resume,
+            decoding: Decoding::ByConnection,
+        };
+        self.machine.subscribe(self.now, request)
     }
 
     fn ack(&mut self, id: &str, last: Option<i64>) {
@@ -317,6 +326,7 @@ fn subscription_line(event: &SubscriptionEvent) -> String {
             };
             format!("{kind}{}", row_list(&change.rows))
         }
+        SubscriptionEvent::Deferred(_) => "unread".into(),
         SubscriptionEvent::Interrupted => "interrupted".into(),
         SubscriptionEvent::GapPossible { reason } => format!("gap {reason:?}"),
         SubscriptionEvent::Failed(error) => format!("failed {}", error.code()),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use kalam_live::live::{Begin, LiveOptions, LiveView, Rows};
 use kalam_live::machine::{
-    Action, Config, Event, LinkId, Machine, Mode, OldValues, Resume, SubscribeOptions, SubscribeRequest,
-    SubscriptionEvent, Token,
+    Action, Config, Decoding, Event, LinkId, Machine, Mode, OldValues, Resume, SubscribeOptions,
+    SubscribeRequest, SubscriptionEvent, Token,
 };
 use kalam_live::protocol::{ChangeKind, RawFrame};
 use kalam_live::sql::check_live;
@@ -79,6 +79,7 @@ impl Core {
             options: SubscribeOptions::default(),
             old: OldValues::Skip,
             resume: Resume::Live,
+            decoding: Decoding::ByConnection,
         };
         machine.subscribe(NOW, request)?;
         Ok(Core { machine, link, view: LiveView::new(LiveOptions::default())? })

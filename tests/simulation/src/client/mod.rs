@@ -6,9 +6,11 @@ mod taken;
 use std::time::Duration;
 
 use kalam_live::machine::{
-    Config, Event, Lifecycle, Machine, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest,
-    SubscriptionEvent, SubscriptionInfo, SubscriptionKey, SubscriptionStage,
+    Config, Decoding, Deferred, Event, Lifecycle, LinkId, Machine, OldValues, Restart, Resume,
+    SubscribeOptions, SubscribeRequest, SubscriptionEvent, SubscriptionInfo, SubscriptionKey,
+    SubscriptionStage,
 };
+use kalam_live::protocol::{Change, Limits, RawFrame, ServerFrame, decode};
 use kalam_live::{Error, ErrorCode};
 use serde_json::Value as Json;
 
@@ -76,13 +78,21 @@ pub struct Client {
     queries: Vec<Query>,
     /// Subscriptions that failed.
     pub failures: u64,
+    /// The frame that the machine was given last.
+    frame: String,
 }
 
 impl Client {
     /// A client without subscribers.
     pub fn new(config: Config, queries: Vec<Query>) -> Self {
         let machine = Machine::new(config).expect("a good configuration");
-        Self { machine, slots: Vec::new(), queries, failures: 0 }
+        Self { machine, slots: Vec::new(), queries, failures: 0, frame: String::new() }
+    }
+
+    /// A frame arrives.
+    pub fn receive(&mut self, now: Duration, link: LinkId, text: String) {
+        self.machine.handle_frame(now, link, RawFrame::Text(&text));
+        self.frame = text;
     }
 
     /// Adds a subscriber, not yet open.
@@ -107,6 +117,8 @@ impl Client {
                 ..SubscribeOptions::default()
             },
             old: if events { OldValues::Keep } else { OldValues::Skip },
+            // One kind of reader for each way to decode.
+            decoding: if slot.kind == Kind::Events { Decoding::ByReader } else { Decoding::ByConnection },
             resume: if events { Resume::Cursor } else { Resume::Live },
         };
         let reader = match slot.kind {
@@ -213,6 +225,9 @@ impl Client {
                 };
             }
             Event::Lifecycle(_) => return Ok(false),
+            Event::Subscription { key, event: SubscriptionEvent::Deferred(deferred) } => {
+                (key, SubscriptionEvent::Change(read_change(&self.frame, &deferred)?))
+            }
             Event::Subscription { key, event } => (key, event),
         };
         let Some(slot) = self.slots.iter_mut().find(|s| s.open.as_ref().is_some_and(|h| h.key == key)) else {
@@ -325,5 +340,14 @@ fn expected_failure(error: &Error, worked: bool) -> Check {
         ErrorCode::SubscriptionLimit | ErrorCode::AuthFailed => Ok(()),
         ErrorCode::Timeout | ErrorCode::RateLimited if !worked => Ok(()),
         _ => Err(format!("a subscription failed: {error}")),
+    }
+}
+
+/// What a reader decodes of a change that was left to it.
+fn read_change(frame: &str, deferred: &Deferred) -> Check<Change> {
+    let Deferred { plan, from, .. } = deferred;
+    match decode(RawFrame::Text(frame), &**plan, &Limits::default()) {
+        Ok(ServerFrame::Change(change)) if frame[..*from].ends_with(r#""change_type":"#) => Ok(change),
+        other => Err(format!("no change was left to its reader: {other:?}")),
     }
 }

@@ -60,6 +60,7 @@ impl LiveReader {
                     .map_err(said)?;
                 }
             }
+            SubscriptionEvent::Deferred(_) => return Err("a change that nobody decoded".into()),
             SubscriptionEvent::Interrupted => self.view.interrupted(),
             SubscriptionEvent::GapPossible { reason } => {
                 return Err(format!("a gap in live rows: {reason:?}"));

@@ -8,8 +8,8 @@ use kalam_live::converge::{
 };
 use kalam_live::live::{LiveOptions, LiveView};
 use kalam_live::machine::{
-    Config, Event, Lifecycle, Machine, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest,
-    SubscriptionEvent, SubscriptionKey,
+    Config, Decoding, Event, Lifecycle, Machine, OldValues, Restart, Resume, SubscribeOptions,
+    SubscribeRequest, SubscriptionEvent, SubscriptionKey,
 };
 use kalam_live::protocol::StatementResult;
 use kalam_live::sql::LiveSql;
@@ -110,6 +110,7 @@ impl Client {
             },
             old: OldValues::Skip,
             resume: Resume::Live,
+            decoding: Decoding::ByConnection,
         };
         let key = self.machine.subscribe(now, request).expect("a subscription");
         self.lives.push(Live {
@@ -134,6 +135,7 @@ impl Client {
             options: SubscribeOptions { snapshot: false, ..SubscribeOptions::default() },
             old: OldValues::Keep,
             resume: Resume::Cursor,
+            decoding: Decoding::ByConnection,
         };
         self.events = Some(self.machine.subscribe(now, request).expect("a subscription"));
     }
@@ -252,6 +254,7 @@ impl Client {
             }
             SubscriptionEvent::Acked { .. }
             | SubscriptionEvent::Batch { .. }
+            | SubscriptionEvent::Deferred(_)
             | SubscriptionEvent::GapPossible { .. } => {}
         }
     }
@@ -320,6 +323,7 @@ impl Client {
                         options: SubscribeOptions { snapshot: false, ..SubscribeOptions::default() },
                         old: OldValues::Skip,
                         resume: Resume::Live,
+                        decoding: Decoding::ByConnection,
                     };
                     match self.machine.subscribe(now, request) {
                         Ok(key) => drop(self.open.insert(sql, key)),

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use kalam_live::machine::{Action, AttemptId, LinkEnd, LinkId, Sabotage, Token};
-use kalam_live::protocol::RawFrame;
 use kalam_live::{Error, ErrorCode};
 
 use self::short::Short;
@@ -317,7 +316,7 @@ impl World {
                 if self.present_link == Some(link) {
                     self.client.observe_arrived(&text, &self.server);
                 }
-                self.client.machine.handle_frame(self.now, link, RawFrame::Text(&text));
+                self.client.receive(self.now, link, text);
                 if listens && self.network.counts_down(link) {
                     self.cut(link);
                 }
