@@ -26,7 +26,7 @@ const BLOCKED = {
 };
 const HELD = { what: "memory", unit: "MB", of: (sample) => sample.bytes / 1e6 };
 const TAKE = {
-  what: "CPU time of a take of one change",
+  what: "CPU time of a take of one change, garbage collection included",
   unit: "ms",
   of: (sample) => (sample.cpuSeconds * 1e3) / sample.takes,
 };
