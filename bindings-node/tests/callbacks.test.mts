@@ -98,6 +98,8 @@ test("events of a client", async () => {
   });
   const states: State[] = [];
   client.on("state", (state) => states.push(state));
+  let lost = 0;
+  client.once("disconnect", () => lost++);
   await until(() => told.includes("connect"));
   await own.close();
   await until(() => told.some((line) => line.startsWith("error ")));
@@ -109,6 +111,8 @@ test("events of a client", async () => {
   await until(() => states.at(-1) === "closed");
   assert.ok(states.includes("reconnecting") && states.includes("connected"), states.join());
   assert.equal(client.counters().connects, 2);
+  assert.equal(lost, 1);
+  assert.equal(client.listenerCount("disconnect"), 1, "the one of the options");
 });
 
 test("an error event without a listener is no error", async () => {

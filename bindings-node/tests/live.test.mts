@@ -94,7 +94,7 @@ test("whatever is done to the rows, the changes lead from one list to the next",
       });
       const fresh = `INSERT INTO ${ns}.t VALUES (${round * 3}, '${"abc"[random(3)]}')`;
       // The first of every order, so that there is always something to see.
-      const seen = `UPDATE ${ns}.t SET v = '${round % 2 ? 0 : 1}' WHERE id = -1`;
+      const seen = `UPDATE ${ns}.t SET v = '0${round}' WHERE id = -1`;
       await client.batch([...(round < 20 ? [fresh] : []), ...statements, seen]);
       const rows = await next(live);
       checkReplay(shown, rows);

@@ -60,7 +60,7 @@ async function answer(request: TokenRequest, provider: TokenProvider | undefined
   }
 }
 
-/** Calls each listener; one that throws does not keep the others from being called. */
+/** Calls each of the raw listeners of an emitter; one that throws does not keep the others from being called. */
 export function callEach(name: string, listeners: readonly unknown[], args: unknown[]): void {
   for (const listener of listeners) void callOne(name, listener as (...args: unknown[]) => unknown, args);
 }

@@ -70,7 +70,7 @@ export class Client extends EventEmitter<ClientEvents> implements Queries, Async
 
   /** @internal */
   tell(name: keyof ClientEvents, argument: unknown): void {
-    callEach(name, this.listeners(name), argument === undefined ? [] : [argument]);
+    callEach(name, this.rawListeners(name), argument === undefined ? [] : [argument]);
   }
 
   async query<T = Row>(

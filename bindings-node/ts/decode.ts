@@ -1,6 +1,7 @@
 /** Makes frozen objects of the rows in the scratch buffer. */
 
 import { endianness } from "node:os";
+import { KalamError } from "./errors.js";
 import type { Handle } from "./native.js";
 import { scratch } from "./scratch.js";
 import type { BigintMode, Column, Schema, TimestampMode } from "./types.js";
@@ -66,6 +67,7 @@ export class Decoder {
       await turn();
       if (!isWanted()) break;
       more(this.handle);
+      if (scratch.rows === 0) throw new KalamError("protocol", "rows are missing: please report it");
       this.readInto(rows);
     }
     return rows;

@@ -47,7 +47,7 @@ class Logs extends EventEmitter<{ line: [line: LogLine] }> {
     const log = new native.LogHandle(this.#level);
     do {
       await ready(log, false);
-      for (const line of log.take()) callEach("line", this.listeners("line"), [line]);
+      for (const line of log.take()) callEach("line", this.rawListeners("line"), [line]);
     } while (this.listenerCount("line") > 0);
     this.#isPulled = false;
     new native.LogHandle("off");

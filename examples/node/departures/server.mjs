@@ -31,14 +31,19 @@ await client.execute(SCHEMA);
 
 /** One live query for each browser tab: a slow tab gets the newest rows, and holds up nobody. */
 async function relay(response) {
+  const tab = new AbortController();
+  const { signal } = tab;
+  response.on("close", () => tab.abort());
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-  const live = client.live(ON_THE_BOARD, { orderBy: "estimated, flight" });
-  response.on("close", () => live.close());
-  for await (const rows of live) {
-    const { phase, changes } = rows;
-    const news = changes[0]?.type === "reset" ? { phase, rows } : { phase, changes };
-    // A tab that reads slowly is waited for; meanwhile changes gather.
-    if (!response.write(`data: ${JSON.stringify(news)}\n\n`)) await once(response, "drain").catch(() => {});
+  try {
+    for await (const rows of client.live(ON_THE_BOARD, { orderBy: "estimated, flight", signal })) {
+      const { phase, changes } = rows;
+      const news = changes[0]?.type === "reset" ? { phase, rows } : { phase, changes };
+      // A tab that reads slowly is waited for; meanwhile changes gather.
+      if (!response.write(`data: ${JSON.stringify(news)}\n\n`)) await once(response, "drain", { signal });
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
 }
 
