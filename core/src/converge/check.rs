@@ -48,6 +48,12 @@ pub(super) struct Check {
     /// When the next one begins.
     due: Option<Time>,
     not_before: Time,
+    /// The same for the digests of all live queries on the table.
+    table_not_before: Time,
+    /// Between the digest that was asked for since somebody looked, and the next.
+    pub(super) asked: Option<Duration>,
+    /// What the latest answer took.
+    took: Duration,
     pub(super) report: Repair,
     /// States since the digest was asked for.
     seen: HashSet<Digest, RandomState>,
@@ -117,6 +123,9 @@ impl Default for Check {
             step: Step::Idle,
             due: None,
             not_before: Time::ZERO,
+            table_not_before: Time::ZERO,
+            asked: None,
+            took: Duration::ZERO,
             report: Repair::new(Reason::Mismatch),
             seen: HashSet::default(),
             since: None,
@@ -138,8 +147,8 @@ impl Default for Check {
 impl Check {
     /// Forgets all but the pace.
     pub(super) fn stop(&mut self) {
-        let Self { not_before, failures, missing, .. } = *self;
-        *self = Self { not_before, failures, missing, ..Self::default() };
+        let Self { not_before, table_not_before, asked, took, failures, missing, .. } = *self;
+        *self = Self { not_before, table_not_before, asked, took, failures, missing, ..Self::default() };
     }
 
     pub(super) fn is_asked(&self, asked: AskId) -> bool {
@@ -161,7 +170,14 @@ impl Check {
     fn start_at(&self, frames: &Frames) -> Option<Time> {
         let burst = frames.last.filter(|_| frames.burst).map(|last| last + AFTER_BURST);
         let due = self.due.into_iter().chain(burst).min()?;
-        Some(due.max(self.not_before))
+        let asks_digest = !self.newest && !self.everything;
+        let of_table = if asks_digest { self.table_not_before } else { Time::ZERO };
+        Some(due.max(self.not_before).max(of_table))
+    }
+
+    /// No digest before.
+    pub(super) fn wait_for_table(&mut self, until: Time) {
+        self.table_not_before = self.table_not_before.max(until);
     }
 }
 
@@ -235,6 +251,7 @@ impl Keeper {
         let id = self.ask(sql);
         self.check.report.queries += 1;
         self.check.seen.clear();
+        self.check.asked = Some(DISTANCE.max(self.check.took * 10));
         self.check.step = Step::Digest { id, clock: self.frames.clock() };
         self.pace(now, Duration::ZERO);
         self.check_passing_state(now);
@@ -266,6 +283,7 @@ impl Keeper {
         result: Result<Vec<StatementResult>>,
     ) {
         self.check.report.bytes += bytes;
+        self.check.took = took;
         self.pace(now, took);
         let step = std::mem::replace(&mut self.check.step, Step::Idle);
         let result = result.and_then(|results| match step {

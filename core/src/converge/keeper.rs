@@ -19,7 +19,7 @@ use crate::protocol::{Change, ChangeKind, StatementResult};
 use crate::repair::{Reason, Repair};
 use crate::row::Row;
 use crate::schema::{DataType, Schema, SeqId};
-use crate::sql::{Condition, LiveSql};
+use crate::sql::{Condition, LiveSql, TableName};
 
 /// Keeps the rows of one live query right.
 ///
@@ -413,6 +413,21 @@ impl Keeper {
     /// A repair that is done.
     pub fn poll_report(&mut self) -> Option<Repair> {
         self.reports.pop_front()
+    }
+
+    /// The table of the query.
+    pub fn table(&self) -> &TableName {
+        &self.live.table
+    }
+
+    /// Whether a digest of the table was asked for since the last call: how far the next one should be.
+    pub fn take_digest(&mut self) -> Option<Duration> {
+        self.check.asked.take().filter(|_| self.options.rules.pace)
+    }
+
+    /// Asks for no digest before: another live query on the table has asked for one.
+    pub fn wait_for_table(&mut self, until: Time) {
+        self.check.wait_for_table(until);
     }
 
     /// What was counted since the last call.

@@ -17,6 +17,7 @@ mod frames;
 mod keeper;
 mod missed;
 mod options;
+mod paces;
 mod questions;
 mod resolve;
 mod sweep;
@@ -28,6 +29,7 @@ pub use counters::VerifyCounters;
 pub use keeper::{Keeper, Outcome};
 pub use missed::{Found, Missed};
 pub use options::{KeeperOptions, Rules, Verify};
+pub use paces::Paces;
 pub use watches::{WatchAction, Watches};
 
 /// The cells of a row's key, in the order of the key columns.

@@ -20,6 +20,9 @@ const SLOTS_FREED_WITHIN: Time = Time::from_secs(30);
 /// How often a refused slot is asked for again meanwhile.
 const SLOT_RETRY: Time = Time::from_secs(2);
 
+/// The embedded server ends a subscription whose columns were altered with this code.
+const SCHEMA_CHANGED: &str = "SCHEMA_CHANGED";
+
 impl Machine {
     /// A frame arrived. Of a link that is not the present one it is ignored.
     pub fn handle_frame(&mut self, now: Time, link: LinkId, frame: RawFrame<'_>) {
@@ -244,6 +247,18 @@ impl Machine {
                 }
             }
             ErrorCode::AuthFailed | ErrorCode::PermissionDenied => self.fail(key, error),
+            _ if refusal.code == SCHEMA_CHANGED => {
+                // What was held has other columns.
+                subscription.position.set(None);
+                let was_acked = subscription.incarnation().is_some_and(|i| i.progress != Progress::Unacked);
+                // However often a table is altered; but not for a server that says so in answer to every subscribe.
+                if was_acked {
+                    self.counters.restarts += 1;
+                    self.begin_anew(key, None);
+                } else {
+                    self.retry(now, key, error);
+                }
+            }
             ErrorCode::RateLimited => {
                 self.rate_limited(now);
                 self.retry(now, key, error);

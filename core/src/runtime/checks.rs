@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::asker::Asker;
-use crate::converge::{AskId, VerifyCounters, Watches};
+use crate::converge::{AskId, Paces, VerifyCounters, Watches};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::SubscriptionKey;
 use crate::protocol::StatementResult;
@@ -36,6 +36,9 @@ pub(super) struct Checks {
     /// Which query every running task is for, in case it panics.
     asked: HashMap<tokio::task::Id, (SubscriptionKey, AskId, Duration)>,
     pub(super) watches: Watches,
+    pub(super) paces: Paces,
+    /// When each live query asked for a digest last.
+    pub(super) digests: HashMap<SubscriptionKey, Duration>,
     /// The open watches, by their SQL.
     pub(super) open: HashMap<Arc<str>, SubscriptionKey>,
     /// The SQL of those that the server has accepted.
@@ -61,6 +64,8 @@ impl Checks {
             waiting: VecDeque::new(),
             asked: HashMap::new(),
             watches: Watches::default(),
+            paces: Paces::default(),
+            digests: HashMap::new(),
             open: HashMap::new(),
             standing: BTreeSet::new(),
             wanted: HashMap::new(),
@@ -132,6 +137,7 @@ impl Checks {
     pub(super) fn forget(&mut self, key: SubscriptionKey) {
         self.waiting.retain(|(other, ..)| *other != key);
         self.timeouts.remove(&key);
+        self.digests.remove(&key);
         self.replan |= self.wanted.remove(&key).is_some();
     }
 }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::live::Rows;
 use crate::machine::SubscriptionEvent;
 use crate::repair::Repair;
-use crate::sql::LiveSql;
+use crate::sql::{LiveSql, TableName};
 
 /// A keeper that the owner task feeds and a handle reads.
 pub(crate) struct LiveState {
@@ -24,6 +24,8 @@ pub(super) struct Wishes {
     pub(super) repairs: Vec<Repair>,
     pub(super) counters: VerifyCounters,
     pub(super) timeout: Option<Duration>,
+    /// A digest of the table is among the questions: how far the next should be.
+    pub(super) digest: Option<(TableName, Duration)>,
     /// What to watch, if that may have changed.
     pub(super) watch: Option<Option<(Arc<str>, LiveSql)>>,
 }
@@ -61,6 +63,7 @@ impl LiveState {
             repairs: std::iter::from_fn(|| self.keeper.poll_report()).collect(),
             counters: self.keeper.take_counters(),
             timeout: self.keeper.next_timeout(),
+            digest: self.keeper.take_digest().map(|distance| (self.keeper.table().clone(), distance)),
             watch,
         }
     }

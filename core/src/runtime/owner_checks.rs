@@ -14,7 +14,7 @@ use crate::machine::{
     SubscriptionKey,
 };
 use crate::repair::Repair;
-use crate::sql::LiveSql;
+use crate::sql::{LiveSql, TableName};
 
 impl Owner {
     /// Delivers answers, and does what keepers want that were fed or whose time has come. Returns whether anything was
@@ -28,7 +28,8 @@ impl Owner {
         let now = self.now();
         let mut due: Vec<SubscriptionKey> = std::mem::take(&mut self.fed);
         due.extend(self.checks.timeouts.iter().filter(|(_, at)| **at <= now).map(|(key, _)| *key));
-        due.sort_unstable();
+        // Of those that wait for the same table, the one that has waited longest is the next.
+        due.sort_unstable_by_key(|key| (self.checks.digests.get(key), *key));
         due.dedup();
         for key in due {
             progress |= self.serve(now, key);
@@ -90,6 +91,10 @@ impl Owner {
                 None => drop(self.checks.wanted.remove(&key)),
             }
         }
+        if let Some((table, distance)) = wishes.digest {
+            self.checks.digests.insert(key, now);
+            self.share_pace(now, &table, distance);
+        }
         let acted = !wishes.asks.is_empty();
         for ask in wishes.asks {
             match ask {
@@ -107,6 +112,21 @@ impl Owner {
         // A check may have changed what the reader sees.
         self.touch_reader(key);
         acted
+    }
+
+    /// A digest of a table is asked for: others on it wait.
+    fn share_pace(&mut self, now: Duration, table: &TableName, distance: Duration) {
+        let until = self.checks.paces.asked(now, table, distance);
+        for subscriber in self.subscribers.values() {
+            if let Sink::Rows(mailbox) = &subscriber.sink {
+                mailbox.with(|state| {
+                    let keeper = state.keeper();
+                    if keeper.table() == table {
+                        keeper.wait_for_table(until);
+                    }
+                });
+            }
+        }
     }
 
     fn plan_watches(&mut self, now: Duration) -> bool {

@@ -180,6 +180,28 @@ async fn tables_that_change_or_go() {
     assert_eq!(error.code(), ErrorCode::NotFound);
 }
 
+/// The old subscription hears of the new table, of other columns, without a word in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_made_again() {
+    let world = start().await;
+    world.insert(0..5).await;
+    let mut all = world.live("SELECT * FROM app.t").await;
+    let mut open = world.live("SELECT id, s FROM app.t WHERE s = 'open'").await;
+    world.converges(&mut all, "SELECT id, s, n FROM app.t").await;
+    world.converges(&mut open, "SELECT id, s FROM app.t WHERE s = 'open'").await;
+    for columns in ["id BIGINT PRIMARY KEY, s TEXT, n INT", "id BIGINT PRIMARY KEY, s TEXT, n INT, z TEXT"] {
+        world.execute("DROP TABLE app.t").await;
+        world.execute(&format!("CREATE TABLE app.t ({columns})")).await;
+        let id = 3 + columns.len();
+        world
+            .execute(&format!("INSERT INTO app.t (id, s, n) VALUES ({id}, 'open', 0), (7, 'closed', 1)"))
+            .await;
+        world.converges(&mut open, "SELECT id, s FROM app.t WHERE s = 'open'").await;
+        let more = if columns.contains('z') { ", z" } else { "" };
+        world.converges(&mut all, &format!("SELECT id, s, n{more} FROM app.t")).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watches_give_their_slots_back() {
     let world = start().await;

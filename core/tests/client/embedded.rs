@@ -325,3 +325,42 @@ async fn users_see_only_their_own() {
         builder(&server.url()).user("alice").password("wrong").build().unwrap().connect().await.unwrap_err();
     assert_eq!(failed.code(), ErrorCode::AuthFailed);
 }
+
+#[tokio::test]
+async fn tables_are_altered_and_dropped_while_they_are_watched() {
+    let (_server, client) = start().await;
+    insert(&client, 1..=2).await;
+    let mut all = client.live("SELECT * FROM t").await.unwrap();
+    let mut events = client.live_events("SELECT * FROM t").await.unwrap();
+    let columns = |rows: &kalam_live::Rows| rows.schema().columns().len();
+    let before = columns(&all.next_rows().await.unwrap().unwrap());
+    for more in 1..=5 {
+        client.execute(&format!("ALTER TABLE t ADD COLUMN extra{more} INT"), &[]).await.unwrap();
+        client.execute(&format!("UPDATE t SET extra{more} = {more} WHERE id = 1"), &[]).await.unwrap();
+        let rows = loop {
+            let rows = all.next_rows().await.unwrap().unwrap();
+            let value =
+                rows.iter().find(|row| row["id"].as_int() == Some(1)).map(|row| row.values().last().cloned());
+            if columns(&rows) == before + more && value == Some(Some(Value::from(more as i64))) {
+                break rows;
+            }
+        };
+        assert_eq!((rows.len(), rows.phase()), (2, Phase::Live));
+        // Whoever follows the events is told the new columns before the first row that has them.
+        loop {
+            if let ChangeEvent::Ack { schema, .. } = events.next().await.unwrap().unwrap()
+                && schema.columns().len() == before + more
+            {
+                break;
+            }
+        }
+    }
+    client.execute("DROP TABLE t", &[]).await.unwrap();
+    let ended = loop {
+        if let Err(error) = all.next_rows().await.unwrap() {
+            break error;
+        }
+    };
+    assert_eq!(ended.code(), ErrorCode::NotFound, "{ended}");
+    assert!(all.next_rows().await.is_none());
+}

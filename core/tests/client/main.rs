@@ -3,11 +3,13 @@
 mod support;
 
 mod auth;
+mod bad_checks;
 mod bad_frames;
 mod connection;
 mod converge;
 mod embedded;
 mod events;
+mod keys;
 mod live;
 mod missed;
 mod query;

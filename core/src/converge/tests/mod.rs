@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use server::World;
 
-use super::{KeeperOptions, Rules, Verify};
+use super::{KeeperOptions, Paces, Rules, Verify};
 use crate::error::{Error, ErrorCode};
 use crate::live::Phase;
 use crate::machine::{Mode, SubscriptionEvent};
@@ -39,6 +39,37 @@ fn an_idle_query_costs_one_digest_an_interval() {
     assert!((9..=12).contains(&counters.queries), "{counters:?}");
     assert_eq!((counters.proven, counters.mismatches, counters.errors), (counters.queries, 0, 0));
     assert_eq!(world.phase(), Phase::Live);
+}
+
+/// Several live queries on one table, as a client carries them: their digests keep a common distance.
+#[test]
+fn a_table_is_asked_for_one_digest_at_a_time() {
+    let often = KeeperOptions { verify: Verify::Every(SECOND), ..KeeperOptions::default() };
+    let digests_in_a_minute = |share: bool| {
+        let mut worlds: Vec<World> = (0..8).map(|_| World::live(ALL, often, 0..5)).collect();
+        let mut paces = Paces::default();
+        let mut digests = 0;
+        let mut turns: Vec<usize> = (0..worlds.len()).collect();
+        for _ in 0..600 {
+            for at in turns.clone() {
+                worlds[at].run(Duration::from_millis(100));
+                let (now, table) = (worlds[at].now, worlds[at].keeper.table().clone());
+                let Some(distance) = worlds[at].keeper.take_digest() else { continue };
+                digests += 1;
+                // The one that has waited longest is the next.
+                turns.retain(|other| *other != at);
+                turns.push(at);
+                let until = paces.asked(now, &table, distance);
+                for world in worlds.iter_mut().filter(|_| share) {
+                    world.keeper.wait_for_table(until);
+                }
+            }
+        }
+        assert!(worlds.iter_mut().all(|world| world.keeper.take_counters().proven > 1), "none is left out");
+        digests
+    };
+    assert!((30..=36).contains(&digests_in_a_minute(true)));
+    assert!(digests_in_a_minute(false) > 200);
 }
 
 #[test]

@@ -274,3 +274,23 @@ fn elsewhere_live_rows_begin_at_the_given_position_again() {
     rig.batch("live1_2", &[(1, 20)], false);
     rig.expect(&["1: acked Since id,v", "1: batch 1@20", "1: ready"]);
 }
+
+#[test]
+fn an_altered_table_is_loaded_anew_however_often() {
+    for resume in [Resume::Cursor, Resume::Live] {
+        let mut rig = Rig::online(|_| {}, complete());
+        rig.ready(resume);
+        for n in 1..10 {
+            rig.error(&format!("live1_{n}"), "SCHEMA_CHANGED");
+            let next = n + 1;
+            rig.expect(&[
+                &format!("> unsubscribe live1_{n}"),
+                &format!(r#"> subscribe live1_{next} {{"batch_size":5000}}"#),
+                "1: interrupted",
+            ]);
+            rig.ack(&format!("live1_{next}"), None);
+            rig.batch(&format!("live1_{next}"), &[(1, 10)], false);
+            rig.log();
+        }
+    }
+}
