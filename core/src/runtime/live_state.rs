@@ -7,7 +7,7 @@ use super::mailbox::Content;
 use super::subscriber::Applied;
 use crate::converge::{Ask, Keeper, Outcome, VerifyCounters};
 use crate::error::Result;
-use crate::live::Rows;
+use crate::live::Lifted;
 use crate::machine::SubscriptionEvent;
 use crate::repair::Repair;
 use crate::sql::{LiveSql, TableName};
@@ -68,9 +68,9 @@ impl LiveState {
         }
     }
 
-    /// What is new, if anything is.
-    pub(crate) fn take(&mut self) -> Option<Result<Rows>> {
-        self.keeper.view_mut().take()
+    /// What is new, if anything is. The owner task waits for this, so the work is done after it.
+    pub(crate) fn lift(&mut self) -> Option<Result<Lifted>> {
+        self.keeper.view_mut().lift()
     }
 
     /// The reader wants no more.
