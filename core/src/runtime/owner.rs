@@ -36,7 +36,8 @@ use crate::protocol::RawFrame;
 /// Frames read before readers are woken and other tasks get their turn. A batch of this size is handled in about a
 /// tenth of a millisecond.
 const FRAMES_PER_TURN: usize = 256;
-/// So many frames in a turn are a flood: more is probably on its way, and waking a reader costs as much as some ten frames.
+/// So many frames in a turn, or in a [`HOLD`], are a flood: more is probably on its way, and waking a reader costs as much as
+/// some ten frames.
 const FLOOD: usize = 8;
 /// How long changed rows wait for more of a flood. What a reader then takes is put together from more changes; events get no
 /// fewer by it, and their readers had better begin.
@@ -78,14 +79,33 @@ pub(crate) struct Owner {
 /// Changed rows that wait for more.
 struct Held {
     until: Option<Instant>,
-    /// The last turn of a flood.
+    /// When frames were begun to be counted, and how many there were.
+    counted: (Instant, usize),
+    /// When there were too many last.
     flood: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
 
+impl Held {
+    /// Whether more came within a [`HOLD`] than readers should be woken for.
+    fn sees_flood(&mut self, now: Instant, frames: usize) -> bool {
+        let (since, count) = self.counted;
+        self.counted = if now - since < HOLD { (since, count + frames) } else { (now, frames) };
+        if self.counted.1 >= FLOOD {
+            self.flood = Some(now);
+        }
+        self.flood.is_some_and(|flood| now - flood < HOLD)
+    }
+}
+
 impl Default for Held {
     fn default() -> Self {
-        Self { until: None, flood: None, timer: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+        Self {
+            until: None,
+            counted: (Instant::now(), 0),
+            flood: None,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        }
     }
 }
 
@@ -576,10 +596,7 @@ impl Owner {
             return false;
         }
         let now = Instant::now();
-        if frames >= FLOOD {
-            self.held.flood = Some(now);
-        }
-        if self.held.flood.is_none_or(|flood| now - flood >= HOLD) {
+        if !self.held.sees_flood(now, frames) {
             return false;
         }
         let until = *self.held.until.get_or_insert(now + HOLD);
