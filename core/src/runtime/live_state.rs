@@ -16,6 +16,8 @@ use crate::sql::{LiveSql, TableName};
 pub(crate) struct LiveState {
     keeper: Keeper,
     epoch: u64,
+    /// More of a flood is awaited before the reader is to look again: it would take what comes one by one.
+    held: bool,
 }
 
 /// What a keeper wants after it was fed.
@@ -32,7 +34,7 @@ pub(super) struct Wishes {
 
 impl LiveState {
     pub(crate) fn new(keeper: Keeper) -> Self {
-        Self { keeper, epoch: 0 }
+        Self { keeper, epoch: 0, held: false }
     }
 
     pub(super) fn keeper(&mut self) -> &mut Keeper {
@@ -40,12 +42,18 @@ impl LiveState {
     }
 
     pub(super) fn apply(&mut self, now: Duration, event: SubscriptionEvent) -> Applied {
+        self.held = true;
         match self.keeper.handle_event(now, event) {
             Outcome::Fine => Applied::Fine,
             Outcome::StartAnew => Applied::StartAnew,
             Outcome::Refused => Applied::Refused,
             Outcome::Over => Applied::Over,
         }
+    }
+
+    /// What has come is for the reader to see.
+    pub(super) fn release(&mut self) {
+        self.held = false;
     }
 
     /// Does what is due, and says what is to be done.
@@ -70,22 +78,26 @@ impl LiveState {
 
     /// What is new, if anything is. The owner task waits for this, so the work is done after it.
     pub(crate) fn lift(&mut self) -> Option<Result<Lifted>> {
+        if self.held {
+            return None;
+        }
         self.keeper.view_mut().lift()
     }
 
     /// The reader wants no more.
     pub(crate) fn close(&mut self) {
+        self.held = false;
         self.keeper.view_mut().closed();
     }
 
     /// Whether everything was taken and nothing more will come.
     pub(crate) fn is_over(&self) -> bool {
-        self.keeper.view().is_ended()
+        !self.held && self.keeper.view().is_ended()
     }
 }
 
 impl Content for LiveState {
     fn is_ready(&self) -> bool {
-        self.keeper.view().is_ready()
+        !self.held && self.keeper.view().is_ready()
     }
 }
