@@ -17,9 +17,11 @@ BIN := $(VENV)/bin
 export CARGO_TERM_COLOR ?= never
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/$(VENV)/pyright
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+# A Node.js that scripts/system-packages had to install, if it had to.
+export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 
-.PHONY: help demo test bench lint clean system python \
-	lint-rust lint-python test-pure test-rust test-simulation test-python test-examples
+.PHONY: help demo test bench lint clean system python node \
+	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-examples
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -27,9 +29,9 @@ help:
 demo: python
 	cd examples/python && $(CURDIR)/$(BIN)/python departures_board.py
 
-test: lint test-pure test-rust test-simulation test-python test-examples
+test: lint test-pure test-rust test-simulation test-python test-node test-examples
 
-lint: lint-rust lint-python
+lint: lint-rust lint-python lint-node
 
 lint-rust: system
 	cargo fmt --all --check
@@ -38,6 +40,14 @@ lint-rust: system
 lint-python: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-examples/node/node_modules/.ready: examples/node/package-lock.json
+	@scripts/system-packages chromium
+	cd examples/node && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+node: bindings-node/node_modules/.ready
+	bindings-node/node_modules/.bin/biome check
 
 # The layers below `runtime` must stay free of I/O: they build without it, and nothing of tokio is among what they use.
 test-pure: system
@@ -55,15 +65,19 @@ test-simulation: system
 test-python: python
 	cd bindings-python && $(CURDIR)/$(BIN)/python -m pytest
 
-test-examples: python
+test-node: node
+	cd bindings-node && node scripts/test.mjs
+
+test-examples: python node examples/node/node_modules/.ready
 	$(BIN)/python -m pytest tests/examples
+	cd examples/node && npm test --silent
 
 bench: $(VENV)/.ready
 	tests/bench/run
 
 clean:
 	cargo clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) .node bindings-node/node_modules bindings-node/build bindings-node/dist examples/node/node_modules
 
 system:
 	@scripts/system-packages
@@ -77,3 +91,16 @@ $(VENV)/.ready: requirements-dev.txt
 
 python: $(VENV)/.ready
 	$(BIN)/maturin develop --quiet --manifest-path bindings-python/Cargo.toml --profile $(PROFILE)
+
+bindings-node/node_modules/.ready: bindings-node/package-lock.json
+	@scripts/system-packages
+	cd bindings-node && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+examples/node/node_modules/.ready: examples/node/package-lock.json
+	@scripts/system-packages chromium
+	cd examples/node && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+node: bindings-node/node_modules/.ready
+	cd bindings-node && node scripts/build.mjs $(PROFILE)

@@ -1,9 +1,8 @@
 //! Which Python object stands for which row: an unchanged row is the same object in the next snapshot.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kalam_bindings::AddressMap;
 use kalam_live::Row;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -24,7 +23,7 @@ pub(crate) struct RowCache {
 
 #[derive(Default)]
 struct State {
-    objects: HashMap<usize, Py<PyAny>, BuildHasherDefault<AddressHasher>>,
+    objects: AddressMap<Py<PyAny>>,
     names: Option<Arc<Names>>,
     /// Counts snapshots; only rows of the newest are kept, those of an older one may have left already.
     epoch: u64,
@@ -158,26 +157,5 @@ impl RowCache {
             drop(state);
             drop(objects);
         }
-    }
-}
-
-/// Addresses are distinct already; they only need spreading.
-#[derive(Default)]
-struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_usize(usize::from(*byte) ^ self.0 as usize);
-        }
-    }
-
-    fn write_usize(&mut self, address: usize) {
-        let spread = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15); // 2^64 / golden ratio
-        self.0 = spread ^ (spread >> 32);
     }
 }

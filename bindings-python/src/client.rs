@@ -2,22 +2,20 @@
 
 use std::path::PathBuf;
 
+use kalam_bindings::{Connection, Inbox, LiveOptions, ProcessBound, Server, Start, duration, event_bounds};
 use kalam_live::{
-    BatchStatement, Checkpoint, ConnectionState, Decoding, KalamClient, LiveEventsConfig, LiveRowsConfig,
-    Result, SeqId, SubscriptionConfig, SubscriptionInfo, SubscriptionOptions, SubscriptionStage, Verify,
+    BatchStatement, Checkpoint, KalamClient, SeqId, SubscriptionInfo, SubscriptionStage, Verify,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::error::raise;
 use crate::handle::Handle;
-use crate::inbox::{Inbox, Teller};
+use crate::inbox::PyInbox;
 use crate::operation::start;
-use crate::options::{Options, seconds};
-use crate::process::ProcessBound;
+use crate::options::Options;
 use crate::result::PyQueryResult;
 use crate::rows::PyRowList;
-use crate::server::Server;
 use crate::stream;
 use crate::value::parameters;
 
@@ -45,34 +43,16 @@ pub(crate) fn connect(
     root_password: Option<String>,
 ) -> PyResult<(Handle, Handle)> {
     let inbox = Inbox::default();
-    let teller = Teller::new(inbox.clone());
-    let open = async move {
-        let server = match &urls {
-            Some(_) => None,
-            None => Some(Server::start(directory, root_password, 0).await?),
-        };
-        open(urls, server, options, teller).await
+    let options = options.checked().map_err(raise)?;
+    let start_at = match urls {
+        Some(urls) => Start::Urls(urls),
+        None => Start::Embedded { directory, root_password },
     };
-    let client = start(open, |py, inner| Ok(Py::new(py, Client(ProcessBound::new(inner)))?.into_any()))?;
-    Ok((client, Handle::new(inbox)))
-}
-
-async fn open(
-    urls: Option<Vec<String>>,
-    server: Option<Server>,
-    options: Options,
-    teller: Teller,
-) -> Result<Inner> {
-    let urls = urls.or_else(|| Some(vec![server.as_ref()?.url().to_owned()])).unwrap_or_default();
-    let lifecycle = options.lifecycle;
-    let client = options.build(urls, server.as_ref(), teller.inbox())?;
-    tokio::spawn(teller.tell(client.lifecycle(), lifecycle));
-    if let Err(error) = client.connect().await {
-        // Not only dropped: what failed is told before nothing more is.
-        client.close().await;
-        return Err(error);
-    }
-    Ok(Inner { client, server })
+    let open = options.open(start_at, inbox.clone());
+    let client = start(open, |py, (client, server)| {
+        Ok(Py::new(py, Client(ProcessBound::new(Inner { client, server })))?.into_any())
+    })?;
+    Ok((client, Handle::new(PyInbox(inbox))))
 }
 
 impl Client {
@@ -161,11 +141,20 @@ impl Client {
         verify: Option<Verification>,
     ) -> PyResult<Handle> {
         let client = self.client()?;
-        let config =
-            if table { SubscriptionConfig::table(&sql).map_err(raise)? } else { query(sql, params)? };
-        let config = begin(config, id, last_rows, batch_size, from_)?;
-        let rows =
-            LiveRowsConfig { limit, key_columns, order_by, partial, verify: Verification::option(verify)? };
+        let options = LiveOptions {
+            id,
+            last_rows,
+            batch_size,
+            from: Place::checkpoint(from_)?,
+            limit,
+            key_columns,
+            order_by,
+            partial,
+            verify: Verification::option(verify)?,
+            ..LiveOptions::default()
+        };
+        let (config, rows) =
+            if table { options.table(&sql).map_err(raise)? } else { options.query(sql, parameters(params)?) };
         stream::live(py, async move { client.live_with_config(config, rows).await }, model)
     }
 
@@ -185,13 +174,16 @@ impl Client {
         initial_data: bool,
     ) -> PyResult<Handle> {
         let client = self.client()?;
-        let mut config = begin(query(sql, params)?, id, last_rows, batch_size, from_)?;
-        if !initial_data {
-            config = config.without_initial_data();
-        }
-        // The interpreter has one thread to read with, and the connection another to decode on.
-        let bounds = LiveEventsConfig { decoding: Decoding::ByConnection, ..LiveEventsConfig::default() };
-        stream::events(async move { client.live_events_with_bounds(config, bounds).await })
+        let options = LiveOptions {
+            id,
+            last_rows,
+            batch_size,
+            from: Place::checkpoint(from_)?,
+            initial_data: Some(initial_data),
+            ..LiveOptions::default()
+        };
+        let (config, _) = options.query(sql, parameters(params)?);
+        stream::events(async move { client.live_events_with_bounds(config, event_bounds()).await })
     }
 
     /// Gives a list of `(id, sql, stage, last_seq_id)`.
@@ -280,13 +272,7 @@ impl Client {
     /// `idle`, `connecting`, `connected`, `reconnecting` or `closed`.
     #[getter]
     fn state(&self) -> PyResult<&'static str> {
-        Ok(match self.inner()?.client.state() {
-            ConnectionState::Idle => "idle",
-            ConnectionState::Connecting { .. } => "connecting",
-            ConnectionState::Connected => "connected",
-            ConnectionState::Reconnecting { .. } => "reconnecting",
-            _ => "closed",
-        })
+        Ok(Connection::state(&self.inner()?.client.state()))
     }
 }
 
@@ -326,7 +312,7 @@ impl Verification {
         Ok(match given {
             None | Some(Self::Whether(true)) => Verify::Auto,
             Some(Self::Whether(false)) => Verify::Off,
-            Some(Self::Every(interval)) => Verify::Every(seconds("verify", interval).map_err(raise)?),
+            Some(Self::Every(interval)) => Verify::Every(duration("verify", interval).map_err(raise)?),
         })
     }
 }
@@ -338,31 +324,14 @@ enum Place {
     Text(String),
 }
 
-fn query(sql: String, params: Option<&Bound<'_, PyAny>>) -> PyResult<SubscriptionConfig> {
-    Ok(SubscriptionConfig::unnamed(sql).with_params(parameters(params)?))
-}
-
-fn begin(
-    mut config: SubscriptionConfig,
-    id: Option<String>,
-    last_rows: Option<u32>,
-    batch_size: Option<u32>,
-    from: Option<Place>,
-) -> PyResult<SubscriptionConfig> {
-    config.id = id;
-    let mut options = SubscriptionOptions::new();
-    if let Some(rows) = last_rows {
-        options = options.with_last_rows(rows);
+impl Place {
+    fn checkpoint(given: Option<Self>) -> PyResult<Option<Checkpoint>> {
+        Ok(match given {
+            None => None,
+            Some(Self::Number(seq)) => Some(SeqId::from(seq).into()),
+            Some(Self::Text(text)) => Some(text.parse().map_err(raise)?),
+        })
     }
-    if let Some(rows) = batch_size {
-        options = options.with_batch_size(rows);
-    }
-    options = match from {
-        None => options,
-        Some(Place::Number(seq)) => options.with_from(SeqId::from(seq)),
-        Some(Place::Text(text)) => options.with_from(text.parse::<Checkpoint>().map_err(raise)?),
-    };
-    Ok(config.with_options(options))
 }
 
 /// An open subscription.

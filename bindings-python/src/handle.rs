@@ -5,12 +5,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
+use kalam_bindings::{ProcessBound, Taken};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::error::raise;
-use crate::process::ProcessBound;
 use crate::wake::Wakeups;
 
 /// How long a blocking wait stays away from the interpreter; Ctrl-C is seen between two slices.
@@ -36,7 +36,7 @@ pub(crate) trait Source: Send + Sync {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// What is there now. Never blocks.
-    fn take(&self, py: Python<'_>, max: usize) -> PyResult<Taken>;
+    fn take(&self, py: Python<'_>, max: usize) -> PyResult<Taken<Py<PyAny>>>;
 
     /// Ends it and wakes whoever waits. May be called often.
     fn close(&self);
@@ -50,16 +50,6 @@ pub(crate) trait Source: Send + Sync {
     fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         Ok(())
     }
-}
-
-/// What [`Source::take`] found.
-pub(crate) enum Taken {
-    /// Nothing yet: wait.
-    Nothing,
-    /// The result, the rows or a list of events.
-    Item(Py<PyAny>),
-    /// It has ended; there will be nothing more.
-    Ended,
 }
 
 /// A running operation, a live query, a stream of events.

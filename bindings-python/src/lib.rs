@@ -4,7 +4,7 @@
 //! Rules that every module keeps:
 //! - a background thread never attaches to the interpreter, and owns no Python object
 //! - what waits is a [`handle::Handle`]: ready, take, close
-//! - what has threads behind it is [`process::ProcessBound`]
+//! - what has threads behind it is [`kalam_bindings::ProcessBound`]
 
 #![deny(unsafe_code)]
 
@@ -18,11 +18,9 @@ mod handle;
 mod html;
 mod inbox;
 mod logs;
-mod mailbox;
 mod names;
 mod operation;
 mod options;
-mod process;
 mod result;
 mod row;
 mod rows;
@@ -30,8 +28,6 @@ mod server;
 mod stream;
 mod value;
 mod wake;
-
-use std::time::Duration;
 
 use mimalloc::MiMalloc;
 use pyo3::prelude::*;
@@ -48,10 +44,7 @@ fn shutdown(py: Python<'_>, exiting: bool) {
     if exiting {
         handle::leave_waiting();
     }
-    py.detach(|| {
-        kalam_live::runtime::stop_shared(Duration::from_millis(500));
-        server::stop_all();
-    });
+    py.detach(kalam_bindings::shutdown);
 }
 
 #[pymodule(gil_used = false)]
@@ -72,7 +65,7 @@ mod _native {
     #[pymodule_export]
     use crate::handle::Handle;
     #[pymodule_export]
-    use crate::inbox::TokenRequest;
+    use crate::inbox::PyTokenRequest;
     #[pymodule_export]
     use crate::logs::log;
     #[pymodule_export]

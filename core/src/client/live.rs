@@ -82,6 +82,7 @@ impl KalamClient {
             key_columns: rows.key_columns.unwrap_or_default(),
             order_by,
             limit: rows.limit,
+            newest: options.last_rows.is_some(),
             partial: rows.partial,
         })?;
         let keeper = Keeper::new(

@@ -19,7 +19,7 @@ mod table_schema;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
@@ -99,6 +99,8 @@ struct Inner {
     complete: OnceLock<bool>,
     schemas: SchemaCache,
     next_id: AtomicU64,
+    /// For good: queries, which need no connection, end with it too.
+    closed: AtomicBool,
 }
 
 struct Start {
@@ -160,6 +162,7 @@ impl KalamClient {
                 complete: OnceLock::new(),
                 schemas: SchemaCache::default(),
                 next_id: AtomicU64::new(1),
+                closed: AtomicBool::new(false),
             }),
         })
     }
@@ -182,9 +185,11 @@ impl KalamClient {
         }
     }
 
-    /// Ends every live query and closes the connection for good. Every handle and clone is told. Closing twice is closing
+    /// Ends every live query and closes the connection for good. Every handle and clone is told, and fails with `closed`
+    /// from then on. Closing twice is closing
     /// once.
     pub async fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
         if self.abandon() {
             return;
         }
@@ -247,6 +252,13 @@ impl KalamClient {
             return Ok(());
         }
         Err(Error::new(ErrorCode::NotFound, format!("there is no open subscription {name:?}")))
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorCode::Closed, "the client is closed"));
+        }
+        Ok(())
     }
 
     fn is_started(&self) -> bool {

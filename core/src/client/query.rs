@@ -138,6 +138,7 @@ impl KalamClient {
     /// # Errors
     /// `permission_denied` from elsewhere; `unavailable`, `timeout` or `disconnected` when it is not well.
     pub async fn health(&self) -> Result<Health> {
+        self.check_open()?;
         let http = &self.inner.http;
         let request = Request::get("v1/api/healthcheck", http.network().timeouts.request);
         let reply = http.send(request).await.map_err(SendError::into_error)?;
@@ -182,6 +183,7 @@ impl KalamClient {
     }
 
     async fn send_sql(&self, sql: &str, params: &[Value], read_only: bool) -> Result<Vec<StatementResult>> {
+        self.check_open()?;
         if let ConnectionState::Closed { error: None } = self.state() {
             return Err(closed());
         }

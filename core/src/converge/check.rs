@@ -606,7 +606,9 @@ impl Keeper {
         results: &[StatementResult],
     ) -> Result<()> {
         let schema = self.view.schema().ok_or_else(no_rows)?.clone();
-        let rows = self.keyed(answer::rows(first(results)?, &schema)?)?;
+        let mut rows = self.keyed(answer::rows(first(results)?, &schema)?)?;
+        // Those that are missing arrive in the order in which they were written.
+        rows.sort_by_key(|(_, row)| row.version());
         let mut report = Repair { reason: Reason::NewestRows, ..self.check.report };
         let lowest = rows.iter().filter_map(|(_, row)| row.version()).min();
         if let (Some(lowest), Some(least)) = (lowest, newest.least)

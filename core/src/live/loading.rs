@@ -97,6 +97,17 @@ impl Stage {
         }
     }
 
+    /// Puts the rows into the order of their versions.
+    pub(crate) fn sort_by_version(&mut self) {
+        let mut held: Vec<&mut Held> = self.index.iter_mut().collect();
+        held.sort_unstable_by_key(|held| (held.row.version(), held.arrival));
+        let mut arrivals: Vec<u64> = held.iter().map(|held| held.arrival).collect();
+        arrivals.sort_unstable();
+        for (held, arrival) in held.into_iter().zip(arrivals) {
+            held.arrival = arrival;
+        }
+    }
+
     pub(crate) fn remove(&mut self, row: &Row, source: Source) {
         if let Slot::Occupied(slot) = self.index.entry(&self.layout.keys, row)
             && source.wins(row.version().into(), slot.get().version)

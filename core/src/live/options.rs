@@ -24,6 +24,9 @@ pub struct LiveOptions {
     /// Shows at most so many rows: with `order_by` the first of that order, without it the most recently written. All
     /// matching rows are held, so that a removed one is replaced at once. At least 1.
     pub limit: Option<usize>,
+    /// A snapshot holds the newest rows only, which come in the order in which they were written, whatever order the server
+    /// sends them in (recorded in `wire/live_basic.jsonl`: descending).
+    pub newest: bool,
     /// Shows the rows of the first snapshot while they arrive, with [`Phase::Loading`](crate::live::Phase::Loading).
     /// Otherwise the first rows that are shown are complete.
     pub partial: bool,

@@ -207,6 +207,9 @@ impl LiveView {
             State::Loading(loading) => {
                 match loading.target {
                     Target::Aside(mut stage) => {
+                        if self.options.newest {
+                            stage.sort_by_version();
+                        }
                         if loading.keep_held
                             && let Some(held) = &self.rows
                         {

@@ -267,7 +267,13 @@ impl PartialRow {
     /// The visible columns that were named, with their old values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         let columns = self.schema.columns();
-        self.cells.iter().filter_map(|(at, value)| Some((&*columns.get(*at as usize)?.name, value)))
+        self.cells().map(|(at, value)| (&*columns[at].name, value))
+    }
+
+    /// The same by position among [`Schema::columns`].
+    pub fn cells(&self) -> impl Iterator<Item = (usize, &Value)> {
+        let visible = self.schema.columns().len();
+        self.cells.iter().map(|(at, value)| (*at as usize, value)).filter(move |(at, _)| *at < visible)
     }
 }
 

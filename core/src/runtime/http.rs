@@ -71,6 +71,9 @@ impl SendError {
     }
 }
 
+/// A node without a leader, or one that is about to stop.
+const SERVICE_UNAVAILABLE: u16 = 503;
+
 impl Http {
     /// # Errors
     /// `config` when the options do not make an HTTP client.
@@ -98,7 +101,8 @@ impl Http {
         &self.network
     }
 
-    /// Sends to the endpoint that answered last; when it can not be reached, to the others in turn.
+    /// Sends to the endpoint that answered last; when it can not be reached, to the others in turn. After one that is not
+    /// well the next request begins at another, so that a repetition goes there: whether to repeat is the caller's choice.
     pub(crate) async fn send(&self, request: Request<'_>) -> Result<Reply, SendError> {
         let endpoints = &self.network.endpoints;
         let first = self.preferred.load(Ordering::Relaxed);
@@ -107,11 +111,15 @@ impl Http {
             let index = (first + turn) % endpoints.len();
             match self.send_to(index, &request).await {
                 Ok(reply) => {
-                    self.preferred.store(index, Ordering::Relaxed);
+                    let is_well = reply.status != SERVICE_UNAVAILABLE;
+                    self.preferred.store(if is_well { index } else { index + 1 }, Ordering::Relaxed);
                     return Ok(reply);
                 }
                 Err(SendError::NotSent(error)) => failure = failure.or(Some(error)),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.preferred.store(index + 1, Ordering::Relaxed);
+                    return Err(error);
+                }
             }
         }
         let none = || Error::new(ErrorCode::Config, "option `url`: there is none");

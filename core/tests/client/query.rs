@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kalam_live::{ErrorCode, Timeouts, Value, params};
+use kalam_live::{ErrorCode, KalamClient, Timeouts, Value, params};
 use serde_json::{Value as Json, json};
 
 use super::{builder, client};
@@ -125,6 +125,29 @@ async fn only_what_reads_is_sent_twice() {
         }
         let failed = client.query("SELECT 2", &[]).await.unwrap_err();
         assert!(failed.retryable());
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_well_is_left_by_what_may_be_repeated() {
+    let well = Server::http(|_| rows(columns(), json!([["1", "1"]]))).await;
+    for answer in [Answer::Nothing, error(503, "LEADER_NOT_AVAILABLE", "no leader")] {
+        let sick = Server::http(move |_| answer.clone()).await;
+        let new = || {
+            let urls = [sick.url.clone(), well.url.clone()];
+            KalamClient::builder().urls(urls).token("t").build().expect("options")
+        };
+        let client = new();
+        assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
+        assert_eq!(sick.requests().len(), 1);
+        assert_eq!(client.query("SELECT 2", &[]).await.unwrap().len(), 1);
+        assert_eq!(sick.requests().len(), 1, "the node that answered is asked first");
+        // A write is not repeated; the one after it goes elsewhere.
+        let client = new();
+        let failed = client.execute("DELETE FROM app.t", &[]).await.unwrap_err();
+        assert!(failed.message().contains("may have been applied") && !failed.retryable(), "{failed}");
+        assert!(client.query("DELETE FROM app.t", &[]).await.is_ok());
+        assert_eq!(sick.requests().len(), 2);
     }
 }
 

@@ -57,26 +57,34 @@ const SHAPES: [Shape; 5] = [
     ("projected", "id", || json!({}), None),
 ];
 
+/// More rows than any page holds, of a snapshot, of a check or of a SELECT with a LIMIT; a part of them written again, so
+/// that pages in the order of the key are not in the order of versions.
+const MANY: i64 = 1_400;
+
 /// The scenarios: one for each filter, time and option, with all kinds of writes.
 #[must_use]
 pub fn matrix() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
     for (filter, condition) in FILTERS {
         for (time, when) in TIMES {
+            let mut add = |shape: &Shape, size: &str, more: i64| {
+                let name = format!("matrix-{filter}-{time}-{}{size}", shape.0);
+                scenarios.push(scenario(&name, condition, when, shape, more));
+            };
             for shape in &SHAPES {
-                scenarios.push(scenario(
-                    &format!("matrix-{filter}-{time}-{}", shape.0),
-                    condition,
-                    when,
-                    shape,
-                ));
+                add(shape, "", 0);
+                // Everything, and the newest or the first few of many.
+                if shape.0 == "plain" || (filter == "none" && matches!(shape.0, "limit" | "ordered")) {
+                    add(shape, "-many", MANY);
+                }
             }
         }
     }
     scenarios
 }
 
-fn scenario(name: &str, condition: &str, when: When, shape: &Shape) -> Scenario {
+/// With so many rows `more`.
+fn scenario(name: &str, condition: &str, when: When, shape: &Shape, more: i64) -> Scenario {
     let (_, columns, options, shown) = shape;
     let filter = if condition.is_empty() { String::new() } else { format!(" WHERE {condition}") };
     let execute = |sql: &str| Step::new(&[("execute", json!(sql))]);
@@ -89,7 +97,7 @@ fn scenario(name: &str, condition: &str, when: When, shape: &Shape) -> Scenario 
     };
     let mut options = options();
     if when == When::Loading && options.get("last_rows").is_none() {
-        options["batch_size"] = json!(3);
+        options["batch_size"] = json!(if more == 0 { 3 } else { 300 });
     }
     let sql = format!("SELECT {columns} FROM {{ns}}.m{filter}");
     let live = Step::new(&[("live", json!("l")), ("sql", json!(sql)), ("options", options)]);
@@ -101,7 +109,16 @@ fn scenario(name: &str, condition: &str, when: When, shape: &Shape) -> Scenario 
         .map(|id| format!("({id}, '{}', {})", ["open", "closed", "hold", "open"][id % 4], id % 6))
         .collect();
     let insert = format!("INSERT INTO {{ns}}.m (id, s, n) VALUES {}", values.join(", "));
-    let mut steps = vec![execute(create), execute(&insert), live];
+    let mut steps = vec![execute(create), execute(&insert)];
+    for start in (0..more).step_by(350) {
+        let row = |n: i64| format!("({}, '{}', {})", 1_000 + n, ["open", "closed"][n as usize % 2], n % 6);
+        let values: Vec<String> = (start..more.min(start + 350)).map(row).collect();
+        steps.push(execute(&format!("INSERT INTO {{ns}}.m (id, s, n) VALUES {}", values.join(", "))));
+    }
+    if more > 0 {
+        steps.push(execute("UPDATE {ns}.m SET note = 'again' WHERE n = 3"));
+    }
+    steps.push(live);
     match when {
         When::Online => {
             steps.push(check());

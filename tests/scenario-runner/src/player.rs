@@ -294,8 +294,7 @@ impl<'a> Player<'a> {
                 .into_rows()
             }
         };
-        let any_order = step.get("order") == Some(&json!("complete")) && !self.target.is_complete();
-        let is_set = any_order || step.get("equal_select").is_some();
+        let is_set = step.get("equal_select").is_some();
         let expected = if is_set { sorted(expected) } else { expected };
         let live = self.lives.get_mut(name).ok_or_else(|| format!("nothing is called {name}"))?;
         let follow = async {

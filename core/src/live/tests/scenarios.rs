@@ -248,6 +248,24 @@ fn a_position_that_the_caller_gave_is_partial_too() {
 }
 
 #[test]
+fn the_newest_rows_stand_in_the_order_of_their_writes() {
+    let mut view = LiveView::new(LiveOptions { newest: true, ..LiveOptions::default() }).unwrap();
+    view.begin(schema(false), Begin::Fresh).unwrap();
+    view.batch(vec![row(3, "c", 30), row(2, "b", 20), row(1, "a", 10)]).unwrap();
+    view.insert(row(4, "d", 40)).unwrap();
+    view.ready().unwrap();
+    assert_eq!(bodies(&take(&mut view)), "abcd");
+    view.insert(row(5, "e", 50)).unwrap();
+    assert_eq!(bodies(&take(&mut view)), "abcde");
+    // After a reconnect what was there keeps its place.
+    view.interrupted();
+    view.begin(schema(false), Begin::Newest).unwrap();
+    view.batch(vec![row(6, "f", 60), row(5, "e", 50), row(4, "d", 40)]).unwrap();
+    view.ready().unwrap();
+    assert_eq!(bodies(&take(&mut view)), "abcdef");
+}
+
+#[test]
 fn other_columns_start_over() {
     let mut view = live(LiveOptions::default(), vec![row(1, "a", 1)]);
     take(&mut view);

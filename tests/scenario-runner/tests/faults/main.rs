@@ -3,6 +3,7 @@
 //! Each test makes its fault happen, waits until it has, and then demands the rows of the same SELECT over a connection
 //! of its own.
 
+mod cluster;
 mod events;
 mod limits;
 mod liveness;

@@ -1,5 +1,7 @@
 //! Connections that end, and end again.
 
+use std::time::Duration;
+
 use kalam_embedded::{Limits, Options};
 use kalam_fault_proxy::{Direction, Flow};
 
@@ -117,14 +119,17 @@ async fn rapid_flapping() {
 }
 
 #[tokio::test]
-async fn bytes_that_trickle() {
+async fn bytes_that_trickle_or_are_late() {
     on_both(async |world: World| {
         let mut live = world.live(ALL).await?;
         world.becomes_right(&mut live, ALL).await?;
-        world.proxy.set_flow(Flow::Sliced(7));
-        world.proxy.cut();
-        world.write(4).await?;
-        world.becomes_right(&mut live, ALL).await?;
+        for (round, flow) in [Flow::Sliced(7), Flow::Slow(Duration::from_millis(30))].into_iter().enumerate()
+        {
+            world.proxy.set_flow(flow);
+            world.proxy.cut();
+            world.write(round).await?;
+            world.becomes_right(&mut live, ALL).await?;
+        }
         Ok(())
     })
     .await;

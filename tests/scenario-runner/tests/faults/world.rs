@@ -144,6 +144,14 @@ impl World {
 
 /// Without compression, through which the proxy does not see.
 pub(crate) fn builder(proxy: &FaultProxy) -> KalamClientBuilder {
+    impatient().url(url(proxy))
+}
+
+pub(crate) fn url(proxy: &FaultProxy) -> String {
+    format!("http://{}", proxy.address())
+}
+
+pub(crate) fn impatient() -> KalamClientBuilder {
     let timeouts = Timeouts {
         keepalive: Duration::from_millis(500),
         pong: Duration::from_millis(500),
@@ -152,11 +160,7 @@ pub(crate) fn builder(proxy: &FaultProxy) -> KalamClientBuilder {
         ..Timeouts::default()
     };
     let reconnect = Reconnect::default().with_delays(Duration::from_millis(20), Duration::from_millis(200));
-    KalamClient::builder()
-        .url(format!("http://{}", proxy.address()))
-        .compression(false)
-        .timeouts(timeouts)
-        .reconnect(reconnect)
+    KalamClient::builder().compression(false).timeouts(timeouts).reconnect(reconnect)
 }
 
 pub(crate) async fn live(client: &KalamClient, sql: &str) -> Result<LiveRows, Failure> {

@@ -8,7 +8,7 @@ pub(crate) trait Content: Default {
     fn is_ready(&self) -> bool;
 }
 
-/// Content with who waits for it. The lock is held only to look, put or take, so an attached thread may take it.
+/// Content with who waits for it. The lock is held only to look, put or take, so the thread of an interpreter may take it.
 #[derive(Default)]
 pub(crate) struct Mailbox<T>(Mutex<(T, Option<Waker>)>);
 

@@ -8,18 +8,22 @@ use kalam_live::{Error, ErrorCode, Result};
 ///
 /// The child has the memory but not the threads: a lock may be held for ever, a wait is never answered. So the child
 /// gets a clear error, and never runs the destructor.
-pub(crate) struct ProcessBound<T> {
+pub struct ProcessBound<T> {
     process: u32,
     value: ManuallyDrop<T>,
 }
 
 impl<T> ProcessBound<T> {
-    pub(crate) fn new(value: T) -> Self {
+    /// Bound to this process.
+    pub fn new(value: T) -> Self {
         Self { process: std::process::id(), value: ManuallyDrop::new(value) }
     }
 
-    /// The value, or the `closed` error in the child of a fork.
-    pub(crate) fn get(&self) -> Result<&T> {
+    /// The value.
+    ///
+    /// # Errors
+    /// `closed` in the child of a fork.
+    pub fn get(&self) -> Result<&T> {
         if self.is_here() {
             return Ok(&self.value);
         }
@@ -30,7 +34,7 @@ impl<T> ProcessBound<T> {
     }
 
     /// The value, unless this is the child of a fork.
-    pub(crate) fn here(&self) -> Option<&T> {
+    pub fn here(&self) -> Option<&T> {
         self.is_here().then_some(&*self.value)
     }
 

@@ -1,0 +1,46 @@
+//! What the language bindings have in common: everything between the core and a language that needs no word of it.
+//!
+//! Whatever waits has three functions. `poll_ready` waits and carries no data, so a wait that is given up loses
+//! nothing; `take` drains what is there and never blocks; `close` may be called often. A binding wraps them in the
+//! idiom of its language and turns what was taken into the values of that language, on the thread of the caller.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod address;
+mod inbox;
+mod logs;
+mod mailbox;
+mod operation;
+mod options;
+mod process;
+mod server;
+mod stream;
+
+use std::time::Duration;
+
+pub use address::{AddressHasher, AddressMap};
+pub use inbox::{Connection, Inbox, Tidings, TokenRequest};
+pub use logs::{Level, Line, Log};
+pub use operation::Operation;
+pub use options::{ConnectOptions, LiveOptions, Start, duration, event_bounds};
+pub use process::ProcessBound;
+pub use server::Server;
+pub use stream::{EventStream, Events, RowStream};
+
+/// What a `take` found.
+#[derive(Debug)]
+pub enum Taken<T> {
+    /// Nothing yet: wait.
+    Nothing,
+    /// The result, the rows or some events.
+    Item(T),
+    /// It has ended; there will be nothing more.
+    Ended,
+}
+
+/// Stops everything that runs in the background, within about a second.
+pub fn shutdown() {
+    kalam_live::runtime::stop_shared(Duration::from_millis(500));
+    server::stop_all();
+}
