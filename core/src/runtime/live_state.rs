@@ -16,8 +16,9 @@ use crate::sql::{LiveSql, TableName};
 pub(crate) struct LiveState {
     keeper: Keeper,
     epoch: u64,
-    /// More of a flood is awaited before the reader is to look again: it would take what comes one by one.
-    held: bool,
+    /// Something is for the reader to see, and stays so until it is taken. What comes after that waits until it is handed over:
+    /// in a flood the reader would otherwise take changes one by one.
+    handed_over: bool,
 }
 
 /// What a keeper wants after it was fed.
@@ -34,7 +35,7 @@ pub(super) struct Wishes {
 
 impl LiveState {
     pub(crate) fn new(keeper: Keeper) -> Self {
-        Self { keeper, epoch: 0, held: false }
+        Self { keeper, epoch: 0, handed_over: false }
     }
 
     pub(super) fn keeper(&mut self) -> &mut Keeper {
@@ -42,7 +43,6 @@ impl LiveState {
     }
 
     pub(super) fn apply(&mut self, now: Duration, event: SubscriptionEvent) -> Applied {
-        self.held = true;
         match self.keeper.handle_event(now, event) {
             Outcome::Fine => Applied::Fine,
             Outcome::StartAnew => Applied::StartAnew,
@@ -52,8 +52,8 @@ impl LiveState {
     }
 
     /// What has come is for the reader to see.
-    pub(super) fn release(&mut self) {
-        self.held = false;
+    pub(super) fn hand_over(&mut self) {
+        self.handed_over = true;
     }
 
     /// Does what is due, and says what is to be done.
@@ -78,26 +78,29 @@ impl LiveState {
 
     /// What is new, if anything is. The owner task waits for this, so the work is done after it.
     pub(crate) fn lift(&mut self) -> Option<Result<Lifted>> {
-        if self.held {
+        if !self.handed_over {
             return None;
         }
-        self.keeper.view_mut().lift()
+        let lifted = self.keeper.view_mut().lift();
+        // After the last rows an error may follow.
+        self.handed_over = self.keeper.view().is_ready();
+        lifted
     }
 
     /// The reader wants no more.
     pub(crate) fn close(&mut self) {
-        self.held = false;
+        self.handed_over = true;
         self.keeper.view_mut().closed();
     }
 
     /// Whether everything was taken and nothing more will come.
     pub(crate) fn is_over(&self) -> bool {
-        !self.held && self.keeper.view().is_ended()
+        self.handed_over && self.keeper.view().is_ended()
     }
 }
 
 impl Content for LiveState {
     fn is_ready(&self) -> bool {
-        !self.held && self.keeper.view().is_ready()
+        self.handed_over && self.keeper.view().is_ready()
     }
 }
