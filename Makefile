@@ -72,7 +72,7 @@ test-examples: python node examples/node/node_modules/.ready
 	$(BIN)/python -m pytest tests/examples
 	cd examples/node && npm test --silent
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready bindings-node/node_modules/.ready
 	tests/bench/run
 
 clean:

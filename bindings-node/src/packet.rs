@@ -56,8 +56,8 @@ mod tag {
     pub(super) const INTEGER: u8 = 13;
 }
 
-/// Rows of one packet: so many that making objects of them takes about two milliseconds.
-pub(crate) const MOST_ROWS: usize = 2048;
+/// Rows of one packet: so many that making objects of them takes about a millisecond.
+pub(crate) const MOST_ROWS: usize = 1024;
 /// Bytes of one packet, about.
 pub(crate) const MOST_BYTES: usize = 1 << 20;
 

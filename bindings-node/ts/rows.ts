@@ -9,7 +9,10 @@ const RESET = 3;
 
 const PHASES: Phase[] = ["loading", "live", "reconnecting", "unverified", "partial"];
 
-/** Properties that do not show when the array is printed, compared or iterated. */
+/**
+ * Properties that do not show when the array is printed, compared or iterated. No getters: freezing an array that has one
+ * makes V8 keep its elements in a hash table.
+ */
 function withProperties<R extends RowList<unknown>>(rows: unknown[], properties: PropertyDescriptorMap): R {
   Object.defineProperties(rows, { toJSON: { value: () => toJSON(rows) }, ...properties });
   return Object.freeze(rows) as unknown as R;
@@ -53,7 +56,7 @@ export async function readRows<T>(
     const places = scratch.list(5, scratch.listed - 5);
     const fresh = (await decoder.readAll(isWanted)) as T[];
     if (!isWanted()) return undefined;
-    return live(decoder, reset(before, places, fresh), header, () => [{ type: "reset" }]);
+    return live(decoder, reset(before, places, fresh), header, [{ type: "reset" }]);
   }
   const lengths = [scratch.word(5), scratch.word(6), scratch.word(7)] as const;
   const removed = scratch.list(8, lengths[0]);
@@ -61,33 +64,31 @@ export async function readRows<T>(
   const updated = scratch.list(8 + lengths[0] + lengths[1], lengths[2]);
   const fresh = (await decoder.readAll(isWanted)) as T[];
   if (!isWanted()) return undefined;
+  const changes: Change<T>[] = [];
+  for (const index of removed) changes.push({ type: "remove", index, row: before[index]! });
+  inserted.forEach((index, i) => {
+    changes.push({ type: "insert", index, row: fresh[i]! });
+  });
   const moved = removed.length + inserted.length > 0;
   const rows = moved ? merge(before, removed, inserted, fresh) : Array.from(before);
-  const changed = inserted.length;
-  const old: T[] = [];
   for (let i = 0; i < updated.length; i++) {
     const index = updated[i]!;
-    old.push(rows[index]!);
-    rows[index] = fresh[changed + i]!;
+    const row = fresh[inserted.length + i]!;
+    changes.push({ type: "update", index, row, old: rows[index]! });
+    rows[index] = row;
   }
-  // What is captured does not include `before`, which would keep the one before it, and so on.
-  const gone = Array.from(removed, (index) => before[index]!);
-  return live(decoder, rows, header, () => changes(removed, gone, inserted, updated, old, fresh));
+  return live(decoder, rows, header, changes);
 }
 
-function live<T>(decoder: Decoder, rows: T[], header: Header, list: () => Change<T>[]): Rows<T> {
-  let made: readonly Change<T>[] | undefined;
+function live<T>(decoder: Decoder, rows: T[], header: Header, changes: Change<T>[]): Rows<T> {
+  Object.defineProperty(changes, "toJSON", { value: () => toJSON(changes) });
   return withProperties<Rows<T>>(rows, {
     columns: { value: decoder.columns },
     lastSeqId: { value: header.lastSeqId },
     checkpoint: { value: header.checkpoint },
     phase: { value: header.phase },
-    changes: { get: () => (made ??= withJSON(list())) },
+    changes: { value: Object.freeze(changes) },
   });
-}
-
-function withJSON<T>(changes: Change<T>[]): readonly Change<T>[] {
-  return Object.freeze(Object.defineProperty(changes, "toJSON", { value: () => toJSON(changes) }));
 }
 
 /** `places`: for each row its place in `before` + 1, or 0 if it is the next of `fresh`. Empty: all are fresh. */
@@ -108,25 +109,4 @@ function merge<T>(before: readonly T[], removed: Uint32Array, inserted: Uint32Ar
     if (removal >= 0 && removed[removal] === from) removal--;
     else rows.push(before[from]!);
   }
-}
-
-function changes<T>(
-  removed: Uint32Array,
-  gone: T[],
-  inserted: Uint32Array,
-  updated: Uint32Array,
-  old: T[],
-  fresh: T[],
-): Change<T>[] {
-  const list: Change<T>[] = [];
-  removed.forEach((index, i) => {
-    list.push({ type: "remove", index, row: gone[i]! });
-  });
-  inserted.forEach((index, i) => {
-    list.push({ type: "insert", index, row: fresh[i]! });
-  });
-  updated.forEach((index, i) => {
-    list.push({ type: "update", index, row: fresh[inserted.length + i]!, old: old[i]! });
-  });
-  return list;
 }

@@ -31,9 +31,9 @@ const MOST_EVENTS = 1024;
  * After rows that took long to make, the next are taken so many times as long later: a flood of changes then takes a
  * fifth of the event loop at most, and the more of it there is, the fewer states are made rows of.
  */
-const PAUSE = 3;
+const PAUSE = 4;
 /** In milliseconds. */
-const MOST_PAUSE = 30;
+const MOST_PAUSE = 100;
 
 /** What both kinds have in common. `P` is what one packet is read as, `T` what a loop sees. */
 abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisposable {
@@ -122,11 +122,13 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
   /** @internal Resolves after so many milliseconds, or when it is over. */
   protected sleep(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#onOver = () => {
+      const awake = () => {
         clearTimeout(timer);
+        this.#onOver = undefined;
         resolve();
       };
+      const timer = setTimeout(awake, milliseconds);
+      this.#onOver = awake;
     });
   }
 
@@ -166,6 +168,7 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
         const wait = ready(handle);
         if (wait) await wait;
         if (this.#isOver) break;
+        const start = performance.now();
         const length = take(handle, MOST_EVENTS);
         if (length === NOTHING) continue;
         if (length === ENDED) {
@@ -173,6 +176,7 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
           break;
         }
         const packet = await this.read(this.decoder!);
+        this.took(performance.now() - start);
         if (packet !== undefined) return packet;
       }
     } catch (reason) {
@@ -188,6 +192,9 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
   protected pause(): Promise<void> | undefined {
     return undefined;
   }
+
+  /** @internal So many milliseconds went into what was taken last. */
+  protected took(_milliseconds: number): void {}
 
   /** @internal What the packet in the scratch buffer is; `undefined` when it is not wanted any more. */
   protected abstract read(decoder: Decoder): P | Promise<P | undefined>;
@@ -258,12 +265,13 @@ export class LiveRows<T = Row> extends Subscription<Rows<T>, Rows<T>> {
   }
 
   /** @internal */
-  protected override async read(decoder: Decoder): Promise<Rows<T> | undefined> {
-    const start = performance.now();
-    const rows = await readRows<T>(decoder, this.#newest ?? [], () => !this.isOver);
-    const end = performance.now();
-    this.#notBefore = end + Math.min((end - start) * PAUSE, MOST_PAUSE);
-    return rows;
+  protected override took(milliseconds: number): void {
+    this.#notBefore = performance.now() + Math.min(milliseconds * PAUSE, MOST_PAUSE);
+  }
+
+  /** @internal */
+  protected override read(decoder: Decoder): Promise<Rows<T> | undefined> {
+    return readRows<T>(decoder, this.#newest ?? [], () => !this.isOver);
   }
 }
 
