@@ -29,7 +29,12 @@ mod stream;
 mod value;
 mod wake;
 
+use mimalloc::MiMalloc;
 use pyo3::prelude::*;
+
+/// Rows are made on one thread and freed on another, where the C library's allocator has them wait for each other.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Stops everything that runs in the background, within about a second. With `exiting`, other threads that wait are
 /// left waiting until the process ends.

@@ -9,7 +9,7 @@ use futures_util::Stream;
 
 use super::handle::Handle;
 use crate::error::{ErrorCode, Result};
-use crate::live::Rows;
+use crate::live::{Lifted, Rows};
 use crate::runtime::event::ChangeEvent;
 use crate::runtime::live_state::LiveState;
 use crate::schema::SeqId;
@@ -87,7 +87,7 @@ impl LiveRows {
     /// What is new, without waiting.
     pub fn take(&self) -> Option<Result<LiveRowsEvent>> {
         let subscription_id = self.0.id().clone();
-        Some(match self.0.mailbox().with(LiveState::take)? {
+        Some(match self.take_rows()? {
             Ok(rows) => Ok(LiveRowsEvent::Rows { subscription_id, last_seq_id: rows.last_seq_id(), rows }),
             Err(error) if ChangeEvent::is_told_by_server(&error) => Ok(LiveRowsEvent::Error {
                 subscription_id,
@@ -117,7 +117,7 @@ impl LiveRows {
 
     /// What is new as rows, without waiting.
     pub fn take_rows(&self) -> Option<Result<Rows>> {
-        self.0.mailbox().with(LiveState::take)
+        Some(self.0.mailbox().with(LiveState::lift)?.map(Lifted::into_rows))
     }
 
     /// Whether everything was taken and nothing more will come.

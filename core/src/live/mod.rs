@@ -24,7 +24,7 @@ pub use digest::Digest;
 pub use options::LiveOptions;
 pub use order_by::OrderBy;
 pub use rows::{Change, Changes, IntoIter, Iter, Phase, Rows};
-pub use view::{Begin, LiveView};
+pub use view::{Begin, Lifted, LiveView};
 
 #[cfg(test)]
 mod tests;

@@ -105,13 +105,29 @@ impl Pending {
         }
     }
 
-    /// The changes that lead from what the reader saw to `shown`. The next ones are collected from there.
-    pub(crate) fn take(&mut self, shown: &RankTree<Entry, Separator>, sort: &Sort) -> Changes {
+    /// What was collected. The next changes are collected from here.
+    pub(crate) fn lift(&mut self) -> Deltas {
         if std::mem::take(&mut self.reset) {
-            return Changes::Reset;
+            return Deltas(None);
         }
+        let deltas = self.deltas.drain().collect();
+        if self.deltas.capacity() > KEPT_CAPACITY {
+            self.deltas = HashMap::default();
+        }
+        Deltas(Some(deltas))
+    }
+}
+
+/// What was collected between two takes.
+#[derive(Debug)]
+pub(crate) struct Deltas(Option<Vec<(u64, Delta)>>);
+
+impl Deltas {
+    /// The changes that lead from what the reader saw to `shown`, which was shown when this was lifted.
+    pub(crate) fn into_changes(self, shown: &RankTree<Entry, Separator>, sort: &Sort) -> Changes {
+        let Some(deltas) = self.0 else { return Changes::Reset };
         let (mut removed, mut inserted, mut updated) = (Vec::new(), Vec::new(), Vec::new());
-        for (arrival, delta) in self.deltas.drain() {
+        for (arrival, delta) in deltas {
             match (delta.old, delta.new) {
                 (Some(old), Some(new)) if sort.compare_rows(&old, &new).is_eq() => {
                     updated.push((old, sort.entry(arrival, new)));
@@ -121,9 +137,6 @@ impl Pending {
                     inserted.extend(new.map(|row| sort.entry(arrival, row)));
                 }
             }
-        }
-        if self.deltas.capacity() > KEPT_CAPACITY {
-            self.deltas = HashMap::default();
         }
         removed.sort_unstable_by(|a, b| sort.compare(a, b));
         inserted.sort_unstable_by(|a, b| sort.compare(a, b));

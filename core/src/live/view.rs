@@ -7,9 +7,10 @@ use crate::error::{Error, Result};
 use crate::live::layout::{Layout, protocol};
 use crate::live::loading::{Loading, Stage, Target};
 use crate::live::options::LiveOptions;
-use crate::live::pending::Pending;
+use crate::live::pending::{Deltas, Pending};
 use crate::live::row_set::RowSet;
-use crate::live::rows::{Phase, Rows};
+use crate::live::rows::{Changes, Phase, Rows};
+use crate::live::sort::Sort;
 use crate::live::version::Source;
 use crate::row::Row;
 use crate::schema::{Schema, SeqId};
@@ -41,6 +42,23 @@ pub struct LiveView {
     partial: bool,
     pub(super) unverified: bool,
     taken: Option<Phase>,
+}
+
+/// Rows whose changes are not listed yet.
+#[derive(Debug)]
+pub struct Lifted {
+    rows: Rows,
+    deltas: Deltas,
+    sort: Sort,
+}
+
+impl Lifted {
+    /// The rows with their changes.
+    pub fn into_rows(self) -> Rows {
+        let Self { mut rows, deltas, sort } = self;
+        rows.changes = deltas.into_changes(&rows.shown, &sort);
+        rows
+    }
 }
 
 #[derive(Debug)]
@@ -308,18 +326,27 @@ impl LiveView {
     /// The rows, if something is new since the last take: a first complete snapshot, a change, another phase. In the end
     /// the error, once. `None` while nothing is new, and after the end.
     pub fn take(&mut self) -> Option<Result<Rows>> {
+        Some(self.lift()?.map(Lifted::into_rows))
+    }
+
+    /// As [`take`](Self::take), but what takes longer is left to [`Lifted::into_rows`], which does not need the view.
+    pub fn lift(&mut self) -> Option<Result<Lifted>> {
         if self.has_news()
             && let Some(rows) = &self.rows
         {
             let phase = self.phase();
             self.taken = Some(phase);
-            return Some(Ok(Rows {
-                changes: self.pending.take(rows.shown(), &rows.layout.sort),
-                shown: rows.shown().clone(),
-                schema: rows.layout.schema.clone(),
-                last_seq_id: self.last_seq_id,
-                origin: self.origin.clone(),
-                phase,
+            return Some(Ok(Lifted {
+                deltas: self.pending.lift(),
+                sort: rows.layout.sort.clone(),
+                rows: Rows {
+                    changes: Changes::Reset,
+                    shown: rows.shown().clone(),
+                    schema: rows.layout.schema.clone(),
+                    last_seq_id: self.last_seq_id,
+                    origin: self.origin.clone(),
+                    phase,
+                },
             }));
         }
         match &mut self.state {

@@ -33,6 +33,7 @@ impl Machine {
         self.counters.bytes += frame.len() as u64;
         self.timers.stop(Timer::Pong); // A frame is as good as a pong.
         if let RawFrame::Text(text) = frame
+            && self.table.defers()
             && self.is_deferred(text)
         {
             return;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::{CompactString, format_compact};
 
 use super::Time;
-use super::event::SubscriptionKey;
+use super::event::{Decoding, SubscriptionKey};
 use super::subscription::{Incarnation, Stage, Subscription};
 use crate::protocol::{Plans, RowPlan};
 
@@ -16,12 +16,15 @@ pub(super) struct Table {
     by_key: BTreeMap<SubscriptionKey, Subscription>,
     by_wire_id: BTreeMap<CompactString, SubscriptionKey>,
     made: u64,
+    /// How many leave changes to their readers.
+    deferring: usize,
     incarnations: u64,
 }
 
 impl Table {
     pub(super) fn insert(&mut self, subscription: Subscription) -> SubscriptionKey {
         self.made += 1;
+        self.deferring += usize::from(subscription.decoding == Decoding::ByReader);
         let key = SubscriptionKey(self.made);
         self.by_key.insert(key, subscription);
         key
@@ -37,6 +40,11 @@ impl Table {
             }
             n += 1;
         }
+    }
+
+    /// Whether some leave changes to their readers.
+    pub(super) fn defers(&self) -> bool {
+        self.deferring > 0
     }
 
     pub(super) fn has_id(&self, id: &str) -> bool {
@@ -94,7 +102,9 @@ impl Table {
     /// Forgets the subscription. Returns it with what the server knew of it.
     pub(super) fn remove(&mut self, key: SubscriptionKey) -> Option<(Subscription, Option<Incarnation>)> {
         let incarnation = self.retire(key, Stage::Offline);
-        self.by_key.remove(&key).map(|subscription| (subscription, incarnation))
+        let subscription = self.by_key.remove(&key)?;
+        self.deferring -= usize::from(subscription.decoding == Decoding::ByReader);
+        Some((subscription, incarnation))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {

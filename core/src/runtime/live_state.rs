@@ -7,7 +7,7 @@ use super::mailbox::Content;
 use super::subscriber::Applied;
 use crate::converge::{Ask, Keeper, Outcome, VerifyCounters};
 use crate::error::Result;
-use crate::live::Rows;
+use crate::live::Lifted;
 use crate::machine::SubscriptionEvent;
 use crate::repair::Repair;
 use crate::sql::{LiveSql, TableName};
@@ -16,6 +16,9 @@ use crate::sql::{LiveSql, TableName};
 pub(crate) struct LiveState {
     keeper: Keeper,
     epoch: u64,
+    /// Something is for the reader to see, and stays so until it is taken. What comes after that waits until it is handed over:
+    /// in a flood the reader would otherwise take changes one by one.
+    handed_over: bool,
 }
 
 /// What a keeper wants after it was fed.
@@ -32,7 +35,7 @@ pub(super) struct Wishes {
 
 impl LiveState {
     pub(crate) fn new(keeper: Keeper) -> Self {
-        Self { keeper, epoch: 0 }
+        Self { keeper, epoch: 0, handed_over: false }
     }
 
     pub(super) fn keeper(&mut self) -> &mut Keeper {
@@ -46,6 +49,11 @@ impl LiveState {
             Outcome::Refused => Applied::Refused,
             Outcome::Over => Applied::Over,
         }
+    }
+
+    /// What has come is for the reader to see.
+    pub(super) fn hand_over(&mut self) {
+        self.handed_over = true;
     }
 
     /// Does what is due, and says what is to be done.
@@ -68,24 +76,31 @@ impl LiveState {
         }
     }
 
-    /// What is new, if anything is.
-    pub(crate) fn take(&mut self) -> Option<Result<Rows>> {
-        self.keeper.view_mut().take()
+    /// What is new, if anything is. The owner task waits for this, so the work is done after it.
+    pub(crate) fn lift(&mut self) -> Option<Result<Lifted>> {
+        if !self.handed_over {
+            return None;
+        }
+        let lifted = self.keeper.view_mut().lift();
+        // After the last rows an error may follow.
+        self.handed_over = self.keeper.view().is_ready();
+        lifted
     }
 
     /// The reader wants no more.
     pub(crate) fn close(&mut self) {
+        self.handed_over = true;
         self.keeper.view_mut().closed();
     }
 
     /// Whether everything was taken and nothing more will come.
     pub(crate) fn is_over(&self) -> bool {
-        self.keeper.view().is_ended()
+        self.handed_over && self.keeper.view().is_ended()
     }
 }
 
 impl Content for LiveState {
     fn is_ready(&self) -> bool {
-        self.keeper.view().is_ready()
+        self.handed_over && self.keeper.view().is_ready()
     }
 }

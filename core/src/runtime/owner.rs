@@ -36,8 +36,12 @@ use crate::protocol::RawFrame;
 /// Frames read before readers are woken and other tasks get their turn. A batch of this size is handled in about a
 /// tenth of a millisecond.
 const FRAMES_PER_TURN: usize = 256;
-/// With fewer frames in a turn readers are woken at once.
+/// So many frames in a turn, or in a [`HOLD`], are a flood: more is probably on its way, and waking a reader costs as much as
+/// some ten frames.
 const FLOOD: usize = 8;
+/// How long changed rows wait for more of a flood. What a reader then takes is put together from more changes; events get no
+/// fewer by it, and their readers had better begin.
+const HOLD: Duration = Duration::from_millis(1);
 
 /// See the module.
 pub(crate) struct Owner {
@@ -59,7 +63,8 @@ pub(crate) struct Owner {
     pub(super) checks: Checks,
     /// Live rows whose keeper was told something, and may want something.
     pub(super) fed: Vec<SubscriptionKey>,
-    /// Frames read since readers were woken.
+    held: Held,
+    /// Frames read since events were handed over.
     undelivered: usize,
     lagged: u64,
     /// Goodbyes under way.
@@ -69,6 +74,39 @@ pub(crate) struct Owner {
     quiet_replies: Vec<oneshot::Sender<()>>,
     /// Whether the machine was closed for good.
     closed: bool,
+}
+
+/// Changed rows that wait for more.
+struct Held {
+    until: Option<Instant>,
+    /// When frames were begun to be counted, and how many there were.
+    counted: (Instant, usize),
+    /// When there were too many last.
+    flood: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Held {
+    /// Whether more came within a [`HOLD`] than readers should be woken for.
+    fn sees_flood(&mut self, now: Instant, frames: usize) -> bool {
+        let (since, count) = self.counted;
+        self.counted = if now - since < HOLD { (since, count + frames) } else { (now, frames) };
+        if self.counted.1 >= FLOOD {
+            self.flood = Some(now);
+        }
+        self.flood.is_some_and(|flood| now - flood < HOLD)
+    }
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            until: None,
+            counted: (Instant::now(), 0),
+            flood: None,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        }
+    }
 }
 
 pub(super) struct Subscriber {
@@ -135,6 +173,7 @@ impl Owner {
             touched: Vec::new(),
             checks: Checks::new(asker),
             fed: Vec::new(),
+            held: Held::default(),
             undelivered: 0,
             lagged: 0,
             closing: Vec::new(),
@@ -545,23 +584,49 @@ impl Owner {
         }
     }
 
-    /// Whether so much has just come that more is probably on its way: waking a reader on another thread costs as much as
-    /// some ten frames, so readers get up to a turn's worth at once.
+    /// Whether events are to wait for more, after a turn with so many frames.
     fn is_flooded(&mut self, frames: usize) -> bool {
         self.undelivered += frames;
         frames >= FLOOD && self.undelivered < FRAMES_PER_TURN && !self.closed
     }
 
-    /// Hands over to the readers that got something, and wakes each once.
-    fn deliver(&mut self) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for key in touched.drain(..) {
-            if let Some(subscriber) = self.subscribers.get_mut(&key) {
-                subscriber.touched = false;
-                let applied = subscriber.sink.deliver();
-                self.after(key, applied);
-            }
+    /// Whether rows are.
+    fn holds_back(&mut self, cx: &mut Context<'_>, frames: usize) -> bool {
+        if self.touched.is_empty() || self.closed {
+            return false;
         }
+        let now = Instant::now();
+        if !self.held.sees_flood(now, frames) {
+            return false;
+        }
+        let until = *self.held.until.get_or_insert(now + HOLD);
+        if now >= until {
+            return false;
+        }
+        if self.held.timer.deadline() != until {
+            self.held.timer.as_mut().reset(until);
+        }
+        self.held.timer.as_mut().poll(cx).is_pending()
+    }
+
+    /// Hands over to the readers that got something, and wakes each once.
+    fn deliver(&mut self, rows: bool) {
+        if rows {
+            self.held.until = None;
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.retain(|key| {
+            let Some(subscriber) = self.subscribers.get_mut(key) else { return false };
+            if !rows && matches!(subscriber.sink, Sink::Rows(_)) {
+                return true;
+            }
+            subscriber.touched = false;
+            let applied = subscriber.sink.deliver();
+            self.after(*key, applied);
+            false
+        });
+        // Delivering may have touched others.
+        touched.append(&mut self.touched);
         self.touched = touched;
     }
 
@@ -594,12 +659,14 @@ impl Future for Owner {
                 break;
             }
         }
-        if this.is_flooded(FRAMES_PER_TURN - frames_left) {
+        let frames = FRAMES_PER_TURN - frames_left;
+        let holds_back = this.holds_back(cx, frames);
+        if this.is_flooded(frames) {
             // Comes back after a look at the network.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
         } else {
             this.undelivered = 0;
-            this.deliver();
+            this.deliver(!holds_back);
         }
         this.poll_closing(cx);
         this.publish();

@@ -87,6 +87,7 @@ impl Sink {
     pub(crate) fn deliver(&mut self) -> Applied {
         match self {
             Self::Rows(mailbox) => {
+                mailbox.with(LiveState::hand_over);
                 mailbox.wake();
                 Applied::Fine
             }
