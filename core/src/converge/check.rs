@@ -29,6 +29,8 @@ const QUIET: Duration = Duration::from_millis(150);
 const AFTER_BURST: Duration = Duration::from_millis(300);
 /// A query with a filter and without a watch is checked at least so often.
 const WITHOUT_WATCH: Duration = Duration::from_secs(10);
+/// Live queries that wait for the next digest of a table are told apart within this time.
+const TURNS: Duration = Duration::from_millis(50);
 const FARTHEST: Duration = Duration::from_secs(300);
 /// Digests in a row that prove nothing before content is compared.
 const MOST_INCONCLUSIVE: u32 = 3;
@@ -171,8 +173,14 @@ impl Check {
         let burst = frames.last.filter(|_| frames.burst).map(|last| last + AFTER_BURST);
         let due = self.due.into_iter().chain(burst).min()?;
         let asks_digest = !self.newest && !self.everything;
-        let of_table = if asks_digest { self.table_not_before } else { Time::ZERO };
-        Some(due.max(self.not_before).max(of_table))
+        let at = due.max(self.not_before);
+        if !asks_digest || at > self.table_not_before + TURNS {
+            return Some(at);
+        }
+        // All that wait may ask from the same moment on, and one of them gets the turn: who has waited longest.
+        let waited = self.table_not_before.saturating_sub(at);
+        let turn = TURNS.mul_f64(DISTANCE.div_duration_f64(DISTANCE + waited));
+        Some(at.max(self.table_not_before) + turn)
     }
 
     /// No digest before.

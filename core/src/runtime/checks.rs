@@ -37,8 +37,6 @@ pub(super) struct Checks {
     asked: HashMap<tokio::task::Id, (SubscriptionKey, AskId, Duration)>,
     pub(super) watches: Watches,
     pub(super) paces: Paces,
-    /// When each live query asked for a digest last.
-    pub(super) digests: HashMap<SubscriptionKey, Duration>,
     /// The open watches, by their SQL.
     pub(super) open: HashMap<Arc<str>, SubscriptionKey>,
     /// The SQL of those that the server has accepted.
@@ -65,7 +63,6 @@ impl Checks {
             asked: HashMap::new(),
             watches: Watches::default(),
             paces: Paces::default(),
-            digests: HashMap::new(),
             open: HashMap::new(),
             standing: BTreeSet::new(),
             wanted: HashMap::new(),
@@ -137,7 +134,6 @@ impl Checks {
     pub(super) fn forget(&mut self, key: SubscriptionKey) {
         self.waiting.retain(|(other, ..)| *other != key);
         self.timeouts.remove(&key);
-        self.digests.remove(&key);
         self.replan |= self.wanted.remove(&key).is_some();
     }
 }

@@ -28,8 +28,8 @@ impl Owner {
         let now = self.now();
         let mut due: Vec<SubscriptionKey> = std::mem::take(&mut self.fed);
         due.extend(self.checks.timeouts.iter().filter(|(_, at)| **at <= now).map(|(key, _)| *key));
-        // Of those that wait for the same table, the one that has waited longest is the next.
-        due.sort_unstable_by_key(|key| (self.checks.digests.get(key), *key));
+        // Of those that wait for the same table, the first to be due is the next.
+        due.sort_unstable_by_key(|key| (self.checks.timeouts.get(key), *key));
         due.dedup();
         for key in due {
             progress |= self.serve(now, key);
@@ -92,7 +92,6 @@ impl Owner {
             }
         }
         if let Some((table, distance)) = wishes.digest {
-            self.checks.digests.insert(key, now);
             self.share_pace(now, &table, distance);
         }
         let acted = !wishes.asks.is_empty();

@@ -41,35 +41,44 @@ fn an_idle_query_costs_one_digest_an_interval() {
     assert_eq!(world.phase(), Phase::Live);
 }
 
-/// Several live queries on one table, as a client carries them: their digests keep a common distance.
-#[test]
-fn a_table_is_asked_for_one_digest_at_a_time() {
+/// Digests in a minute that each of several live queries on one table asks for, where the first of them is served first.
+fn digests_in_a_minute(queries: usize, share_pace: bool) -> Vec<u64> {
     let often = KeeperOptions { verify: Verify::Every(SECOND), ..KeeperOptions::default() };
-    let digests_in_a_minute = |share: bool| {
-        let mut worlds: Vec<World> = (0..8).map(|_| World::live(ALL, often, 0..5)).collect();
-        let mut paces = Paces::default();
-        let mut digests = 0;
-        let mut turns: Vec<usize> = (0..worlds.len()).collect();
-        for _ in 0..600 {
-            for at in turns.clone() {
-                worlds[at].run(Duration::from_millis(100));
-                let (now, table) = (worlds[at].now, worlds[at].keeper.table().clone());
-                let Some(distance) = worlds[at].keeper.take_digest() else { continue };
-                digests += 1;
-                // The one that has waited longest is the next.
-                turns.retain(|other| *other != at);
-                turns.push(at);
-                let until = paces.asked(now, &table, distance);
-                for world in worlds.iter_mut().filter(|_| share) {
-                    world.keeper.wait_for_table(until);
-                }
+    let mut worlds: Vec<World> = (0..queries).map(|_| World::live(ALL, often, 0..5)).collect();
+    let (mut paces, mut asked) = (Paces::default(), vec![0; queries]);
+    let start = worlds[0].now;
+    let mut now = start;
+    while now < start + Duration::from_secs(60) {
+        for at in 0..queries {
+            let time = now.saturating_sub(worlds[at].now);
+            worlds[at].run(time);
+            let Some(distance) = worlds[at].keeper.take_digest() else { continue };
+            asked[at] += 1;
+            let until = paces.asked(now, worlds[at].keeper.table(), distance);
+            for world in worlds.iter_mut().filter(|_| share_pace) {
+                world.keeper.wait_for_table(until);
             }
         }
-        assert!(worlds.iter_mut().all(|world| world.keeper.take_counters().proven > 1), "none is left out");
-        digests
-    };
-    assert!((30..=36).contains(&digests_in_a_minute(true)));
-    assert!(digests_in_a_minute(false) > 200);
+        now = worlds.iter().filter_map(|world| world.keeper.next_timeout()).min().unwrap();
+    }
+    asked
+}
+
+#[test]
+fn a_table_is_asked_for_one_digest_at_a_time() {
+    let apart: u64 = digests_in_a_minute(8, false).iter().sum();
+    assert!(apart > 200, "{apart}");
+    let together: u64 = digests_in_a_minute(8, true).iter().sum();
+    assert!((26..=36).contains(&together), "{together}");
+}
+
+#[test]
+fn live_queries_on_a_table_take_turns() {
+    for queries in [2, 8, 30] {
+        let asked = digests_in_a_minute(queries, true);
+        let (least, most) = (asked.iter().min().unwrap(), asked.iter().max().unwrap());
+        assert!(*least > 0 && most - least <= 2, "{asked:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kalam_live::converge::{
-    Ask, AskId, Keeper, KeeperOptions, Outcome, VerifyCounters, WatchAction, Watches,
+    Ask, AskId, Keeper, KeeperOptions, Outcome, Paces, VerifyCounters, WatchAction, Watches,
 };
 use kalam_live::live::{LiveOptions, LiveView};
 use kalam_live::machine::{
@@ -62,6 +62,7 @@ pub struct Client {
     pub handed_out: Vec<i64>,
     events: Option<SubscriptionKey>,
     watches: Watches,
+    paces: Paces,
     open: BTreeMap<String, SubscriptionKey>,
     standing: BTreeSet<String>,
     replan: bool,
@@ -80,6 +81,7 @@ impl Client {
             handed_out: Vec::new(),
             events: None,
             watches: Watches::default(),
+            paces: Paces::default(),
             open: BTreeMap::new(),
             standing: BTreeSet::new(),
             replan: false,
@@ -285,6 +287,7 @@ impl Client {
                 self.replan = true;
             }
         }
+        let asked = live.keeper.take_digest();
         while let Some(ask) = live.keeper.poll_ask() {
             progress = true;
             match ask {
@@ -305,6 +308,11 @@ impl Client {
                 None if live.keeper.view().is_ended() => break,
                 None => return Err("ready, but there is nothing to take".into()),
             }
+        }
+        if let Some(distance) = asked {
+            // All of them are on one table.
+            let until = self.paces.asked(now, self.lives[at].keeper.table(), distance);
+            self.lives.iter_mut().for_each(|live| live.keeper.wait_for_table(until));
         }
         Ok(progress)
     }

@@ -17,12 +17,13 @@ use crate::trace::Trace;
 pub type Scenario = fn(Rules, Trace) -> Check;
 
 /// Every scenario.
-pub const SCENARIOS: [(&str, Scenario); 10] = [
+pub const SCENARIOS: [(&str, Scenario); 11] = [
     ("late_frame", late_frame),
     ("late_answer", late_answer),
     ("slow_node", slow_node),
     ("steady_changes", steady_changes),
     ("other_numbers", other_numbers),
+    ("taking_turns", taking_turns),
     ("column_added", column_added),
     ("even_run_4", |rules, trace| even_run(rules, trace, 0, 4)),
     ("even_run_256", |rules, trace| even_run(rules, trace, 0, 256)),
@@ -147,6 +148,23 @@ fn other_numbers(rules: Rules, trace: Trace) -> Check {
     world.nodes.publish(world.now, &write);
     world.run_for(Duration::from_secs(1))?;
     world.check_rows("a second after a row has left", |_, _| true)
+}
+
+/// Three live queries on a table want more checks than a table has: none of them is left out.
+fn taking_turns(rules: Rules, trace: Trace) -> Check {
+    let mut world = world(rules, trace, Filter::All, |plan| {
+        let (query, options) = plan.lives[0];
+        plan.lives = (0..3).map(|seed| (query, KeeperOptions { seed, ..options })).collect();
+        plan.lives.iter_mut().for_each(|(_, options)| options.verify = Verify::Every(Verify::LEAST));
+    })?;
+    let before: Vec<u64> = world.client.lives.iter().map(|live| live.spent.queries).collect();
+    world.run_for(MINUTE)?;
+    let after = world.client.lives.iter().map(|live| live.spent.queries);
+    let checks: Vec<u64> = after.zip(before).map(|(after, before)| after - before).collect();
+    match checks.iter().all(|checks| (7..=13).contains(checks)) {
+        true => Ok(()),
+        false => Err(format!("{checks:?} checks in a minute")),
+    }
 }
 
 /// A column is added, and no row changes.

@@ -12,7 +12,7 @@ use crate::plan::pick;
 
 /// After the last frame, where frames showed what happened.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
-/// A check from its first question to its last, with repairs in between.
+/// A check from its first question to its last, with repairs in between; the live queries on a table take turns.
 const CHECK_TAKES: Duration = Duration::from_secs(12);
 /// Backoff of connections and of checks that failed.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(700);
@@ -22,6 +22,10 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(25);
 const RARER: u32 = 17;
 
 impl World {
+    fn check_takes(&self) -> Duration {
+        CHECK_TAKES * self.plan.lives.len() as u32
+    }
+
     /// Rows are written, and the client opens its queries and its connection.
     pub(in crate::holes) fn open(&mut self) -> Check {
         for _ in 0..self.plan.rows {
@@ -69,12 +73,12 @@ impl World {
         let deadline = self.now
             + if failed { RECOVERS_WITHIN } else { Duration::ZERO }
             + self.plan.verify * if self.plan.urls > 1 { RARER } else { 1 }
-            + CHECK_TAKES;
+            + self.check_takes();
         while self.check_rows("", |_, _| true).is_err() && self.now < deadline {
             self.run_for(Duration::from_secs(1))?;
         }
         self.check_rows("after trouble", |_, _| true)?;
-        self.run_for(CHECK_TAKES)?;
+        self.run_for(self.check_takes())?;
         self.check_rows("a while after trouble", |_, _| true)
     }
 
@@ -106,7 +110,7 @@ impl World {
         };
         self.check_rows("a second after the last frame", shown)?;
         // The deadline of what is not watched.
-        self.run_for(Duration::from_secs(11) + CHECK_TAKES)?;
+        self.run_for(Duration::from_secs(11) + self.check_takes())?;
         self.check_rows("after changes that were shown", |_, _| true)
     }
 
@@ -148,7 +152,7 @@ impl World {
         }
         self.nodes.holes.drops = 0;
         let rarer = if self.plan.urls > 1 { RARER } else { 1 };
-        self.run_for(self.plan.verify * rarer + CHECK_TAKES)?;
+        self.run_for(self.plan.verify * rarer + self.check_takes())?;
         self.check_rows("a check after changes that nothing showed", |_, _| true)
     }
 
@@ -186,7 +190,7 @@ impl World {
     pub(super) fn drop_table(&mut self) -> Check {
         self.nodes.dropped = true;
         let rarer = if self.plan.urls > 1 { RARER } else { 1 };
-        self.run_for(self.plan.verify * rarer + CHECK_TAKES)?;
+        self.run_for(self.plan.verify * rarer + self.check_takes())?;
         let told = |error: &Option<Error>| error.as_ref().is_some_and(|e| e.code() == ErrorCode::NotFound);
         match self.client.lives.iter().all(|live| told(&live.error)) {
             true => Ok(()),
