@@ -21,7 +21,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 
 .PHONY: help demo test bench lint clean system python node \
-	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-examples
+	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-kotlin test-examples
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -29,7 +29,7 @@ help:
 demo: python
 	cd examples/python && $(CURDIR)/$(BIN)/python departures_board.py
 
-test: lint test-pure test-rust test-simulation test-python test-node test-examples
+test: lint test-pure test-rust test-simulation test-python test-node test-kotlin test-examples
 
 lint: lint-rust lint-python lint-node
 
@@ -41,12 +41,7 @@ lint-python: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-lint-examples/node/node_modules/.ready: examples/node/package-lock.json
-	@scripts/system-packages chromium
-	cd examples/node && npm ci --silent --no-audit --no-fund
-	@touch $@
-
-node: bindings-node/node_modules/.ready
+lint-node: bindings-node/node_modules/.ready
 	bindings-node/node_modules/.bin/biome check
 
 # The layers below `runtime` must stay free of I/O: they build without it, and nothing of tokio is among what they use.
@@ -68,6 +63,11 @@ test-python: python
 test-node: node
 	cd bindings-node && node scripts/test.mjs
 
+test-kotlin: system
+	@scripts/system-packages kotlin
+	bindings-uniffi/scripts/kotlin $(PROFILE)
+	cd bindings-uniffi/kotlin && mvn --batch-mode --no-transfer-progress -Dstyle.color=never test
+
 test-examples: python node examples/node/node_modules/.ready
 	$(BIN)/python -m pytest tests/examples
 	cd examples/node && npm test --silent
@@ -78,6 +78,7 @@ bench: $(VENV)/.ready bindings-node/node_modules/.ready
 clean:
 	cargo clean
 	rm -rf $(VENV) .node bindings-node/node_modules bindings-node/build bindings-node/dist examples/node/node_modules
+	rm -rf bindings-uniffi/kotlin/build bindings-uniffi/kotlin/target bindings-uniffi/swift/.build bindings-uniffi/swift/build
 
 system:
 	@scripts/system-packages
