@@ -15,7 +15,8 @@ use crate::engine::{
     sql::{
         dml,
         expr::ParamKind,
-        select::{self, Context, QueryPlan, Source},
+        query as sql_query,
+        select::{Context, QueryPlan, Source},
         split,
         statement::{self, Statement, UserChange},
     },
@@ -157,6 +158,14 @@ impl<'a> Batch<'a> {
         }
     }
 
+    fn written(&self, plan: &WritePlan, written: Written) -> StatementResult {
+        let Written { verb, count, returned } = written;
+        match (plan.returning(), returned) {
+            (Some(returning), Some(rows)) => self.rows(Arc::clone(&returning.columns), rows),
+            _ => self.message(count, format!("{verb} {count} row(s)")),
+        }
+    }
+
     fn rows(&self, columns: Arc<[Column]>, rows: Vec<Vec<Cell>>) -> StatementResult {
         let row_count = rows.len() as u64;
         StatementResult {
@@ -180,7 +189,7 @@ impl<'a> Batch<'a> {
         let context =
             Context { catalog, namespace: &self.namespace, params: &self.kinds, holes: self.engine.holes };
         Ok(match statement {
-            Statement::Query(query) => Plan::Query(select::plan(&context, query)?),
+            Statement::Query(query) => Plan::Query(sql_query::plan(&context, query)?),
             Statement::Insert(insert) => Plan::Write(WritePlan::Insert(dml::insert(&context, insert)?)),
             Statement::Update(update) => Plan::Write(WritePlan::Update(dml::update(&context, update)?)),
             Statement::Delete(delete) => Plan::Write(WritePlan::Delete(dml::delete(&context, delete)?)),
@@ -194,7 +203,7 @@ impl<'a> Batch<'a> {
         let values_now = time::now_micros();
         match &**plan {
             Plan::Query(query) => {
-                check_read(&query.source, &self.caller)?;
+                check_reads(&query.sources, &self.caller)?;
                 let before = self.engine.catalog().version;
                 match self.query(query, values_now) {
                     // The table went or changed while we read it: say so in the terms of the new catalog.
@@ -213,32 +222,25 @@ impl<'a> Batch<'a> {
             }
             Plan::Write(write) => {
                 check_table(write.table(), &self.caller, true)?;
+                if write.returning().is_some() {
+                    check_table(write.table(), &self.caller, false)?;
+                }
+                check_reads(write.sources(), &self.caller)?;
                 self.write(write, statement, values_now)
             }
         }
     }
 
     fn query(&self, query: &QueryPlan, now: i64) -> SqlResult<StatementResult> {
-        let values = Values { caller: &self.caller, params: self.params, now };
+        let values = Values::new(self.engine, &self.caller, self.params, now);
         let limits = &self.limits;
-        let rows = match (&query.source, &self.transaction) {
-            (Source::Table(_), Some(open)) => query::run(&open.writer.db, query, &values, limits)?,
-            (Source::Table(_), None) => {
-                self.engine.storage.read(|db| query::run(db, query, &values, limits))?
-            }
-            (Source::Nothing, _) => query::run(&self.engine.scratch.lock(), query, &values, limits)?,
-            (Source::System(table), _) => {
-                let contents = self.system_rows(*table);
-                let scratch = self.engine.scratch.lock();
-                table.load(&scratch, &contents)?;
-                query::run(&scratch, query, &values, limits)?
-            }
+        let reads_tables = query.sources.iter().any(|s| matches!(s, Source::Table(_)));
+        let rows = match (&self.transaction, reads_tables) {
+            (_, false) => query::run(&self.engine.scratch.lock(), query, &values, limits)?,
+            (Some(open), true) => query::run(&open.writer.db, query, &values, limits)?,
+            (None, true) => self.engine.storage.read(|db| query::run(db, query, &values, limits))?,
         };
         Ok(self.rows(Arc::clone(&query.columns), rows))
-    }
-
-    fn system_rows(&self, table: SystemTable) -> Vec<Vec<Cell>> {
-        table.rows(&self.engine.catalog(), &self.engine.accounts.read().list())
     }
 
     // Writes
@@ -251,10 +253,10 @@ impl<'a> Batch<'a> {
     ) -> SqlResult<StatementResult> {
         let engine = self.engine;
         let caller = self.caller.clone();
-        let values = Values { caller: &caller, params: self.params, now };
+        let values = Values::new(engine, &caller, self.params, now);
         if let Some(open) = &mut self.transaction {
-            let (verb, count) = run_write(engine, &mut open.writer, plan, &values, &mut open.changes)?;
-            return Ok(self.message(count, format!("{verb} {count} row(s)")));
+            let written = run_write(engine, &mut open.writer, plan, &values, &mut open.changes)?;
+            return Ok(self.written(plan, written));
         }
         let mut writer = engine.storage.write();
         // DDL may have come before we had the commit lock; now none can.
@@ -274,10 +276,10 @@ impl<'a> Batch<'a> {
         let done = run_write(engine, &mut writer, plan, &values, &mut changes);
         let done = done.and_then(|done| writer.commit().map(|()| done));
         match done {
-            Ok((verb, count)) => {
+            Ok(written) => {
                 engine.tell(&changes);
                 drop(writer);
-                Ok(self.message(count, format!("{verb} {count} row(s)")))
+                Ok(self.written(plan, written))
             }
             Err(error) => {
                 writer.rollback();
@@ -402,7 +404,7 @@ impl<'a> Batch<'a> {
 
     fn show(&self, table: SystemTable, namespace: Option<&str>) -> SqlResult<StatementResult> {
         system::check_role(table, self.caller.role)?;
-        let mut rows = self.system_rows(table);
+        let mut rows = table.rows(&self.engine.catalog(), &self.engine.accounts.read().list());
         if let Some(namespace) = namespace {
             // Third column of system.tables.
             rows.retain(|row| matches!(&row[2], Cell::Text(name) if **name == *namespace));
@@ -447,11 +449,25 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Whether the plan's table is still what it was planned for. Asked under the commit lock.
+/// Whether the plan's tables are still what it was planned for. Asked under the commit lock.
 fn current(engine: &Inner, plan: &WritePlan) -> bool {
-    let planned = plan.table();
     let catalog = engine.catalog();
-    catalog.table(&planned.namespace, &planned.name).is_some_and(|now| Arc::ptr_eq(now, planned))
+    let is_current = |planned: &Arc<Table>| {
+        catalog.table(&planned.namespace, &planned.name).is_some_and(|now| Arc::ptr_eq(now, planned))
+    };
+    is_current(plan.table())
+        && plan.sources().iter().all(|source| match source {
+            Source::Table(table) => is_current(table),
+            Source::System(_) => true,
+        })
+}
+
+/// What a write did.
+struct Written {
+    verb: &'static str,
+    count: u64,
+    /// The rows of RETURNING.
+    returned: Option<Vec<Vec<Cell>>>,
 }
 
 fn run_write(
@@ -460,12 +476,13 @@ fn run_write(
     plan: &WritePlan,
     values: &Values<'_>,
     changes: &mut Vec<RowChange>,
-) -> SqlResult<(&'static str, u64)> {
+) -> SqlResult<Written> {
     if !current(engine, plan) {
         return Err(SqlError::execution("Execution error: the table was changed meanwhile: try again"));
     }
     let limits = &engine.limits;
-    match plan {
+    let before = changes.len();
+    let (verb, count) = match plan {
         WritePlan::Insert(plan) => {
             write::insert(writer, plan, values, limits, changes).map(|n| ("Inserted", n))
         }
@@ -475,15 +492,19 @@ fn run_write(
         WritePlan::Delete(plan) => {
             write::delete(writer, plan, values, limits, engine.holes, changes).map(|n| ("Deleted", n))
         }
-    }
+    }?;
+    let returned = match plan.returning() {
+        Some(returning) => Some(write::returned(writer, returning, values, limits, &changes[before..])?),
+        None => None,
+    };
+    Ok(Written { verb, count, returned })
 }
 
-fn check_read(source: &Source, caller: &Caller) -> SqlResult<()> {
-    match source {
-        Source::Nothing => Ok(()),
+fn check_reads(sources: &[Source], caller: &Caller) -> SqlResult<()> {
+    sources.iter().try_for_each(|source| match source {
         Source::Table(table) => check_table(table, caller, false),
         Source::System(table) => system::check_role(*table, caller.role),
-    }
+    })
 }
 
 /// USER tables are everybody's, each with rows of their own; SHARED tables go by their access level.
