@@ -47,8 +47,8 @@ impl Interval {
             "hour" | "hr" | "h" => (0, 0, scaled(number, 3600 * SECOND)?),
             "minute" | "min" => (0, 0, scaled(number, 60 * SECOND)?),
             "second" | "sec" | "s" => (0, 0, scaled(number, SECOND)?),
-            "millisecond" | "m" if unit != "m" => (0, 0, scaled(number, 1000)?),
-            "microsecond" | "u" if unit != "u" => (0, 0, scaled(number, 1)?),
+            "millisecond" | "ms" => (0, 0, scaled(number, 1000)?),
+            "microsecond" | "us" => (0, 0, scaled(number, 1)?),
             _ => return None,
         };
         self.with(Self { months, days, micros })

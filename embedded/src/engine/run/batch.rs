@@ -34,8 +34,10 @@ pub(crate) struct Written {
     verb: &'static str,
     count: u64,
     /// The rows of RETURNING.
-    returned: Option<(Arc<[Column]>, Vec<Vec<Cell>>)>,
+    returned: Option<Returned>,
 }
+
+type Returned = (Arc<[Column]>, Vec<Vec<Cell>>);
 
 /// A write that was queued, or had no need to be.
 pub enum Submitted {

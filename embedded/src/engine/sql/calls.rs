@@ -136,15 +136,15 @@ impl Translator<'_> {
             },
             ("date_bin", [stride, from]) => self.date_bin(stride, from, None),
             ("date_bin", [stride, from, origin]) => self.date_bin(stride, from, Some(origin)),
-            ("to_char" | "date_format", [value, format]) => self.to_char(name, value, format),
+            ("to_char" | "date_format", [value, format]) => self.date_text(name, value, format),
             ("to_timestamp" | "to_timestamp_seconds" | "from_unixtime", [value]) => {
-                self.to_timestamp(name, value, 1_000_000)
+                self.timestamp_of(name, value, 1_000_000)
             }
-            ("to_timestamp_millis", [value]) => self.to_timestamp(name, value, 1_000),
-            ("to_timestamp_micros", [value]) => self.to_timestamp(name, value, 1),
-            ("to_date", [value]) => self.to_date(value),
+            ("to_timestamp_millis", [value]) => self.timestamp_of(name, value, 1_000),
+            ("to_timestamp_micros", [value]) => self.timestamp_of(name, value, 1),
+            ("to_date", [value]) => self.date_of(value),
             ("make_date", [y, m, d]) => self.make_date([y, m, d]),
-            ("to_unixtime", [value]) => self.to_unixtime(value),
+            ("to_unixtime", [value]) => self.seconds_of(value),
             ("json_array_length" | "jsonb_array_length", [arg]) => {
                 self.of_json("k_json_length", name, arg, DataType::Int)
             }

@@ -216,7 +216,7 @@ impl Translator<'_> {
     }
 
     /// to_char() and date_format(): formats as KalamDB has them (strftime's), written out.
-    pub(super) fn to_char(&mut self, shown: &str, value: &Expr, format: &Expr) -> SqlResult<Typed> {
+    pub(super) fn date_text(&mut self, shown: &str, value: &Expr, format: &Expr) -> SqlResult<Typed> {
         let format = literal(format).filter(|f| f.contains('%') && time::is_format(f)).ok_or_else(|| {
             SqlError::execution(format!(
                 "Error during planning: {shown}() takes a written format such as '%Y-%m-%d %H:%M:%S', as KalamDB does, \
@@ -231,7 +231,7 @@ impl Translator<'_> {
     }
 
     /// Timestamps from numbers of `unit` microseconds, or from text.
-    pub(super) fn to_timestamp(&mut self, shown: &str, value: &Expr, unit: i64) -> SqlResult<Typed> {
+    pub(super) fn timestamp_of(&mut self, shown: &str, value: &Expr, unit: i64) -> SqlResult<Typed> {
         let value = self.expr(value)?;
         let name = format!("{shown}({})", value.name);
         let text = match value.data_type() {
@@ -248,7 +248,7 @@ impl Translator<'_> {
         Ok(Typed::new(text, DataType::Timestamp, name))
     }
 
-    pub(super) fn to_date(&mut self, value: &Expr) -> SqlResult<Typed> {
+    pub(super) fn date_of(&mut self, value: &Expr) -> SqlResult<Typed> {
         let typed = self.cast(value, DataType::Date, false)?;
         Ok(Typed { name: format!("to_date({})", typed.name), ..typed })
     }
@@ -261,7 +261,7 @@ impl Translator<'_> {
         Ok(Typed::new(format!("k_make_date({}, {}, {})", y?, m?, d?), DataType::Date, "make_date".into()))
     }
 
-    pub(super) fn to_unixtime(&mut self, value: &Expr) -> SqlResult<Typed> {
+    pub(super) fn seconds_of(&mut self, value: &Expr) -> SqlResult<Typed> {
         let value = self.expr(value)?;
         let name = format!("to_unixtime({})", value.name);
         let text = self.timestamp(value, "to_unixtime()")?;
