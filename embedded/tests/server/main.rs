@@ -3,6 +3,7 @@
 mod auth;
 mod command;
 mod emulate;
+mod files;
 mod hostile;
 mod isolation;
 mod limits;
