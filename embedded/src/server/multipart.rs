@@ -32,7 +32,7 @@ pub(crate) fn parts<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<Part<'a>>,
     let mut rest = match body.strip_prefix(&delimiter[..]) {
         Some(rest) => rest,
         None => {
-            let at = find(body, &between).ok_or("the boundary is not there")?;
+            let at = boundary_at(body, &between).ok_or("the boundary is not there")?;
             &body[at + between.len()..]
         }
     };
@@ -52,7 +52,7 @@ pub(crate) fn parts<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<Part<'a>>,
         };
         let head = std::str::from_utf8(&rest[..head_end]).map_err(|_| "a header is not UTF-8")?;
         rest = &rest[head_end + if head_end == 0 { 2 } else { 4 }..];
-        let end = find(rest, &between).ok_or("the last boundary is missing")?;
+        let end = boundary_at(rest, &between).ok_or("the last boundary is missing")?;
         parts.push(part(head, &rest[..end])?);
         rest = &rest[end + between.len()..];
     }
@@ -111,6 +111,19 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
         }
     }
     None
+}
+
+/// Where the next boundary is; text that only begins like one is content.
+fn boundary_at(body: &[u8], between: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + find(&body[from..], between)?;
+        let behind = &body[at + between.len()..];
+        if behind.starts_with(b"\r\n") || behind.starts_with(b"--") {
+            return Some(at);
+        }
+        from = at + 1;
+    }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

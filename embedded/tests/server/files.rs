@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Server, send};
 
-fn form(parts: &[(&str, Option<(&str, &str)>, &[u8])]) -> Vec<u8> {
+/// Its name, the name and type of a file, and the content.
+type Part<'a> = (&'a str, Option<(&'a str, &'a str)>, &'a [u8]);
+
+fn form(parts: &[Part<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, file, content) in parts {
         body.extend_from_slice(
@@ -22,11 +25,11 @@ fn form(parts: &[(&str, Option<(&str, &str)>, &[u8])]) -> Vec<u8> {
 }
 
 async fn upload(server: &Server, token: &str, sql: &str, files: &[(&str, &str, &str, &[u8])]) -> Answer {
-    let mut parts: Vec<(String, Option<(&str, &str)>, &[u8])> = vec![("sql".into(), None, sql.as_bytes())];
-    for (placeholder, name, mime, content) in files {
-        parts.push((format!("file:{placeholder}"), Some((name, mime)), content));
+    let names: Vec<String> = files.iter().map(|(placeholder, ..)| format!("file:{placeholder}")).collect();
+    let mut parts: Vec<Part<'_>> = vec![("sql", None, sql.as_bytes())];
+    for (field, (_, name, mime, content)) in names.iter().zip(files) {
+        parts.push((field, Some((name, mime)), content));
     }
-    let parts: Vec<_> = parts.iter().map(|(name, file, content)| (&**name, *file, *content)).collect();
     let kind = "multipart/form-data; boundary=frontier";
     send(server.port(), "POST", "/v1/api/sql", Some(token), kind, form(&parts).into()).await.unwrap()
 }
@@ -169,7 +172,7 @@ async fn forms_that_do_not_fit_are_refused() {
     }
     assert_eq!(server.rows(root, "SELECT id FROM d.docs").await, Vec::<Value>::new());
     // Parameters come as JSON text.
-    let parts: [(&str, Option<(&str, &str)>, &[u8]); 3] = [
+    let parts: [Part<'_>; 3] = [
         ("sql", None, b"INSERT INTO docs (id, att) VALUES ($1, FILE(\"up\"))"),
         ("params", None, b"[\"p1\"]"),
         ("namespace_id", None, b"d"),

@@ -225,18 +225,3 @@ async fn sockets_are_limited() {
         tokio::task::yield_now().await;
     }
 }
-
-#[tokio::test]
-async fn uploads_are_refused_clearly() {
-    let server = limited(Limits::default()).await;
-    let content_type = "multipart/form-data; boundary=x";
-    let body = "--x\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\nSELECT 1\r\n--x--\r\n";
-    let path = "/v1/api/sql";
-    let answer =
-        send(server.port(), "POST", path, Some(&server.root), content_type, body.into()).await.unwrap();
-    assert_eq!((answer.status, answer.error_code()), (400, "INVALID_INPUT"));
-    assert!(answer.body.to_string().contains("not supported by the embedded server"));
-    let answer = request(server.port(), "GET", "/v1/api/sql", Some(&server.root), None).await;
-    assert_eq!(answer.status, 405);
-    assert_eq!(request(server.port(), "GET", "/nothing", None, None).await.status, 404);
-}
