@@ -225,3 +225,16 @@ async fn sockets_are_limited() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused() {
+    let server = limited(Limits { upload_bytes: 1000, ..Limits::default() }).await;
+    let answer = request(server.port(), "GET", "/v1/api/sql", Some(&server.root), None).await;
+    assert_eq!(answer.status, 405);
+    assert_eq!(request(server.port(), "GET", "/nothing", None, None).await.status, 404);
+    let kind = "multipart/form-data; boundary=x";
+    let long = "x".repeat(2000);
+    let answer =
+        send(server.port(), "POST", "/v1/api/sql", Some(&server.root), kind, long.into()).await.unwrap();
+    assert_eq!((answer.status, answer.error_code()), (413, "INVALID_INPUT"));
+}
