@@ -6,7 +6,7 @@ use rusqlite::params_from_iter;
 use serde_json::json;
 
 use super::{
-    Cell, Column, DataType, Flags, SqlError,
+    Cell, Column, Inner, DataType, Flags, SqlError,
     accounts::Account,
     catalog::{Catalog, Table},
     convert,
@@ -21,6 +21,7 @@ pub(crate) enum SystemTable {
     Tables,
     Columns,
     Users,
+    Live,
     InformationTables,
 }
 
@@ -95,6 +96,24 @@ const USERS: [ColumnSpec; 6] = [
     ("updated_at", DataType::Timestamp, NN),
 ];
 
+/// Recorded in `wire/tables.jsonl`.
+const LIVE: [ColumnSpec; 14] = [
+    ("live_id", TEXT, Flags::KEY),
+    ("connection_id", TEXT, NN),
+    ("subscription_id", TEXT, NN),
+    ("namespace_id", TEXT, NN),
+    ("table_name", TEXT, NN),
+    ("user_id", TEXT, NN),
+    ("query", TEXT, NN),
+    ("options", DataType::Json, NONE),
+    ("status", TEXT, NN),
+    ("created_at", DataType::Timestamp, NN),
+    ("last_update", DataType::Timestamp, NN),
+    ("changes", DataType::BigInt, NN),
+    ("node_id", DataType::BigInt, NN),
+    ("last_ping_at", DataType::Timestamp, NN),
+];
+
 /// Recorded in `wire/sql_surface.jsonl`.
 const INFORMATION_TABLES: [ColumnSpec; 4] = [
     ("table_catalog", TEXT, NONE),
@@ -110,6 +129,7 @@ impl SystemTable {
             ("system", "tables") => Self::Tables,
             ("system", "columns") => Self::Columns,
             ("system", "users") => Self::Users,
+            ("system", "live") => Self::Live,
             ("information_schema", "tables") => Self::InformationTables,
             _ => return None,
         })
@@ -126,6 +146,7 @@ impl SystemTable {
             Self::Tables => ("system", "tables"),
             Self::Columns => ("system", "columns"),
             Self::Users => ("system", "users"),
+            Self::Live => ("system", "live"),
             Self::InformationTables => ("information_schema", "tables"),
         }
     }
@@ -136,6 +157,7 @@ impl SystemTable {
             Self::Tables => &TABLES,
             Self::Columns => &COLUMNS,
             Self::Users => &USERS,
+            Self::Live => &LIVE,
             Self::InformationTables => &INFORMATION_TABLES,
         }
     }
@@ -155,7 +177,8 @@ impl SystemTable {
         columns(self.specs())
     }
 
-    pub(crate) fn rows(self, catalog: &Catalog, accounts: &[Account]) -> Vec<Vec<Cell>> {
+    pub(crate) fn rows(self, engine: &Inner) -> Vec<Vec<Cell>> {
+        let catalog = &engine.catalog();
         match self {
             Self::Namespaces => namespaces(catalog),
             Self::Tables => catalog.tables().map(|t| table_row(t)).collect(),
@@ -166,7 +189,8 @@ impl SystemTable {
                     describe(t).into_iter().map(move |row| start.iter().cloned().chain(row).collect())
                 })
                 .collect(),
-            Self::Users => accounts.iter().map(user_row).collect(),
+            Self::Users => engine.accounts.read().list().iter().map(user_row).collect(),
+            Self::Live => engine.live().iter().map(|live| live.row(engine.node)).collect(),
             Self::InformationTables => catalog
                 .tables()
                 .map(|t| vec![text("kalam"), text(&t.namespace), text(&t.name), text("BASE TABLE")])

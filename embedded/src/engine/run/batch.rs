@@ -238,7 +238,7 @@ impl<'a> Batch<'a> {
     }
 
     fn system_rows(&self, table: SystemTable) -> Vec<Vec<Cell>> {
-        table.rows(&self.engine.catalog(), &self.engine.accounts.read().list())
+        table.rows(self.engine)
     }
 
     // Writes
