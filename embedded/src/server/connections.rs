@@ -178,7 +178,8 @@ impl Connections {
 impl LiveList for Connections {
     fn live(&self) -> Vec<LiveInfo> {
         let members = self.members.lock();
-        let of = |member: &Member| member.queries.values().map(|query| query.info(member)).collect::<Vec<_>>();
+        let of =
+            |member: &Member| member.queries.values().map(|query| query.info(member)).collect::<Vec<_>>();
         members.open.values().flat_map(of).collect()
     }
 }

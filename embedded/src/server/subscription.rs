@@ -42,7 +42,11 @@ impl Subscription {
     pub(crate) fn new(id: String, outbox: Arc<Outbox>, slot: Slot, holes: Holes) -> Self {
         let state = State { delivery: Delivery::Held(VecDeque::new()), slot: Some(slot) };
         let most_held = if holes.load_buffer { Holes::LOAD_BUFFER } else { usize::MAX };
-        Self { head: server_frame::change_head(&id), id, outbox, most_held,
+        Self {
+            head: server_frame::change_head(&id),
+            id,
+            outbox,
+            most_held,
             state: Mutex::new(state),
             changes: AtomicI64::new(0),
             last_change: AtomicI64::new(0),

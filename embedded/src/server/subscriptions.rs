@@ -152,7 +152,7 @@ impl Subscriptions {
         let (membership, options) = (self.membership.clone(), options.copied());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
-            let interest = Interest::new(query.clone(), &sql, &caller);
+            let interest = Interest::new(query.clone(), &sql, &caller, app.holes);
             let place = interest.place(app.holes);
             let listed = membership.list(subscription.clone(), query.clone(), &sql, options.as_ref());
             let (start, pager) = match begin {
@@ -163,7 +163,13 @@ impl Subscriptions {
             let register = || {
                 app.hub.subscribe(interest, subscription.clone());
                 // From here on there is something to undo.
-                Entry { app: app.clone(), subscription: subscription.clone(), place, _listed: listed, rest: None }
+                Entry {
+                    app: app.clone(),
+                    subscription: subscription.clone(),
+                    place,
+                    _listed: listed,
+                    rest: None,
+                }
             };
             let (start, entry) = app.engine.start_live(&query, start, register)?;
             Ok::<_, SqlError>(Started { entry, schema: query.schema().clone(), start, pager })

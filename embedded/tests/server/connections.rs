@@ -1,10 +1,11 @@
 //! Who is connected, and what they follow: `system.live` and `/v1/api/connections`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Server, http, insert, table};
+use crate::support::{Server, insert, request, table};
 
-const LIVE: &str = "SELECT user_id, subscription_id, namespace_id, table_name, query, options, changes FROM system.live";
+const LIVE: &str =
+    "SELECT user_id, subscription_id, namespace_id, table_name, query, options, changes FROM system.live";
 
 #[tokio::test]
 async fn live_queries_are_listed_while_they_are_open() {
@@ -31,7 +32,8 @@ async fn live_queries_are_listed_while_they_are_open() {
     ws.snapshot("c", "SELECT id FROM app.t", json!({})).await;
     let ids = server.rows(&server.root, "SELECT subscription_id FROM system.live").await;
     assert_eq!(ids, [json!(["b"]), json!(["c"])]);
-    let connection = "SELECT count(DISTINCT connection_id) AS n FROM system.live WHERE live_id LIKE 'root-%-b'";
+    let connection =
+        "SELECT count(DISTINCT connection_id) AS n FROM system.live WHERE live_id LIKE 'root-%-b'";
     assert_eq!(server.rows(&server.root, connection).await, [json!(["1"])]);
 }
 
@@ -43,7 +45,7 @@ async fn connections_are_shown_to_admins_only() {
     ws.snapshot("a", "SELECT * FROM app.t", json!({})).await;
     let ask = async |token: Option<&str>| {
         let port = server.port();
-        http::send(port, "GET", "/v1/api/connections", token, &Value::Null).await
+        request(port, "GET", "/v1/api/connections", token, None).await
     };
     let answer = ask(Some(&server.root)).await;
     let shown = &answer.body["connections"];
@@ -56,20 +58,8 @@ async fn connections_are_shown_to_admins_only() {
         let token = server.user(role, role).await;
         assert_eq!(ask(Some(&token)).await.status, 403);
         let refused = server.try_sql(&token, LIVE).await;
-        assert!(refused.text("error").is_empty() && refused.status >= 400, "{}", refused.body);
+        assert!(refused.body.to_string().contains("'dba' or 'system'"), "{}", refused.body);
     }
     assert_eq!(ask(None).await.status, 401);
     assert_eq!(ask(Some("nonsense")).await.status, 401);
-}
-
-#[tokio::test]
-async fn the_page_runs_nothing_but_its_own_files() {
-    let server = Server::start().await;
-    for (path, kind) in [("/", "text/html"), ("/ui/app.js", "text/javascript"), ("/ui/style.css", "text/css")] {
-        let answer = http::send(server.port(), "GET", path, None, &Value::Null).await;
-        assert_eq!(answer.status, 200);
-        let header = |name: &str| answer.headers[name].to_str().expect("text").to_owned();
-        assert!(header("content-type").starts_with(kind));
-        assert!(header("content-security-policy").starts_with("default-src 'none'; script-src 'self'"));
-    }
 }
