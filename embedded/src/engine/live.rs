@@ -120,6 +120,12 @@ impl LiveQuery {
         self.table.qualified()
     }
 
+    /// Its table's namespace and name.
+    #[must_use]
+    pub fn names(&self) -> (&str, &str) {
+        (&self.table.namespace, &self.table.name)
+    }
+
     /// The owner whose rows it sees, for USER tables. A change of another owner never concerns it.
     #[must_use]
     pub fn user(&self) -> Option<&str> {

@@ -30,6 +30,7 @@ mod files;
 mod interval;
 mod live;
 mod live_emulated;
+mod live_list;
 mod live_plan;
 mod options;
 mod plans;
@@ -64,10 +65,12 @@ pub use error::{CredentialError, EngineError, SqlError};
 pub use files::{FileAddress, FileContent, MOST_FILES, Upload};
 pub use live::{LiveChange, LiveFields, LiveQuery, LiveRow, LiveStart, Start};
 pub use live_emulated::Page;
+pub use live_list::{LiveInfo, LiveList};
 pub use options::{Data, EngineLimits, EngineOptions};
 pub use row::{ChangeKind, CommitObserver, RowChange, StoredRow, TableId};
 pub use run::Submitted;
 pub use statement::{SqlRequest, StatementResult};
+pub(crate) use time::now_micros;
 pub use user::{Caller, Role, UserInfo};
 
 /// A database, in memory or in a directory. Cheap to clone; closed when the last clone is dropped.
@@ -85,12 +88,14 @@ struct Inner {
     catalog: RwLock<Arc<Catalog>>,
     accounts: RwLock<Accounts>,
     observer: RwLock<Option<Arc<dyn CommitObserver>>>,
+    live_list: RwLock<Option<Arc<dyn LiveList>>>,
     plans: Plans,
     /// Private connections without data: for expressions and system tables, and for the filters of live queries.
     scratch: Mutex<Db>,
     evaluator: Arc<Mutex<Db>>,
     limits: EngineLimits,
     holes: Holes,
+    node: u16,
     secret: [u8; 32],
     epoch: String,
     generated_root_password: Option<String>,
@@ -111,6 +116,11 @@ impl Inner {
         if let Some(observer) = &*self.observer.read() {
             observer.committed(changes);
         }
+    }
+
+    /// The live queries that are open, as far as somebody tells.
+    fn live(&self) -> Vec<LiveInfo> {
+        self.live_list.read().as_ref().map(|list| list.live()).unwrap_or_default()
     }
 
     fn tell_changed(&self, table: TableId, dropped: bool) {
@@ -137,6 +147,8 @@ impl Engine {
             catalog: RwLock::new(Arc::new(loaded.catalog)),
             accounts: RwLock::new(accounts),
             observer: RwLock::new(None),
+            live_list: RwLock::new(None),
+            node: options.node,
             plans: Plans::default(),
             scratch,
             evaluator,
@@ -327,6 +339,11 @@ impl Engine {
         self.inner.storage.read(|db| query.page(db, page))
     }
 
+    /// Says who knows the open live queries, for `system.live`.
+    pub fn set_live_list(&self, list: Arc<dyn LiveList>) {
+        *self.inner.live_list.write() = Some(list);
+    }
+
     /// Replaces the observer of commits.
     pub fn set_observer(&self, observer: Arc<dyn CommitObserver>) {
         *self.inner.observer.write() = Some(observer);
@@ -353,7 +370,7 @@ fn set_root(
     };
     accounts::check_new_password(&password)
         .map_err(|e| EngineError::Storage(format!("root: {}", e.message)))?;
-    let now = time::now_micros();
+    let now = now_micros();
     let account = Account {
         id: ROOT.into(),
         hash: accounts::hash(&password).map_err(EngineError::Storage)?,

@@ -477,7 +477,7 @@ impl<'a> Batch<'a> {
 
     fn show(&self, table: SystemTable, namespace: Option<&str>) -> SqlResult<StatementResult> {
         system::check_role(table, self.caller.role)?;
-        let mut rows = table.rows(&self.engine.catalog(), &self.engine.accounts.read().list());
+        let mut rows = table.rows(self.engine);
         if let Some(namespace) = namespace {
             // Third column of system.tables.
             rows.retain(|row| matches!(&row[2], Cell::Text(name) if **name == *namespace));
