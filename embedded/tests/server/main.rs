@@ -2,6 +2,7 @@
 
 mod auth;
 mod command;
+mod compatibility;
 mod connections;
 mod emulate;
 mod files;
