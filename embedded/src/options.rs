@@ -122,6 +122,10 @@ pub struct Limits {
     pub unfetched_rows: usize,
     /// Bytes of one HTTP request body.
     pub request_bytes: usize,
+    /// Bytes of one HTTP request body with files (a form).
+    pub upload_bytes: usize,
+    /// Bytes of one uploaded file.
+    pub file_bytes: usize,
     /// Bytes of the SQL text of one request or subscription.
     pub sql_bytes: usize,
     /// Statements that run at the same time.
@@ -154,6 +158,8 @@ impl Default for Limits {
             queue_frames: 131_072,
             unfetched_rows: 1_000_000,
             request_bytes: 10 << 20,
+            upload_bytes: 64 << 20,
+            file_bytes: 25 << 20,
             sql_bytes: 1 << 20,
             concurrent_requests: 16,
             waiting_requests: 1024,

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::app::App;
-use super::{http_auth, http_connections, http_health, http_sql, http_ui, server_frame, socket};
+use super::{http_auth, http_connections, http_files, http_health, http_sql, http_ui, server_frame, socket};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,6 +29,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/api/auth/setup", post(http_auth::setup))
         .route("/v1/api/connections", get(http_connections::connections))
         .route("/v1/api/sql", post(http_sql::sql))
+        .route("/v1/files/{namespace}/{table}/{folder}/{name}", get(http_files::download))
         .route("/health", get(http_health::health))
         .route("/v1/api/healthcheck", get(http_health::health))
         .route("/v1/api/cluster/health", get(http_health::cluster))

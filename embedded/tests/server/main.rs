@@ -4,6 +4,7 @@ mod auth;
 mod command;
 mod connections;
 mod emulate;
+mod files;
 mod hostile;
 mod isolation;
 mod limits;
