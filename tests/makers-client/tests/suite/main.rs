@@ -2,6 +2,7 @@
 //!
 //! `KALAM_EMBEDDED` names the command; `make test-makers-client` builds it.
 
+mod files;
 mod live;
 mod queries;
 mod server;
