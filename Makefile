@@ -21,7 +21,11 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 
 .PHONY: help demo test bench bench-server lint clean system python node \
+<<<<<<< HEAD
 	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-kotlin test-examples
+=======
+	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-inspector test-makers-client test-examples
+>>>>>>> main
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -29,7 +33,11 @@ help:
 demo: python
 	cd examples/python && $(CURDIR)/$(BIN)/python departures_board.py
 
+<<<<<<< HEAD
 test: lint test-pure test-rust test-simulation test-python test-node test-kotlin test-examples
+=======
+test: lint test-pure test-rust test-simulation test-python test-node test-inspector test-makers-client test-examples
+>>>>>>> main
 
 lint: lint-rust lint-python lint-node
 
@@ -63,10 +71,23 @@ test-python: python
 test-node: node
 	cd bindings-node && node scripts/test.mjs
 
+<<<<<<< HEAD
 test-kotlin: system
 	@scripts/system-packages kotlin
 	bindings-uniffi/scripts/kotlin $(PROFILE)
 	cd bindings-uniffi/kotlin && mvn --batch-mode --no-transfer-progress -Dstyle.color=never test
+=======
+# The page of the embedded server, in Chromium, at the command that test-rust builds.
+test-inspector: system tests/inspector/node_modules/.ready
+	cargo build --workspace --profile $(PROFILE) --bin kalam-embedded
+	cd tests/inspector && npm test --silent
+
+# KalamDB's own client, as published, at our server: a workspace of its own, since no build of ours needs its crates.
+test-makers-client: system
+	cargo build --workspace --profile $(PROFILE) --bin kalam-embedded
+	export KALAM_EMBEDDED=$$(realpath $${CARGO_TARGET_DIR:-target})/$(PROFILE)/kalam-embedded && \
+		cd tests/makers-client && cargo test --target-dir $${CARGO_TARGET_DIR:-../../target}/makers-client
+>>>>>>> main
 
 test-examples: python node examples/node/node_modules/.ready
 	$(BIN)/python -m pytest tests/examples
@@ -82,8 +103,12 @@ bench-server: system
 
 clean:
 	cargo clean
+<<<<<<< HEAD
 	rm -rf $(VENV) .node bindings-node/node_modules bindings-node/build bindings-node/dist examples/node/node_modules
 	rm -rf bindings-uniffi/kotlin/build bindings-uniffi/kotlin/target bindings-uniffi/swift/.build bindings-uniffi/swift/build
+=======
+	rm -rf $(VENV) .node bindings-node/node_modules bindings-node/build bindings-node/dist examples/node/node_modules tests/inspector/node_modules
+>>>>>>> main
 
 system:
 	@scripts/system-packages
@@ -106,6 +131,11 @@ bindings-node/node_modules/.ready: bindings-node/package-lock.json
 examples/node/node_modules/.ready: examples/node/package-lock.json
 	@scripts/system-packages chromium
 	cd examples/node && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+tests/inspector/node_modules/.ready: tests/inspector/package-lock.json
+	@scripts/system-packages chromium
+	cd tests/inspector && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 node: bindings-node/node_modules/.ready

@@ -25,6 +25,7 @@ Options:
   --emulate LIST         for tests of clients, behave like KalamDB where it leaves
                          something out: kalamdb-0.4, or kalamdb-0.4,-drop,...
                          without some of its holes, or single ones
+  --no-ui                serve no inspector, the page at /
   --node N               number row versions as node N, 0 to 1023 [default: 0]
   --verbose              log more
   -h, --help             print this help
@@ -78,6 +79,7 @@ pub(crate) fn parse(
                     .filter(|node| *node <= 1023)
                     .ok_or_else(|| format!("--node must be a number from 0 to 1023, not '{node}'"))?;
             }
+            Long("no-ui") => options.ui = false,
             Long("allow-remote") => options.allow_remote = true,
             Long("root-password") => {
                 options.root_password = Some(text(parser.value().map_err(message)?, "--root-password")?);
@@ -142,6 +144,7 @@ mod tests {
         let options = parsed("serve --emulate kalamdb-0.4,-drop --node 7", None).unwrap();
         assert!(options.emulate.is_some_and(|holes| holes.exits && !holes.drop));
         assert_eq!(options.node, 7);
+        assert!(options.ui && !parsed("serve --no-ui", None).unwrap().ui);
         let options = parsed("serve", Some("e")).unwrap();
         assert_eq!((options.data, options.port), (Data::Memory, 2900));
         assert_eq!(options.root_password.as_deref(), Some("e"));

@@ -38,6 +38,8 @@ pub struct Options {
     pub heartbeat_timeout: Duration,
     /// How long a stop waits for requests and sockets to finish (5 seconds).
     pub shutdown_deadline: Duration,
+    /// Serve the inspector, a page at `/` that asks for a login (yes).
+    pub ui: bool,
     /// What a client may ask for.
     pub limits: Limits,
     /// Behave like KalamDB 0.4 where it leaves something out, for tests of clients: no announcement in
@@ -61,6 +63,7 @@ impl Default for Options {
             auth_timeout: Duration::from_secs(3),
             heartbeat_timeout: Duration::from_secs(10),
             shutdown_deadline: Duration::from_secs(5),
+            ui: true,
             limits: Limits::default(),
             emulate: None,
             node: 0,
@@ -82,6 +85,7 @@ impl fmt::Debug for Options {
             .field("auth_timeout", &self.auth_timeout)
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .field("shutdown_deadline", &self.shutdown_deadline)
+            .field("ui", &self.ui)
             .field("limits", &self.limits)
             .field("emulate", &self.emulate)
             .field("node", &self.node)
@@ -118,6 +122,10 @@ pub struct Limits {
     pub unfetched_rows: usize,
     /// Bytes of one HTTP request body.
     pub request_bytes: usize,
+    /// Bytes of one HTTP request body with files (a form).
+    pub upload_bytes: usize,
+    /// Bytes of one uploaded file.
+    pub file_bytes: usize,
     /// Bytes of the SQL text of one request or subscription.
     pub sql_bytes: usize,
     /// Statements that run at the same time.
@@ -150,6 +158,8 @@ impl Default for Limits {
             queue_frames: 131_072,
             unfetched_rows: 1_000_000,
             request_bytes: 10 << 20,
+            upload_bytes: 64 << 20,
+            file_bytes: 25 << 20,
             sql_bytes: 1 << 20,
             concurrent_requests: 16,
             waiting_requests: 1024,

@@ -2,7 +2,10 @@
 
 mod auth;
 mod command;
+mod compatibility;
+mod connections;
 mod emulate;
+mod files;
 mod hostile;
 mod isolation;
 mod limits;

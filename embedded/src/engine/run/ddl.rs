@@ -15,6 +15,7 @@ use crate::engine::{
     },
     convert,
     error::SqlResult,
+    files,
     sql::{dml, names, statement::Statement, types},
     storage::{Writer, meta, sql_error},
     time,
@@ -166,6 +167,8 @@ fn create_table(
         columns,
         key,
         version: 1,
+        ttl_seconds: settings.ttl_seconds,
+        retention_hours: settings.retention_hours,
         options: std::mem::take(&mut settings.shown),
         created_at: now,
         updated_at: now,
@@ -205,6 +208,8 @@ fn create_error(message: impl std::fmt::Display) -> SqlError {
 struct Settings {
     kind: TableKind,
     access: Access,
+    ttl_seconds: Option<u64>,
+    retention_hours: Option<u64>,
     shown: std::collections::BTreeMap<String, String>,
 }
 
@@ -217,7 +222,7 @@ impl Settings {
         };
         let (mut kind, mut access) = (prefix.map(str::to_owned), None);
         let mut shown = std::collections::BTreeMap::new();
-        let mut ttl = false;
+        let (mut ttl_seconds, mut retention_hours) = (None, None);
         for option in list {
             let SqlOption::KeyValue { key, value } = option else {
                 return Err(create_error(format_args!("{option} is not an option")));
@@ -231,37 +236,80 @@ impl Settings {
                             create_error("ACCESS_LEVEL is PUBLIC, PRIVATE, RESTRICTED or DBA")
                         })?);
                 }
-                "TTL_SECONDS" => ttl = true,
-                "STORAGE_ID"
-                | "USE_USER_STORAGE"
-                | "FLUSH_POLICY"
-                | "COMPRESSION"
-                | "DELETED_RETENTION_HOURS"
-                | "EVICTION_STRATEGY"
-                | "MAX_STREAM_SIZE_BYTES" => {
+                "TTL_SECONDS" => ttl_seconds = Some(whole(&key, &value, 1)?),
+                "DELETED_RETENTION_HOURS" => retention_hours = Some(whole(&key, &value, 0)?),
+                _ => {
+                    check_option(&key, &value)?;
                     shown.insert(key, value);
                 }
-                // Recorded in wire/sql_surface.jsonl.
-                _ => return Err(create_error(format_args!("Unknown table option '{key}'"))),
             }
         }
         let kind = match kind.as_deref() {
             None | Some("SHARED") => TableKind::Shared,
             Some("USER") => TableKind::User,
             // Recorded in wire/sql_surface.jsonl.
-            Some("STREAM") if !ttl => return Err(create_error("STREAM tables must specify 'TTL_SECONDS'")),
-            Some("STREAM") => return Err(SqlError::unsupported("STREAM tables")),
+            Some("STREAM") if ttl_seconds.is_none() => {
+                return Err(create_error("STREAM tables must specify 'TTL_SECONDS'"));
+            }
+            Some("STREAM") => TableKind::Stream,
             Some(other) => {
-                return Err(create_error(format_args!("unknown TYPE '{other}': use USER or SHARED")));
+                return Err(create_error(format_args!("unknown TYPE '{other}': use USER, SHARED or STREAM")));
             }
         };
-        if ttl {
-            return Err(create_error("TTL_SECONDS is an option of STREAM tables only"));
+        let only = |key: &str, kinds: &[TableKind]| match kinds.contains(&kind) {
+            true => Ok(()),
+            false => {
+                let names: Vec<String> = kinds.iter().map(|k| k.name().to_uppercase()).collect();
+                Err(create_error(format_args!("{key} is an option of {} tables only", names.join(" and "))))
+            }
+        };
+        if ttl_seconds.is_some() {
+            only("TTL_SECONDS", &[TableKind::Stream])?;
         }
-        if access.is_some() && kind == TableKind::User {
-            return Err(create_error("ACCESS_LEVEL is an option of SHARED tables only"));
+        if access.is_some() {
+            only("ACCESS_LEVEL", &[TableKind::Shared])?;
         }
-        Ok(Self { kind, access: access.unwrap_or(Access::Private), shown })
+        for key in shown.keys() {
+            match key.as_str() {
+                "USE_USER_STORAGE" => only(key, &[TableKind::User])?,
+                "FLUSH_POLICY" | "COMPRESSION" => only(key, &[TableKind::User, TableKind::Shared])?,
+                "EVICTION_STRATEGY" | "MAX_STREAM_SIZE_BYTES" => only(key, &[TableKind::Stream])?,
+                _ => {}
+            }
+        }
+        Ok(Self { kind, access: access.unwrap_or(Access::Private), ttl_seconds, retention_hours, shown })
+    }
+}
+
+/// A whole number that is at least so great.
+fn whole(key: &str, value: &str, least: u64) -> SqlResult<u64> {
+    let number = value.parse().ok().filter(|n| (least..=100_000_000_000).contains(n));
+    number.ok_or_else(|| create_error(format_args!("{key} is a whole number from {least}, not '{value}'")))
+}
+
+/// Options that are kept to be shown: the embedded server has one way to store.
+fn check_option(key: &str, value: &str) -> SqlResult<()> {
+    let valid = match key {
+        "STORAGE_ID" => {
+            !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        }
+        "USE_USER_STORAGE" => matches!(value.to_ascii_lowercase().as_str(), "true" | "false"),
+        "FLUSH_POLICY" => value.split(',').all(|part| {
+            part.trim().split_once(':').is_some_and(|(what, n)| {
+                matches!(what, "rows" | "interval") && n.parse::<u64>().is_ok_and(|n| n > 0)
+            })
+        }),
+        "COMPRESSION" => matches!(value.to_ascii_lowercase().as_str(), "none" | "snappy" | "zstd"),
+        "EVICTION_STRATEGY" => {
+            matches!(value.to_ascii_lowercase().as_str(), "time_based" | "size_based" | "hybrid")
+        }
+        "MAX_STREAM_SIZE_BYTES" => value.parse::<u64>().is_ok(),
+        // Recorded in wire/sql_surface.jsonl.
+        _ => return Err(create_error(format_args!("Unknown table option '{key}'"))),
+    };
+    match valid {
+        true => Ok(()),
+        false => Err(create_error(format_args!("'{value}' is not a value of {key}"))),
     }
 }
 
@@ -347,6 +395,9 @@ fn column(definition: &ColumnDef, id: u32) -> SqlResult<(TableColumn, bool)> {
         match &option.option {
             ColumnOption::Null => {}
             ColumnOption::NotNull => column.not_null = true,
+            ColumnOption::Default(_) if data_type == DataType::File => {
+                return Err(create_error("a FILE column has no DEFAULT: each file belongs to one row"));
+            }
             ColumnOption::Default(value) => column.default = default_value(&column, value)?,
             ColumnOption::PrimaryKey(_) => key = true,
             ColumnOption::Comment(_) => {}
@@ -449,6 +500,12 @@ fn alter_table(
             };
             drop_column(writer, &mut table, &names::ident(column))?
         }
+        AlterTableOperation::ModifyColumn { col_name, data_type, options, column_position: None } => {
+            modify_column(writer, &mut table, &names::ident(col_name), data_type, options)?
+        }
+        AlterTableOperation::SetTblProperties { table_properties } => {
+            set_properties(&mut table, table_properties)?
+        }
         other => return Err(SqlError::unsupported(format_args!("ALTER TABLE ... {other}"))),
     };
     table.version += 1;
@@ -506,7 +563,111 @@ fn drop_column(writer: &Writer, table: &mut Table, name: &str) -> SqlResult<Stri
     for key in &mut table.key {
         *key -= usize::from(*key > position);
     }
+    if column.data_type == DataType::File {
+        files::release_column(&writer.db.connection, table, &column).map_err(sql_error)?;
+    }
     let drop = format!("ALTER TABLE {} DROP COLUMN {}", table.sqlite_name(), column.sqlite_name());
     writer.db.connection.execute(&drop, []).map_err(sql_error)?;
     Ok(format!("DROP COLUMN {name}"))
+}
+
+/// Gives a column another type or rule. Its values are converted; one that can not be stops it all.
+fn modify_column(
+    writer: &Writer,
+    table: &mut Table,
+    name: &str,
+    data_type: &sqlparser::ast::DataType,
+    options: &[ColumnOption],
+) -> SqlResult<String> {
+    let position = table.column(name);
+    let position =
+        position.ok_or_else(|| SqlError::execution(format!("Not found: Column '{name}' not found")))?;
+    if table.key.contains(&position) {
+        return Err(SqlError::execution(format!(
+            "Invalid operation: the PRIMARY KEY column '{name}' can not be modified"
+        )));
+    }
+    let connection = &writer.db.connection;
+    let old = table.columns[position].clone();
+    let definition = ColumnDef {
+        name: sqlparser::ast::Ident::with_quote('"', name),
+        data_type: data_type.clone(),
+        options: options
+            .iter()
+            .map(|option| sqlparser::ast::ColumnOptionDef { name: None, option: option.clone() })
+            .collect(),
+    };
+    let (mut column, key) = column(&definition, table.next_column_id)?;
+    if key || [old.data_type, column.data_type].contains(&DataType::File) && old.data_type != column.data_type
+    {
+        return Err(SqlError::unsupported("MODIFY COLUMN into or out of a key or a FILE"));
+    }
+    if !options.iter().any(|option| matches!(option, ColumnOption::Default(_))) {
+        column.default = match &old.default {
+            Some(DefaultValue::Literal(text)) => {
+                convert::from_text(text, column.data_type).ok().and(old.default.clone())
+            }
+            default => default.clone(),
+        };
+    }
+    let (table_name, from) = (table.sqlite_name(), old.sqlite_name());
+    if column.not_null {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {table_name} WHERE d = 0 AND {from} IS NULL)");
+        if connection.query_row(&sql, [], |row| row.get::<_, bool>(0)).map_err(sql_error)? {
+            return Err(SqlError::execution(format!(
+                "Constraint violation: the column '{name}' has NULLs: give them a value before NOT NULL"
+            )));
+        }
+    }
+    let change = format!("MODIFY COLUMN {name} {}", column.data_type);
+    if column.data_type == old.data_type {
+        column.id = old.id;
+        table.columns[position] = column;
+        return Ok(change);
+    }
+    let to = column.sqlite_name();
+    let run = |sql: String| connection.execute(&sql, []).map(drop).map_err(sql_error);
+    run(format!("ALTER TABLE {table_name} ADD COLUMN {to} {}", column.sqlite_type()))?;
+    run(format!(
+        "UPDATE {table_name} SET {to} = k_cast({from}, {}, {})",
+        convert::type_code(old.data_type),
+        convert::type_code(column.data_type)
+    ))?;
+    run(format!("ALTER TABLE {table_name} DROP COLUMN {from}"))?;
+    table.next_column_id += 1;
+    table.columns[position] = column;
+    Ok(change)
+}
+
+/// What WITH (...) of CREATE TABLE says, changed later. The kind of a table stays.
+fn set_properties(table: &mut Table, properties: &[SqlOption]) -> SqlResult<String> {
+    let mut names = Vec::new();
+    for property in properties {
+        let SqlOption::KeyValue { key, value } = property else {
+            return Err(SqlError::invalid(format!("{property} is not a property")));
+        };
+        let (key, value) = (key.to_string().trim_matches(['\'', '"']).to_uppercase(), option_value(value)?);
+        match key.as_str() {
+            "TYPE" => return Err(SqlError::unsupported("changing the TYPE of a table")),
+            "ACCESS_LEVEL" if table.kind == TableKind::Shared => {
+                table.access = Access::parse(&value)
+                    .ok_or_else(|| SqlError::invalid("ACCESS_LEVEL is PUBLIC, PRIVATE, RESTRICTED or DBA"))?;
+            }
+            "ACCESS_LEVEL" => {
+                return Err(SqlError::invalid("ACCESS_LEVEL is an option of SHARED tables only"));
+            }
+            // Rows that are there keep the time they were given.
+            "TTL_SECONDS" if table.kind == TableKind::Stream => {
+                table.ttl_seconds = Some(whole(&key, &value, 1)?);
+            }
+            "TTL_SECONDS" => return Err(SqlError::invalid("TTL_SECONDS is an option of STREAM tables only")),
+            "DELETED_RETENTION_HOURS" => table.retention_hours = Some(whole(&key, &value, 0)?),
+            _ => {
+                check_option(&key, &value)?;
+                table.options.insert(key.clone(), value);
+            }
+        }
+        names.push(key);
+    }
+    Ok(format!("SET TBLPROPERTIES {}", names.join(", ")))
 }

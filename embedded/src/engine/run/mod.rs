@@ -1,7 +1,9 @@
 //! Running statements: batches, transactions, queries, writes, DDL.
 
+mod admin;
 mod batch;
 mod ddl;
+mod live_sql;
 mod query;
 mod single;
 mod values;
@@ -11,3 +13,4 @@ pub use batch::Submitted;
 pub(crate) use batch::{Batch, check_table};
 pub(crate) use query::{bind_all, read_rows};
 pub(crate) use values::Values;
+pub(super) use write::expire;
