@@ -21,7 +21,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 
 .PHONY: help demo test bench bench-server lint clean system python node \
-	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-kotlin test-swift test-inspector test-makers-client test-examples
+	lint-rust lint-python lint-node lint-nouns test-pure test-rust test-simulation test-python test-node test-kotlin test-swift test-inspector test-makers-client test-examples
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -34,7 +34,11 @@ SWIFT := $(if $(filter true 1,$(CI))$(shell scripts/swift-root --if-there),test-
 
 test: lint test-pure test-rust test-simulation test-python test-node test-kotlin $(SWIFT) test-inspector test-makers-client test-examples
 
-lint: lint-rust lint-python lint-node
+lint: lint-rust lint-python lint-node lint-nouns
+
+# A public function that is not in every language, or in no scenario.
+lint-nouns:
+	scripts/check-nouns
 
 lint-rust: system
 	cargo fmt --all --check

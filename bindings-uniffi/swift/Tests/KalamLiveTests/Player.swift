@@ -136,6 +136,9 @@ final class Player {
         case "connect": try await client.connect()
         case "network_changed": client.networkChanged()
         case "health": #expect(try await client.health().status == "healthy")
+        case "counters":
+            try #require(of == "connects")
+            #expect(try client.counters().connects == step["is"] as! Int)
         case "state":
             let wanted = step["state"] as! String
             for await state in client.states where state.rawValue == wanted { break }

@@ -44,7 +44,7 @@ private let files = ((try? FileManager.default.contentsOfDirectory(atPath: direc
         let kinds = [
             "execute", "fill", "query", "query_one", "query_all", "batch", "live", "live_table", "live_events", "events",
             "phase", "checkpoint", "close", "cancel", "ended", "subscriptions", "client", "disconnect", "connect",
-            "network_changed", "health", "state",
+            "network_changed", "health", "counters", "state",
         ]
         if let kind = kinds.first(where: { step[$0] != nil }) { return kind }
         if step["rows"] is String { return "rows" }

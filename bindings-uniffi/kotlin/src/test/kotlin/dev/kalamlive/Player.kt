@@ -127,6 +127,10 @@ internal class Player(private val options: ConnectOptions, client: KalamClient, 
             "connect" -> client.connect()
             "network_changed" -> client.network.changed()
             "health" -> assertEquals("healthy", client.health().status)
+            "counters" -> {
+                check(of == "connects")
+                assertEquals(step.number("is")!!.toLong(), client.counters().connects)
+            }
             "state" -> client.state.first { it.name.lowercase() == step.text("state") }
             else -> throw AssertionError("there is no step $what")
         }
