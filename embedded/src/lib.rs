@@ -48,4 +48,4 @@ mod server;
 pub use self::embedded::{Embedded, StartError};
 pub use self::engine::Data;
 pub use self::holes::Holes;
-pub use self::options::{Limits, Options};
+pub use self::options::{Limits, Options, TlsFiles};

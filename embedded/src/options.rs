@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::Data;
@@ -23,8 +24,13 @@ pub struct Options {
     pub host: IpAddr,
     /// The port to listen on; 0 takes a free one, see [`Embedded::port`](crate::Embedded::port).
     pub port: u16,
-    /// Allows a `host` that other machines can reach. There is no TLS: put a proxy in front.
+    /// Allows a `host` that other machines can reach. Without [`Options::tls`] all can be read on the way.
     pub allow_remote: bool,
+    /// Serves TLS (`https`, `wss`) instead of plain text.
+    pub tls: Option<TlsFiles>,
+    /// Serves the inspector page at `/`: a console for administrators, which asks for a login. Not by default in a
+    /// program; the command does.
+    pub ui: bool,
     /// The password of `root`, set each time the server starts. Without one a random password is generated
     /// when the data is created, see [`Embedded::root_password`](crate::Embedded::root_password).
     pub root_password: Option<String>,
@@ -55,6 +61,8 @@ impl Default for Options {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
             allow_remote: false,
+            tls: None,
+            ui: false,
             root_password: None,
             access_token_lifetime: Duration::from_secs(24 * 60 * 60),
             refresh_token_lifetime: Duration::from_secs(7 * 24 * 60 * 60),
@@ -76,6 +84,8 @@ impl fmt::Debug for Options {
             .field("host", &self.host)
             .field("port", &self.port)
             .field("allow_remote", &self.allow_remote)
+            .field("tls", &self.tls)
+            .field("ui", &self.ui)
             .field("root_password", &self.root_password.as_ref().map(|_| "<hidden>"))
             .field("access_token_lifetime", &self.access_token_lifetime)
             .field("refresh_token_lifetime", &self.refresh_token_lifetime)
@@ -87,6 +97,15 @@ impl fmt::Debug for Options {
             .field("node", &self.node)
             .finish()
     }
+}
+
+/// Where the certificate of a server is: PEM files, read when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, then those that vouch for it.
+    pub certificate: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
 }
 
 /// Bounds on everything that a client can send or make the server hold.
@@ -120,6 +139,14 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Bytes of the SQL text of one request or subscription.
     pub sql_bytes: usize,
+    /// Statements of one request.
+    pub sql_statements: usize,
+    /// How long one statement may run.
+    pub statement_time: Duration,
+    /// Rows of one result, and rows that one statement may write.
+    pub result_rows: usize,
+    /// Bytes of one result, as held in memory.
+    pub result_bytes: usize,
     /// Statements that run at the same time.
     pub concurrent_requests: usize,
     /// Requests that may wait for their turn; more are answered with 429.
@@ -151,6 +178,10 @@ impl Default for Limits {
             unfetched_rows: 1_000_000,
             request_bytes: 10 << 20,
             sql_bytes: 1 << 20,
+            sql_statements: 1_000,
+            statement_time: Duration::from_secs(30),
+            result_rows: 1_000_000,
+            result_bytes: 256 << 20,
             concurrent_requests: 16,
             waiting_requests: 1024,
             requests_per_second: 50_000,

@@ -63,6 +63,7 @@ pub use options::{Data, EngineLimits, EngineOptions};
 pub use row::{ChangeKind, CommitObserver, RowChange, StoredRow, TableId};
 pub use run::Submitted;
 pub use statement::{SqlRequest, StatementResult};
+pub use storage::{CheckReport, backup, check};
 pub use user::{Caller, Role, UserInfo};
 
 /// A database, in memory or in a directory. Cheap to clone; closed when the last clone is dropped.

@@ -12,13 +12,14 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::app::App;
-use super::{http_auth, http_health, http_sql, server_frame, socket};
+use super::{http_auth, http_health, http_inspect, http_metrics, http_sql, http_ui, server_frame, socket};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let has_ui = app.options.ui;
+    let router = Router::new()
         .route("/v1/api/auth/login", post(http_auth::login))
         .route("/v1/api/auth/refresh", post(http_auth::refresh))
         .route("/v1/api/auth/me", get(http_auth::me))
@@ -29,8 +30,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/health", get(http_health::health))
         .route("/v1/api/healthcheck", get(http_health::health))
         .route("/v1/api/cluster/health", get(http_health::cluster))
+        .route("/v1/api/inspect/connections", get(http_inspect::connections))
+        .route("/metrics", get(http_metrics::metrics))
         .route("/v1/ws", get(socket::upgrade))
-        .route("/ws", get(socket::upgrade))
+        .route("/ws", get(socket::upgrade));
+    let router = match has_ui {
+        true => router
+            .route("/", get(http_ui::page))
+            .route("/ui/style.css", get(http_ui::style))
+            .route("/ui/app.js", get(http_ui::script)),
+        false => router,
+    };
+    router
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             failure(

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::app::{App, NotDone};
 use super::http::{json, read};
+use super::metrics::{Kind, Limit};
 use super::server_frame;
 use crate::engine::{Caller, Cell, Column, Role, SqlError, SqlRequest, StatementResult, Submitted};
 
@@ -57,6 +58,17 @@ struct Failure<'a> {
 
 pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     let began = Instant::now();
+    let mut kind = Kind::Other;
+    let response = answer(&app, headers, body, &mut kind, began).await;
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    app.metrics.answered(kind, status, took);
+    // The SQL holds what is nobody's business, passwords too.
+    tracing::debug!(?kind, status, ?took, "request");
+    response
+}
+
+/// `kind` is set as soon as it is known.
+async fn answer(app: &Arc<App>, headers: HeaderMap, body: Body, kind: &mut Kind, began: Instant) -> Response {
     let refuse =
         |status, code, message: &str| failed(began, status, Failure { code, message, details: None });
 
@@ -65,6 +77,7 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         Err(error) => return refuse(StatusCode::UNAUTHORIZED, error.code(), error.message()),
     };
     if !app.requests.lock().take(identity.user.clone(), Instant::now()) {
+        app.metrics.rejected(Limit::Requests);
         let message = "Too many requests: try again in a second";
         return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", message);
     }
@@ -75,7 +88,10 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
     let most_bytes = app.options.limits.request_bytes;
     let bytes = match read(body, most_bytes).await {
         Ok(bytes) => bytes,
-        Err(error) => return refuse(error.status(), "INVALID_INPUT", &error.message(most_bytes)),
+        Err(error) => {
+            app.metrics.rejected(Limit::RequestBytes);
+            return refuse(error.status(), "INVALID_INPUT", &error.message(most_bytes));
+        }
     };
     let request = match serde_json::from_slice::<Request>(&bytes) {
         Ok(request) => request,
@@ -87,6 +103,7 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         }
     };
     drop(bytes);
+    *kind = Kind::of(&request.sql);
 
     let may_change_users = identity.role >= Role::Dba && names_users(&request.sql);
     let request = SqlRequest {
@@ -95,10 +112,13 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         namespace: request.namespace_id,
     };
     app.hub.caught_up().await;
-    match submitted(&app, &identity.caller(), &request).await {
+    match submitted(app, &identity.caller(), &request).await {
         Queued::Done(Ok(results)) => return succeeded(began, &results),
         Queued::Done(Err(error)) => return engine_failed(began, &error),
-        Queued::Full => return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY),
+        Queued::Full => {
+            app.metrics.rejected(Limit::WaitingRequests);
+            return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY);
+        }
         Queued::NotAWrite => {}
     }
     let execute = {
@@ -117,7 +137,10 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
     };
     match app.statements.run(execute).await {
         Ok(response) => response,
-        Err(NotDone::Busy) => refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY),
+        Err(NotDone::Busy) => {
+            app.metrics.rejected(Limit::WaitingRequests);
+            refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY)
+        }
         Err(NotDone::Broken) => {
             let message = "The server failed, its log says more";
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message)

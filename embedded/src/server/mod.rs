@@ -9,6 +9,7 @@
 //! subscription, outbox, writer              what it gets, and how fast
 //! hub         commits -> subscriptions
 //! connections all WebSockets
+//! metrics     what is counted
 //! ```
 
 mod app;
@@ -18,10 +19,15 @@ mod connections;
 mod http;
 mod http_auth;
 mod http_health;
+mod http_inspect;
+mod http_metrics;
 mod http_sql;
+mod http_ui;
 mod hub;
 mod identity;
 mod listen;
+mod metrics;
+mod msgpack;
 mod outbox;
 mod pager;
 mod rate;
@@ -30,6 +36,7 @@ mod snapshot;
 mod socket;
 mod subscription;
 mod subscriptions;
+pub(crate) mod tls;
 pub(crate) mod token;
 mod writer;
 
@@ -38,6 +45,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use self::app::App;
 use self::hub::Hub;
@@ -51,6 +59,7 @@ const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn run(
     engine: Engine,
     listener: std::net::TcpListener,
+    tls: Option<TlsAcceptor>,
     options: Options,
     stop: watch::Receiver<bool>,
     started: mpsc::Sender<std::io::Result<()>>,
@@ -79,7 +88,7 @@ pub(crate) fn run(
     let app = Arc::new(App::new(engine, hub.clone(), options));
     // The caller waits for this message, so it is there.
     let _ = started.send(Ok(()));
-    runtime.block_on(serve(app, listener, stop, deadline));
+    runtime.block_on(serve(app, listener, tls, stop, deadline));
     hub.stop();
     if hub_thread.join().is_err() {
         tracing::error!("the thread of the live queries panicked");
@@ -87,10 +96,15 @@ pub(crate) fn run(
     runtime.shutdown_timeout(LEFT_BEHIND_AFTER);
 }
 
-async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>, deadline: Duration) {
+async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut stop: watch::Receiver<bool>,
+    deadline: Duration,
+) {
     let router = http::router(app.clone());
-    let most = app.options.limits.http_connections;
-    let mut serving = tokio::spawn(listen::serve(listener, router, most, stop.clone()));
+    let mut serving = tokio::spawn(listen::serve(listener, tls, router, app.clone(), stop.clone()));
     listen::stopped(&mut stop).await;
     tracing::info!("stopping");
     app.connections.close_all();

@@ -150,6 +150,17 @@ impl Outbox {
         self.drained.notify_one();
     }
 
+    /// Frames and bytes that are not written yet.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.count, state.bytes)
+    }
+
+    /// Whether the connection is closing since it could not keep up.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.state.lock().closing.as_ref().is_some_and(|closing| closing.code == OVERFLOW)
+    }
+
     /// Closes the connection after what is queued already. The first reason wins.
     pub(crate) fn close(&self, code: u16, reason: impl Into<String>) {
         let mut state = self.state.lock();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -17,6 +18,7 @@ pub(crate) struct Subscription {
     outbox: Arc<Outbox>,
     /// Changes that are kept while it loads; the oldest is lost beyond.
     most_held: usize,
+    delivered: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -37,12 +39,32 @@ impl Subscription {
     pub(crate) fn new(id: String, outbox: Arc<Outbox>, slot: Slot, holes: Holes) -> Self {
         let state = State { delivery: Delivery::Held(VecDeque::new()), slot: Some(slot) };
         let most_held = if holes.load_buffer { Holes::LOAD_BUFFER } else { usize::MAX };
-        Self { head: server_frame::change_head(&id), id, outbox, most_held, state: Mutex::new(state) }
+        let head = server_frame::change_head(&id);
+        Self { head, id, outbox, most_held, delivered: AtomicU64::new(0), state: Mutex::new(state) }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Changes that were queued for it, or are held until it has loaded.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// In a word.
+    pub(crate) fn state(&self) -> &'static str {
+        match self.state.lock().delivery {
+            Delivery::Held(_) => "loading",
+            Delivery::Live => "live",
+            Delivery::Ended => "ended",
+        }
     }
 
     /// A change, in commit order.
     pub(crate) fn deliver(&self, tail: &Arc<str>) {
         let frame = self.frame(tail.clone());
+        self.delivered.fetch_add(1, Ordering::Relaxed);
         match &mut self.state.lock().delivery {
             Delivery::Live => self.outbox.offer_change(frame),
             Delivery::Held(frames) => {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::app::{App, NotDone};
 use super::client_frame::{SubscribeOptions, SubscribeRequest};
+use super::connections::{Lister, Listing};
 use super::hub::{Interest, Place};
 use super::identity::Identity;
+use super::metrics::Limit;
 use super::outbox::Outbox;
 use super::pager::Pager;
 use super::server_frame;
@@ -27,6 +29,7 @@ pub(crate) struct Subscriptions {
     app: Arc<App>,
     outbox: Arc<Outbox>,
     identity: Identity,
+    lister: Lister,
     by_id: HashMap<String, Entry>,
 }
 
@@ -34,6 +37,7 @@ pub(crate) struct Subscriptions {
 struct Entry {
     app: Arc<App>,
     subscription: Arc<Subscription>,
+    _listing: Listing,
     place: Place,
     /// What the client has not fetched yet.
     rest: Option<Rest>,
@@ -69,8 +73,8 @@ struct Started {
 }
 
 impl Subscriptions {
-    pub(crate) fn new(app: Arc<App>, outbox: Arc<Outbox>, identity: Identity) -> Self {
-        Self { app, outbox, identity, by_id: HashMap::new() }
+    pub(crate) fn new(app: Arc<App>, outbox: Arc<Outbox>, identity: Identity, lister: Lister) -> Self {
+        Self { app, outbox, identity, lister, by_id: HashMap::new() }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -134,12 +138,14 @@ impl Subscriptions {
             true => self.app.connections.slot(&self.identity.user),
             false => None,
         };
-        let slot = slot.ok_or_else(|| Refusal {
-            code: "SUBSCRIPTION_LIMIT_EXCEEDED",
-            message: "Maximum subscriptions reached".to_owned(),
+        let slot = slot.ok_or_else(|| {
+            self.app.metrics.rejected(Limit::Subscriptions);
+            let message = "Maximum subscriptions reached".to_owned();
+            Refusal { code: "SUBSCRIPTION_LIMIT_EXCEEDED", message }
         })?;
         let subscription =
             Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot, self.app.holes));
+        let listing = self.lister.list(&sql, &subscription);
         let (app, caller) = (self.app.clone(), self.identity.caller());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
@@ -153,7 +159,13 @@ impl Subscriptions {
             let register = || {
                 app.hub.subscribe(interest, subscription.clone());
                 // From here on there is something to undo.
-                Entry { app: app.clone(), subscription: subscription.clone(), place, rest: None }
+                Entry {
+                    app: app.clone(),
+                    subscription: subscription.clone(),
+                    _listing: listing,
+                    place,
+                    rest: None,
+                }
             };
             let (start, entry) = app.engine.start_live(&query, start, register)?;
             Ok::<_, SqlError>(Started { entry, schema: query.schema().clone(), start, pager })

@@ -250,7 +250,7 @@ async fn frames_are_compressed_only_for_those_who_want_it() {
         assert_eq!(ws.compressed, compressed, "{path}");
     }
     let mut ws = crate::support::Ws::open(server.port(), "/v1/ws", None).await;
-    let protocol = json!({ "serialization": "msgpack", "compression": "none" });
+    let protocol = json!({ "serialization": "cbor", "compression": "none" });
     ws.send(&json!({ "type": "authenticate", "token": server.root, "protocol": protocol })).await;
     let protocol = ws.frame().await["protocol"].clone();
     assert_eq!(protocol, json!({ "serialization": "json", "compression": "none" }));

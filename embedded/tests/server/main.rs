@@ -1,12 +1,16 @@
 //! The server as clients see it: over its sockets.
 
 mod auth;
+mod authorisation;
 mod command;
 mod emulate;
+mod fuzz;
 mod hostile;
 mod isolation;
 mod limits;
 mod live;
+mod msgpack;
+mod operation;
 mod replay;
 mod resume;
 mod shutdown;

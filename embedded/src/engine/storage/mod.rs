@@ -10,6 +10,7 @@ mod connection;
 mod directory;
 mod functions;
 mod like;
+mod maintenance;
 pub(crate) mod meta;
 mod sequence;
 
@@ -20,6 +21,7 @@ use rusqlite::Connection;
 
 pub(crate) use connection::{Db, sql_error};
 pub(crate) use functions::Identifiers;
+pub use maintenance::{CheckReport, backup, check};
 pub(crate) use meta::{Loaded, StoredUser};
 pub(crate) use sequence::{Sequence, ulid};
 
