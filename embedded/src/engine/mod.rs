@@ -26,6 +26,7 @@ mod convert;
 mod data_type;
 mod decimal;
 mod error;
+mod interval;
 mod live;
 mod live_emulated;
 mod live_plan;

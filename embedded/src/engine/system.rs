@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::params_from_iter;
 use serde_json::json;
 
 use super::{
-    Cell, Column, DataType, Flags, SqlError,
+    Cell, Column, DataType, Flags, Inner, SqlError,
     accounts::Account,
     catalog::{Catalog, Table},
-    convert,
     error::SqlResult,
     sql::relation::{Relation, RelationColumn},
-    storage::{Db, sql_error},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +144,9 @@ impl SystemTable {
             data_type: *data_type,
             flags: *flags,
             sqlite: format!("c{at}"),
+            untyped: false,
         });
-        Relation { namespace: namespace.into(), table: table.into(), alias, columns: columns.collect() }
+        Relation { namespace: Some(namespace.into()), table: table.into(), alias, columns: columns.collect() }
     }
 
     pub(crate) fn columns(self) -> Arc<[Column]> {
@@ -173,24 +171,20 @@ impl SystemTable {
                 .collect(),
         }
     }
+}
 
-    /// Makes the rows a table of the (private) connection, for a statement to read.
-    pub(crate) fn load(self, db: &Db, rows: &[Vec<Cell>]) -> SqlResult<()> {
-        let width = self.specs().len();
-        let list = |what: fn(usize) -> String| (0..width).map(what).collect::<Vec<_>>().join(", ");
-        let fill = || {
-            let (names, marks) = (list(|n| format!("c{n}")), list(|n| format!("?{}", n + 1)));
-            db.connection.execute_batch(&format!(
-                "DROP TABLE IF EXISTS system_rows; CREATE TABLE system_rows ({names})"
-            ))?;
-            let mut insert = db.connection.prepare(&format!("INSERT INTO system_rows VALUES ({marks})"))?;
-            for row in rows {
-                insert.execute(params_from_iter(row.iter().map(convert::to_sqlite)))?;
-            }
-            Ok(())
-        };
-        fill().map_err(sql_error)
-    }
+/// The rows of a system table as a JSON list of lists, which SQLite reads as a table.
+pub(crate) fn as_json(table: SystemTable, engine: &Inner) -> String {
+    let rows = table.rows(&engine.catalog(), &engine.accounts.read().list());
+    let value = |cell: &Cell| match cell {
+        Cell::Null => serde_json::Value::Null,
+        Cell::Bool(value) => json!(value),
+        Cell::Int(value) | Cell::BigInt(value) | Cell::Timestamp(value) => json!(value),
+        Cell::Double(value) => json!(value),
+        other => json!(other.to_text()),
+    };
+    let rows: Vec<Vec<serde_json::Value>> = rows.iter().map(|row| row.iter().map(value).collect()).collect();
+    serde_json::Value::from(rows).to_string()
 }
 
 fn columns(specs: &[ColumnSpec]) -> Arc<[Column]> {

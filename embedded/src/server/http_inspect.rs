@@ -20,8 +20,12 @@ struct Answer {
 
 pub(crate) async fn connections(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     match app.identity(&headers) {
-        Ok(identity) if identity.role >= Role::Dba => success(&Answer { connections: app.connections.list() }),
-        Ok(_) => failure(StatusCode::FORBIDDEN, "forbidden", "Connections are shown to the roles dba and system"),
+        Ok(identity) if identity.role >= Role::Dba => {
+            success(&Answer { connections: app.connections.list() })
+        }
+        Ok(_) => {
+            failure(StatusCode::FORBIDDEN, "forbidden", "Connections are shown to the roles dba and system")
+        }
         Err(error) => failure(StatusCode::UNAUTHORIZED, "unauthorized", error.message()),
     }
 }

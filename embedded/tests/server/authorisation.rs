@@ -76,12 +76,8 @@ fn no_endpoint_is_forgotten() {
     let routes: BTreeSet<&str> =
         source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     let tested: BTreeSet<&str> = endpoints().iter().map(|endpoint| endpoint.1).collect();
-    let elsewhere = |path: &&&str| {
-        ["/v1/api/topics/", "/v1/files/"]
-            .iter()
-            .any(|start| path.starts_with(start))
-           
-    };
+    let elsewhere =
+        |path: &&&str| ["/v1/api/topics/", "/v1/files/"].iter().any(|start| path.starts_with(start));
     let forgotten: Vec<_> = routes.difference(&tested).filter(|path| !elsewhere(path)).collect();
     assert!(forgotten.is_empty(), "{forgotten:?}");
     assert!(routes.len() >= 10);
