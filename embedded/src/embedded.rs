@@ -74,6 +74,7 @@ impl Embedded {
             root_password: given.clone(),
             holes,
             node: options.node,
+            tombstone_hours: options.tombstone_hours,
             limits: EngineLimits {
                 statement_time: options.limits.statement_time,
                 result_rows: options.limits.result_rows,

@@ -54,13 +54,15 @@ pub struct Holes {
     pub order: bool,
     /// Subscriptions live on through ALTER and DROP without a word, and hear of a table of the same name (`alter`).
     pub ddl: bool,
+    /// Rows of a STREAM table go without a word when their time is over (`tables`).
+    pub expiry: bool,
     /// Ten subscriptions a user, a hundred a connection, fifty messages a second (`limits`).
     pub limits: bool,
 }
 
 type Switch = fn(&mut Holes) -> &mut bool;
 
-const SWITCHES: [(&str, Switch); 14] = [
+const SWITCHES: [(&str, Switch); 15] = [
     ("drop", |holes| &mut holes.drop),
     ("load-buffer", |holes| &mut holes.load_buffer),
     ("caps", |holes| &mut holes.caps),
@@ -74,6 +76,7 @@ const SWITCHES: [(&str, Switch); 14] = [
     ("numbers", |holes| &mut holes.numbers),
     ("order", |holes| &mut holes.order),
     ("ddl", |holes| &mut holes.ddl),
+    ("expiry", |holes| &mut holes.expiry),
     ("limits", |holes| &mut holes.limits),
 ];
 

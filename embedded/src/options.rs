@@ -28,9 +28,6 @@ pub struct Options {
     pub allow_remote: bool,
     /// Serves TLS (`https`, `wss`) instead of plain text.
     pub tls: Option<TlsFiles>,
-    /// Serves the inspector page at `/`: a console for administrators, which asks for a login. Not by default in a
-    /// program; the command does.
-    pub ui: bool,
     /// The password of `root`, set each time the server starts. Without one a random password is generated
     /// when the data is created, see [`Embedded::root_password`](crate::Embedded::root_password).
     pub root_password: Option<String>,
@@ -44,6 +41,11 @@ pub struct Options {
     pub heartbeat_timeout: Duration,
     /// How long a stop waits for requests and sockets to finish (5 seconds).
     pub shutdown_deadline: Duration,
+    /// Serve the inspector, a page at `/` that asks for a login (yes).
+    pub ui: bool,
+    /// Hours for which a deleted row is kept as a tombstone, so that clients that were away hear of it (168); a table's own
+    /// `DELETED_RETENTION_HOURS` wins.
+    pub tombstone_hours: u64,
     /// What a client may ask for.
     pub limits: Limits,
     /// Behave like KalamDB 0.4 where it leaves something out, for tests of clients: no announcement in
@@ -62,13 +64,14 @@ impl Default for Options {
             port: 0,
             allow_remote: false,
             tls: None,
-            ui: false,
             root_password: None,
             access_token_lifetime: Duration::from_secs(24 * 60 * 60),
             refresh_token_lifetime: Duration::from_secs(7 * 24 * 60 * 60),
             auth_timeout: Duration::from_secs(3),
             heartbeat_timeout: Duration::from_secs(10),
             shutdown_deadline: Duration::from_secs(5),
+            ui: true,
+            tombstone_hours: 168,
             limits: Limits::default(),
             emulate: None,
             node: 0,
@@ -85,13 +88,14 @@ impl fmt::Debug for Options {
             .field("port", &self.port)
             .field("allow_remote", &self.allow_remote)
             .field("tls", &self.tls)
-            .field("ui", &self.ui)
             .field("root_password", &self.root_password.as_ref().map(|_| "<hidden>"))
             .field("access_token_lifetime", &self.access_token_lifetime)
             .field("refresh_token_lifetime", &self.refresh_token_lifetime)
             .field("auth_timeout", &self.auth_timeout)
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .field("shutdown_deadline", &self.shutdown_deadline)
+            .field("ui", &self.ui)
+            .field("tombstone_hours", &self.tombstone_hours)
             .field("limits", &self.limits)
             .field("emulate", &self.emulate)
             .field("node", &self.node)
@@ -137,6 +141,10 @@ pub struct Limits {
     pub unfetched_rows: usize,
     /// Bytes of one HTTP request body.
     pub request_bytes: usize,
+    /// Bytes of one HTTP request body with files (a form).
+    pub upload_bytes: usize,
+    /// Bytes of one uploaded file.
+    pub file_bytes: usize,
     /// Bytes of the SQL text of one request or subscription.
     pub sql_bytes: usize,
     /// Statements of one request.
@@ -177,6 +185,8 @@ impl Default for Limits {
             queue_frames: 131_072,
             unfetched_rows: 1_000_000,
             request_bytes: 10 << 20,
+            upload_bytes: 64 << 20,
+            file_bytes: 25 << 20,
             sql_bytes: 1 << 20,
             sql_statements: 1_000,
             statement_time: Duration::from_secs(30),

@@ -141,6 +141,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         s.options.node = node;
         Ok(())
     }),
+    value(
+        "tombstone_hours",
+        "how long deleted rows can still be told to clients that were away, in hours [168]",
+        |s, v| put(&mut s.options.tombstone_hours, number(v)),
+    ),
     value("limits.messages_per_second", "messages of one WebSocket, announced to clients [1000]", |s, v| {
         put(&mut s.options.limits.messages_per_second, number(v))
     }),
@@ -175,6 +180,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     value("limits.request_bytes", "the body of one request [10MB]", |s, v| {
         put(&mut s.options.limits.request_bytes, bytes(v))
+    }),
+    value("limits.upload_bytes", "the body of one request with files [64MB]", |s, v| {
+        put(&mut s.options.limits.upload_bytes, bytes(v))
+    }),
+    value("limits.file_bytes", "one uploaded file [25MB]", |s, v| {
+        put(&mut s.options.limits.file_bytes, bytes(v))
     }),
     value("limits.sql_bytes", "the SQL of one request or subscription [1MB]", |s, v| {
         put(&mut s.options.limits.sql_bytes, bytes(v))
@@ -234,7 +245,7 @@ impl Setting {
 impl Settings {
     pub(crate) fn new() -> Self {
         Self {
-            options: Options { port: DEFAULT_PORT, ui: true, ..Options::default() },
+            options: Options { port: DEFAULT_PORT, ..Options::default() },
             log_format: LogFormat::default(),
             log_level: tracing::level_filters::LevelFilter::INFO,
             data: Data::Memory,

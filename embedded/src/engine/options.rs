@@ -26,12 +26,22 @@ pub struct EngineOptions {
     pub holes: Holes,
     /// Stands in the numbers of row versions, 0 to 1023.
     pub node: u16,
+    /// How many hours tombstones are kept in tables without DELETED_RETENTION_HOURS: 168, a week. A subscriber that was
+    /// away for longer gets a snapshot instead of the changes.
+    pub tombstone_hours: u64,
 }
 
 impl EngineOptions {
     #[must_use]
     pub fn new(data: Data) -> Self {
-        Self { data, root_password: None, limits: EngineLimits::default(), holes: Holes::default(), node: 0 }
+        Self {
+            data,
+            root_password: None,
+            limits: EngineLimits::default(),
+            holes: Holes::default(),
+            node: 0,
+            tombstone_hours: 168,
+        }
     }
 }
 
@@ -43,6 +53,7 @@ impl fmt::Debug for EngineOptions {
             .field("limits", &self.limits)
             .field("holes", &self.holes)
             .field("node", &self.node)
+            .field("tombstone_hours", &self.tombstone_hours)
             .finish()
     }
 }

@@ -18,6 +18,7 @@ pub(crate) enum SystemTable {
     Tables,
     Columns,
     Users,
+    Live,
     InformationTables,
 }
 
@@ -92,6 +93,24 @@ const USERS: [ColumnSpec; 6] = [
     ("updated_at", DataType::Timestamp, NN),
 ];
 
+/// Recorded in `wire/tables.jsonl`.
+const LIVE: [ColumnSpec; 14] = [
+    ("live_id", TEXT, Flags::KEY),
+    ("connection_id", TEXT, NN),
+    ("subscription_id", TEXT, NN),
+    ("namespace_id", TEXT, NN),
+    ("table_name", TEXT, NN),
+    ("user_id", TEXT, NN),
+    ("query", TEXT, NN),
+    ("options", DataType::Json, NONE),
+    ("status", TEXT, NN),
+    ("created_at", DataType::Timestamp, NN),
+    ("last_update", DataType::Timestamp, NN),
+    ("changes", DataType::BigInt, NN),
+    ("node_id", DataType::BigInt, NN),
+    ("last_ping_at", DataType::Timestamp, NN),
+];
+
 /// Recorded in `wire/sql_surface.jsonl`.
 const INFORMATION_TABLES: [ColumnSpec; 4] = [
     ("table_catalog", TEXT, NONE),
@@ -107,6 +126,7 @@ impl SystemTable {
             ("system", "tables") => Self::Tables,
             ("system", "columns") => Self::Columns,
             ("system", "users") => Self::Users,
+            ("system", "live") => Self::Live,
             ("information_schema", "tables") => Self::InformationTables,
             _ => return None,
         })
@@ -123,6 +143,7 @@ impl SystemTable {
             Self::Tables => ("system", "tables"),
             Self::Columns => ("system", "columns"),
             Self::Users => ("system", "users"),
+            Self::Live => ("system", "live"),
             Self::InformationTables => ("information_schema", "tables"),
         }
     }
@@ -133,6 +154,7 @@ impl SystemTable {
             Self::Tables => &TABLES,
             Self::Columns => &COLUMNS,
             Self::Users => &USERS,
+            Self::Live => &LIVE,
             Self::InformationTables => &INFORMATION_TABLES,
         }
     }
@@ -153,7 +175,8 @@ impl SystemTable {
         columns(self.specs())
     }
 
-    pub(crate) fn rows(self, catalog: &Catalog, accounts: &[Account]) -> Vec<Vec<Cell>> {
+    pub(crate) fn rows(self, engine: &Inner) -> Vec<Vec<Cell>> {
+        let catalog = &engine.catalog();
         match self {
             Self::Namespaces => namespaces(catalog),
             Self::Tables => catalog.tables().map(|t| table_row(t)).collect(),
@@ -164,7 +187,8 @@ impl SystemTable {
                     describe(t).into_iter().map(move |row| start.iter().cloned().chain(row).collect())
                 })
                 .collect(),
-            Self::Users => accounts.iter().map(user_row).collect(),
+            Self::Users => engine.accounts.read().list().iter().map(user_row).collect(),
+            Self::Live => engine.live().iter().map(|live| live.row(engine.node)).collect(),
             Self::InformationTables => catalog
                 .tables()
                 .map(|t| vec![text("kalam"), text(&t.namespace), text(&t.name), text("BASE TABLE")])
@@ -175,7 +199,7 @@ impl SystemTable {
 
 /// The rows of a system table as a JSON list of lists, which SQLite reads as a table.
 pub(crate) fn as_json(table: SystemTable, engine: &Inner) -> String {
-    let rows = table.rows(&engine.catalog(), &engine.accounts.read().list());
+    let rows = table.rows(engine);
     let value = |cell: &Cell| match cell {
         Cell::Null => serde_json::Value::Null,
         Cell::Bool(value) => json!(value),

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::client_frame::SubscribeOptions;
 use super::identity::Identity;
 use super::outbox::Outbox;
 use super::subscription::Subscription;
-use crate::engine::Role;
+use crate::engine::{LiveInfo, LiveList, LiveQuery, now_micros};
 use crate::options::Limits;
 
 /// The table of open WebSockets and of the subscriptions that each user has.
@@ -26,8 +27,10 @@ pub(crate) struct Connections {
 
 #[derive(Default)]
 struct Members {
-    open: HashMap<u64, Member>,
+    /// By age.
+    open: BTreeMap<u64, Member>,
     next: u64,
+    next_query: u64,
     /// Set when the server stops: nobody may join any more.
     closed: bool,
 }
@@ -35,44 +38,22 @@ struct Members {
 struct Member {
     outbox: Arc<Outbox>,
     identity: Option<Identity>,
-    peer: SocketAddr,
-    opened: Instant,
-    subscriptions: Arc<Subscribed>,
-}
-
-/// The subscriptions of one WebSocket, by id.
-type Subscribed = Mutex<BTreeMap<String, Listed>>;
-
-struct Listed {
-    sql: String,
-    subscription: Arc<Subscription>,
-}
-
-/// Keeps a subscription on the list of its WebSocket; off it when dropped.
-pub(crate) struct Listing {
-    list: Arc<Subscribed>,
-    subscription: Arc<Subscription>,
-}
-
-/// One WebSocket as the inspector shows it.
-#[derive(Serialize)]
-pub(crate) struct OpenConnection {
-    user: Option<Arc<str>>,
-    role: Option<Role>,
-    peer: SocketAddr,
-    open_seconds: u64,
-    queued_frames: usize,
-    queued_bytes: usize,
-    subscriptions: Vec<OpenSubscription>,
-}
-
-#[derive(Serialize)]
-struct OpenSubscription {
+    /// What others may know it by.
     id: String,
+    peer: SocketAddr,
+    connected_at: i64,
+    heard_at: Arc<AtomicI64>,
+    /// By age.
+    queries: BTreeMap<u64, Query>,
+}
+
+/// A live query, for who asks what the server is doing.
+struct Query {
+    subscription: Arc<Subscription>,
+    live: Arc<LiveQuery>,
     sql: String,
-    state: &'static str,
-    /// Changes it was sent.
-    changes: u64,
+    options: String,
+    created_at: i64,
 }
 
 /// What there is at one moment.
@@ -87,7 +68,28 @@ pub(crate) struct Counts {
 pub(crate) struct Membership {
     connections: Arc<Connections>,
     number: u64,
-    listed: Arc<Subscribed>,
+    heard_at: Arc<AtomicI64>,
+}
+
+/// A live query in the list; leaves it when dropped.
+pub(crate) struct Listed {
+    connections: Arc<Connections>,
+    member: u64,
+    number: u64,
+}
+
+/// An open WebSocket, as it is shown. Times are microseconds since the epoch.
+#[derive(Debug, Serialize)]
+pub(crate) struct ConnectionInfo {
+    pub(crate) connection_id: String,
+    /// `null` before it has authenticated.
+    pub(crate) user_id: Option<Arc<str>>,
+    pub(crate) peer: String,
+    pub(crate) connected_at: i64,
+    pub(crate) last_ping_at: i64,
+    pub(crate) subscriptions: usize,
+    /// What waits to be sent.
+    pub(crate) queued_bytes: usize,
 }
 
 /// One subscription's place in its user's limit; free again when dropped.
@@ -115,12 +117,20 @@ impl Connections {
         }
         let number = members.next;
         members.next += 1;
-        let subscriptions = Arc::<Subscribed>::default();
-        let listed = subscriptions.clone();
-        let member = Member { outbox, identity: None, peer, opened: Instant::now(), subscriptions };
+        let connected_at = now_micros();
+        let heard_at = Arc::new(AtomicI64::new(connected_at));
+        let member = Member {
+            outbox,
+            identity: None,
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            peer,
+            connected_at,
+            heard_at: heard_at.clone(),
+            queries: BTreeMap::new(),
+        };
         members.open.insert(number, member);
         self.count.send_replace(members.open.len());
-        Some(Membership { connections: self.clone(), number, listed })
+        Some(Membership { connections: self.clone(), number, heard_at })
     }
 
     /// `None` if the user has too many subscriptions already.
@@ -134,6 +144,20 @@ impl Connections {
         Some(Slot { connections: self.clone(), user: user.clone() })
     }
 
+    /// Those that are open, oldest first.
+    pub(crate) fn list(&self) -> Vec<ConnectionInfo> {
+        let info = |member: &Member| ConnectionInfo {
+            connection_id: member.id.clone(),
+            user_id: member.identity.as_ref().map(|identity| identity.user.clone()),
+            peer: member.peer.to_string(),
+            connected_at: member.connected_at,
+            last_ping_at: member.heard_at.load(Ordering::Relaxed),
+            subscriptions: member.queries.len(),
+            queued_bytes: member.outbox.queued().1,
+        };
+        self.members.lock().open.values().map(info).collect()
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let subscriptions = self.subscriptions.lock().values().sum();
         let members = self.members.lock();
@@ -142,33 +166,6 @@ impl Connections {
             (frames + queued.0, bytes + queued.1)
         });
         Counts { websockets: members.open.len(), subscriptions, queued_frames: frames, queued_bytes: bytes }
-    }
-
-    /// All of them, in the order in which they came.
-    pub(crate) fn list(&self) -> Vec<OpenConnection> {
-        let members = self.members.lock();
-        let mut numbered: Vec<_> = members.open.iter().collect();
-        numbered.sort_unstable_by_key(|(number, _)| **number);
-        let shown = numbered.into_iter().map(|(_, member)| {
-            let (queued_frames, queued_bytes) = member.outbox.queued();
-            let subscriptions = member.subscriptions.lock();
-            let shown = subscriptions.iter().map(|(id, Listed { sql, subscription })| OpenSubscription {
-                id: id.clone(),
-                sql: sql.clone(),
-                state: subscription.state(),
-                changes: subscription.delivered(),
-            });
-            OpenConnection {
-                user: member.identity.as_ref().map(|identity| identity.user.clone()),
-                role: member.identity.as_ref().map(|identity| identity.role),
-                peer: member.peer,
-                open_seconds: member.opened.elapsed().as_secs(),
-                queued_frames,
-                queued_bytes,
-                subscriptions: shown.collect(),
-            }
-        });
-        shown.collect()
     }
 
     /// Closes the WebSockets of users who were changed or dropped since they authenticated.
@@ -196,40 +193,70 @@ impl Connections {
     }
 }
 
-impl Membership {
-    /// Says whose connection it is, once that is known.
-    pub(crate) fn identify(&self, identity: Identity) {
-        if let Some(member) = self.connections.members.lock().open.get_mut(&self.number) {
-            member.identity = Some(identity);
+impl LiveList for Connections {
+    fn live(&self) -> Vec<LiveInfo> {
+        let members = self.members.lock();
+        let of =
+            |member: &Member| member.queries.values().map(|query| query.info(member)).collect::<Vec<_>>();
+        members.open.values().flat_map(of).collect()
+    }
+}
+
+impl Query {
+    fn info(&self, member: &Member) -> LiveInfo {
+        let (changes, last) = self.subscription.delivered();
+        let (namespace, table) = self.live.names();
+        LiveInfo {
+            connection_id: member.id.clone(),
+            subscription_id: self.subscription.id().to_owned(),
+            namespace: namespace.to_owned(),
+            table: table.to_owned(),
+            user: member.identity.as_ref().map(|identity| identity.user.to_string()).unwrap_or_default(),
+            query: self.sql.clone(),
+            options: self.options.clone(),
+            created_at: self.created_at,
+            last_update: last.unwrap_or(self.created_at),
+            changes,
+            last_ping_at: member.heard_at.load(Ordering::Relaxed),
         }
     }
 }
 
 impl Membership {
-    /// For the subscriptions of this WebSocket to be listed.
-    pub(crate) fn lister(&self) -> Lister {
-        Lister(self.listed.clone())
+    /// The client sent something.
+    pub(crate) fn heard(&self) {
+        self.heard_at.store(now_micros(), Ordering::Relaxed);
     }
-}
 
-/// Puts subscriptions on the list of their WebSocket.
-pub(crate) struct Lister(Arc<Subscribed>);
-
-impl Lister {
-    pub(crate) fn list(&self, sql: &str, subscription: &Arc<Subscription>) -> Listing {
-        let listed = Listed { sql: sql.to_owned(), subscription: subscription.clone() };
-        self.0.lock().insert(subscription.id().to_owned(), listed);
-        Listing { list: self.0.clone(), subscription: subscription.clone() }
+    /// Lists a live query of this connection.
+    pub(crate) fn list(
+        &self,
+        subscription: Arc<Subscription>,
+        live: Arc<LiveQuery>,
+        sql: &str,
+        options: Option<&SubscribeOptions>,
+    ) -> Listed {
+        let options = options.map(|options| serde_json::to_string(options).unwrap_or_default());
+        let query = Query {
+            subscription,
+            live,
+            sql: sql.trim().to_owned(),
+            options: options.unwrap_or_else(|| "{}".to_owned()),
+            created_at: now_micros(),
+        };
+        let mut members = self.connections.members.lock();
+        let number = members.next_query;
+        members.next_query += 1;
+        if let Some(member) = members.open.get_mut(&self.number) {
+            member.queries.insert(number, query);
+        }
+        Listed { connections: self.connections.clone(), member: self.number, number }
     }
-}
 
-impl Drop for Listing {
-    fn drop(&mut self) {
-        let mut list = self.list.lock();
-        // One of the same id may have taken the place.
-        let id = self.subscription.id();
-        if list.get(id).is_some_and(|listed| Arc::ptr_eq(&listed.subscription, &self.subscription)) {
-            list.remove(id);
+    /// Says whose connection it is, once that is known.
+    pub(crate) fn identify(&self, identity: Identity) {
+        if let Some(member) = self.connections.members.lock().open.get_mut(&self.number) {
+            member.identity = Some(identity);
         }
     }
 }
@@ -239,6 +266,14 @@ impl Drop for Membership {
         let mut members = self.connections.members.lock();
         members.open.remove(&self.number);
         self.connections.count.send_replace(members.open.len());
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        if let Some(member) = self.connections.members.lock().open.get_mut(&self.member) {
+            member.queries.remove(&self.number);
+        }
     }
 }
 

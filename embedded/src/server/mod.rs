@@ -18,8 +18,9 @@ mod client_frame;
 mod connections;
 mod http;
 mod http_auth;
+mod http_connections;
+mod http_files;
 mod http_health;
-mod http_inspect;
 mod http_metrics;
 mod http_sql;
 mod http_ui;
@@ -28,6 +29,7 @@ mod identity;
 mod listen;
 mod metrics;
 mod msgpack;
+mod multipart;
 mod outbox;
 mod pager;
 mod rate;
@@ -85,9 +87,11 @@ pub(crate) fn run(
     };
     engine.set_observer(Arc::new(hub.clone()));
     let deadline = options.shutdown_deadline;
-    let app = Arc::new(App::new(engine, hub.clone(), options));
+    let app = Arc::new(App::new(engine.clone(), hub.clone(), options));
+    engine.set_live_list(app.connections.clone());
     // The caller waits for this message, so it is there.
     let _ = started.send(Ok(()));
+    drop(engine);
     runtime.block_on(serve(app, listener, tls, stop, deadline));
     hub.stop();
     if hub_thread.join().is_err() {

@@ -77,6 +77,7 @@ async fn serve(
     let (encoding, wished) = watch::channel(encoding);
     let mut writer = tokio::spawn(writer::run(sink, outbox.clone(), wished));
     let messages = Bucket::new(app.options.limits.messages_per_second, Instant::now());
+    let membership = Arc::new(membership);
     let mut session = Session { app, outbox, encoding, membership, messages, subscriptions: None };
     if let Some(identity) = identity {
         session.authenticated(identity);
@@ -115,7 +116,7 @@ struct Session {
     app: Arc<App>,
     outbox: Arc<Outbox>,
     encoding: watch::Sender<Encoding>,
-    membership: Membership,
+    membership: Arc<Membership>,
     messages: Bucket,
     /// There once the client has authenticated.
     subscriptions: Option<Subscriptions>,
@@ -135,6 +136,7 @@ impl Session {
                 _ = self.outbox.closing() => return End::Closing,
                 received = timeout_at(deadline, stream.next()) => received,
             };
+            self.membership.heard();
             match received {
                 Ok(Some(Ok(Message::Text(text)))) => self.text(&text).await,
                 Ok(Some(Ok(Message::Binary(_)))) => self.binary(),
@@ -233,9 +235,12 @@ impl Session {
             return;
         }
         self.send_auth_success(&identity);
-        let lister = self.membership.lister();
-        self.subscriptions =
-            Some(Subscriptions::new(self.app.clone(), self.outbox.clone(), identity, lister));
+        self.subscriptions = Some(Subscriptions::new(
+            self.app.clone(),
+            self.outbox.clone(),
+            self.membership.clone(),
+            identity,
+        ));
     }
 
     fn send_auth_success(&self, identity: &Identity) {

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::connections::Slot;
 use super::outbox::{Frame, Outbox};
 use super::server_frame;
+use crate::engine::now_micros;
 use crate::holes::Holes;
 
 /// Changes reach it from the hub; the connection's controller decides when they may pass.
@@ -18,8 +19,10 @@ pub(crate) struct Subscription {
     outbox: Arc<Outbox>,
     /// Changes that are kept while it loads; the oldest is lost beyond.
     most_held: usize,
-    delivered: AtomicU64,
     state: Mutex<State>,
+    /// Changes that were delivered, and when the last one was, in microseconds since the epoch; 0 for never.
+    changes: AtomicI64,
+    last_change: AtomicI64,
 }
 
 struct State {
@@ -39,32 +42,32 @@ impl Subscription {
     pub(crate) fn new(id: String, outbox: Arc<Outbox>, slot: Slot, holes: Holes) -> Self {
         let state = State { delivery: Delivery::Held(VecDeque::new()), slot: Some(slot) };
         let most_held = if holes.load_buffer { Holes::LOAD_BUFFER } else { usize::MAX };
-        let head = server_frame::change_head(&id);
-        Self { head, id, outbox, most_held, delivered: AtomicU64::new(0), state: Mutex::new(state) }
+        Self {
+            head: server_frame::change_head(&id),
+            id,
+            outbox,
+            most_held,
+            state: Mutex::new(state),
+            changes: AtomicI64::new(0),
+            last_change: AtomicI64::new(0),
+        }
     }
 
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// Changes that were queued for it, or are held until it has loaded.
-    pub(crate) fn delivered(&self) -> u64 {
-        self.delivered.load(Ordering::Relaxed)
-    }
-
-    /// In a word.
-    pub(crate) fn state(&self) -> &'static str {
-        match self.state.lock().delivery {
-            Delivery::Held(_) => "loading",
-            Delivery::Live => "live",
-            Delivery::Ended => "ended",
-        }
+    /// How many changes there were, and when the last one was.
+    pub(crate) fn delivered(&self) -> (i64, Option<i64>) {
+        let last = self.last_change.load(Ordering::Relaxed);
+        (self.changes.load(Ordering::Relaxed), (last != 0).then_some(last))
     }
 
     /// A change, in commit order.
     pub(crate) fn deliver(&self, tail: &Arc<str>) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.last_change.store(now_micros(), Ordering::Relaxed);
         let frame = self.frame(tail.clone());
-        self.delivered.fetch_add(1, Ordering::Relaxed);
         match &mut self.state.lock().delivery {
             Delivery::Live => self.outbox.offer_change(frame),
             Delivery::Held(frames) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::app::{App, NotDone};
 use super::client_frame::{SubscribeOptions, SubscribeRequest};
-use super::connections::{Lister, Listing};
+use super::connections::{Listed, Membership};
 use super::hub::{Interest, Place};
 use super::identity::Identity;
 use super::metrics::Limit;
@@ -28,8 +28,8 @@ const MOST_ID_BYTES: usize = 256;
 pub(crate) struct Subscriptions {
     app: Arc<App>,
     outbox: Arc<Outbox>,
+    membership: Arc<Membership>,
     identity: Identity,
-    lister: Lister,
     by_id: HashMap<String, Entry>,
 }
 
@@ -37,8 +37,8 @@ pub(crate) struct Subscriptions {
 struct Entry {
     app: Arc<App>,
     subscription: Arc<Subscription>,
-    _listing: Listing,
     place: Place,
+    _listed: Listed,
     /// What the client has not fetched yet.
     rest: Option<Rest>,
 }
@@ -73,8 +73,13 @@ struct Started {
 }
 
 impl Subscriptions {
-    pub(crate) fn new(app: Arc<App>, outbox: Arc<Outbox>, identity: Identity, lister: Lister) -> Self {
-        Self { app, outbox, identity, lister, by_id: HashMap::new() }
+    pub(crate) fn new(
+        app: Arc<App>,
+        outbox: Arc<Outbox>,
+        membership: Arc<Membership>,
+        identity: Identity,
+    ) -> Self {
+        Self { app, outbox, membership, identity, by_id: HashMap::new() }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -145,12 +150,13 @@ impl Subscriptions {
         })?;
         let subscription =
             Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot, self.app.holes));
-        let listing = self.lister.list(&sql, &subscription);
         let (app, caller) = (self.app.clone(), self.identity.caller());
+        let (membership, options) = (self.membership.clone(), options.copied());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
             let interest = Interest::new(query.clone(), &sql, &caller, app.holes);
             let place = interest.place(app.holes);
+            let listed = membership.list(subscription.clone(), query.clone(), &sql, options.as_ref());
             let (start, pager) = match begin {
                 Begin::Kept(start) => (start, None),
                 // Registered first, so that nothing lies between: a change may come twice, but none is missed.
@@ -162,8 +168,8 @@ impl Subscriptions {
                 Entry {
                     app: app.clone(),
                     subscription: subscription.clone(),
-                    _listing: listing,
                     place,
+                    _listed: listed,
                     rest: None,
                 }
             };

@@ -21,9 +21,6 @@ fn endpoints() -> Vec<(&'static str, &'static str, Option<Value>, Statuses)> {
         ("GET", "/v1/api/healthcheck", None, ANYBODY),
         ("GET", "/v1/api/cluster/health", None, ANYBODY),
         ("GET", "/metrics", None, ANYBODY),
-        ("GET", "/", None, ANYBODY),
-        ("GET", "/ui/style.css", None, ANYBODY),
-        ("GET", "/ui/app.js", None, ANYBODY),
         ("GET", "/v1/api/auth/status", None, ANYBODY),
         ("POST", "/v1/api/auth/setup", Some(json!({})), [409; 5]),
         ("POST", "/v1/api/auth/logout", None, ANYBODY),
@@ -39,7 +36,7 @@ fn endpoints() -> Vec<(&'static str, &'static str, Option<Value>, Statuses)> {
         ("POST", "/v1/api/sql", sql("DROP USER IF EXISTS 'nobody'"), [401, 403, 403, 200, 200]),
         ("POST", "/v1/api/sql", sql("DROP USER 'root'"), [401, 403, 403, 403, 400]),
         // No upgrade is asked for.
-        ("GET", "/v1/api/inspect/connections", None, [401, 403, 403, 200, 200]),
+        ("GET", "/v1/api/connections", None, [401, 403, 403, 200, 200]),
         ("GET", "/v1/ws", None, [400; 5]),
         ("GET", "/ws", None, [400; 5]),
     ]

@@ -3,7 +3,9 @@
 mod auth;
 mod authorisation;
 mod command;
+mod connections;
 mod emulate;
+mod files;
 mod fuzz;
 mod hostile;
 mod isolation;

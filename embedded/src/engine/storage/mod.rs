@@ -26,7 +26,7 @@ pub(crate) use connection::{Db, sql_error};
 pub(crate) use functions::Identifiers;
 pub use maintenance::{CheckReport, backup, check};
 pub(crate) use meta::{Loaded, StoredUser};
-pub(crate) use sequence::{Sequence, ulid};
+pub(crate) use sequence::{Sequence, first_at, ulid};
 
 use super::{Data, EngineError, error::SqlResult};
 

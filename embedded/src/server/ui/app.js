@@ -1,380 +1,334 @@
-// The inspector page. What the server answers goes into the page as text, never as HTML.
+// The page: logging in, tabs, and what each tab shows.
 
-const MOST_ROWS = 500; // shown of one result
-const MOST_LIVE_ROWS = 2000; // shown of a live query
-const REFRESH = 2000; // of connections and topics, in milliseconds
+import { get, isLoggedIn, logIn, logOut, session, sql } from "./api.js";
+import { element, grid, line, note, refresh } from "./grid.js";
+import { follow } from "./live.js";
+import { instant } from "./values.js";
 
-const $ = (id) => document.getElementById(id);
+const at = (id) => document.getElementById(id);
+const REFRESH_EVERY = 2000;
+/** More lines than this make a browser slow; the count says how many there are. */
+const MOST_LINES = 1000;
 
-/** An element with attributes and children; strings become text. */
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== undefined) made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
+// Logging in
+
+function showLogin() {
+  stopLive();
+  at("inspector").hidden = true;
+  at("login").hidden = false;
+  at("login-form").elements.password.focus();
 }
 
-// The session
-
-const session = {
-  get token() {
-    return sessionStorage.getItem("token");
-  },
-  get user() {
-    return JSON.parse(sessionStorage.getItem("user") ?? "null");
-  },
-  begin(answer) {
-    sessionStorage.setItem("token", answer.access_token);
-    sessionStorage.setItem("user", JSON.stringify(answer.user));
-  },
-  end() {
-    sessionStorage.clear();
-    watching?.stop();
-    for (const id of ["tables", "results", "live-rows", "connections-list", "topics-list"]) $(id).replaceChildren();
-    show();
-  },
-};
-
-async function ask(method, path, body) {
-  const headers = { "Content-Type": "application/json" };
-  if (session.token) headers.Authorization = `Bearer ${session.token}`;
-  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
-  const answer = await response.json();
-  if (response.status === 401 && session.token) session.end();
-  return { ok: response.ok, answer };
+async function showInspector() {
+  const { user } = await get("/v1/api/auth/me");
+  at("who").textContent = `${user.id} (${user.role})`;
+  at("login").hidden = true;
+  at("inspector").hidden = false;
+  select(location.hash.slice(1) || "sql");
+  await showTables();
 }
 
-/** The results of statements, or an error with the server's sentence. */
-async function sql(text) {
-  const { ok, answer } = await ask("POST", "/v1/api/sql", { sql: text });
-  if (!ok) throw new Error(answer.error?.message ?? answer.message ?? "The server refused");
-  return answer;
-}
-
-async function logIn(event) {
+at("login-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { ok, answer } = await ask("POST", "/v1/api/auth/login", {
-    user: $("user").value,
-    password: $("password").value,
-  });
-  $("login-error").hidden = ok;
-  if (!ok) {
-    $("login-error").textContent = answer.message;
-    return;
+  const { user, password } = event.target.elements;
+  const problem = event.target.querySelector(".error");
+  problem.textContent = "";
+  try {
+    await logIn(user.value, password.value);
+    password.value = "";
+    await showInspector();
+  } catch (error) {
+    problem.textContent = error.message;
   }
-  $("password").value = "";
-  session.begin(answer);
-  show();
-}
-
-function show() {
-  const known = session.user !== null;
-  $("login").hidden = known;
-  $("inspector").hidden = !known;
-  if (!known) return $("user").focus();
-  $("who").textContent = `${session.user.id} (${session.user.role})`;
-  open("sql");
-  listTables();
-}
+});
+at("logout").addEventListener("click", () => {
+  logOut();
+  showLogin();
+});
+session.ended = showLogin;
 
 // Tabs
 
+const tabs = [...document.querySelectorAll("[data-tab]")];
 let refreshing;
 
-function open(tab) {
-  for (const button of $("tabs").children) {
-    const selected = button.dataset.tab === tab;
-    button.setAttribute("aria-selected", selected);
-    $(button.dataset.tab).hidden = !selected;
-  }
+function select(name) {
+  const known = tabs.some((tab) => tab.dataset.tab === name) ? name : "sql";
+  for (const tab of tabs) tab.setAttribute("aria-selected", String(tab.dataset.tab === known));
+  for (const panel of document.querySelectorAll("[data-panel]")) panel.hidden = panel.dataset.panel !== known;
+  history.replaceState(null, "", `#${known}`);
   clearInterval(refreshing);
-  const refresh = { connections: listConnections, topics: listTopics }[tab];
-  if (refresh) {
-    refresh();
-    refreshing = setInterval(refresh, REFRESH);
+  const shown = { connections: showConnections, topics: showTopics }[known];
+  if (shown) {
+    void shown();
+    refreshing = setInterval(() => document.hidden || at("inspector").hidden || shown(), REFRESH_EVERY);
   }
 }
+for (const tab of tabs) tab.addEventListener("click", () => select(tab.dataset.tab));
 
-// Values
+// Tables
 
-const isNumber = (type) => typeof type === "object" || ["SmallInt", "Int", "BigInt", "Float", "Double"].includes(type);
+const quoted = (name) => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`);
 
-function shown(value, type) {
-  if (value === null || value === undefined) return "NULL";
-  if (type === "Timestamp" || type === "DateTime") {
-    const date = new Date(Math.floor(value / 1000));
-    return Number.isNaN(date.getTime()) ? String(value) : date.toISOString().replace("T", " ").replace("Z", "");
+async function showTables() {
+  try {
+    const rows = await objects("SELECT namespace_id, table_name, table_type FROM system.tables");
+    rows.sort((a, b) =>
+      `${a.namespace_id}.${a.table_name}`.localeCompare(`${b.namespace_id}.${b.table_name}`),
+    );
+    const list = [];
+    for (const { namespace_id: namespace, table_name: table, table_type: type } of rows) {
+      if (list.at(-1)?.namespace !== namespace) {
+        const title = element("div", { class: "namespace" }, namespace);
+        list.push(Object.assign(title, { namespace }));
+      }
+      const name = `${quoted(namespace)}.${quoted(table)}`;
+      const open = () => run(`SELECT * FROM ${name} LIMIT 100`);
+      const live = () => watch(`SELECT * FROM ${name}`);
+      const entry = element(
+        "div",
+        { class: "table" },
+        element(
+          "button",
+          { onclick: open, title: `Show rows of ${name}` },
+          table,
+          " ",
+          element("small", {}, type),
+        ),
+        element("button", { onclick: live, title: `Follow ${name} live` }, "live"),
+      );
+      list.push(Object.assign(entry, { namespace }));
+    }
+    at("tables").replaceChildren(...(list.length > 0 ? list : [note("There are none yet.")]));
+  } catch (error) {
+    at("tables").replaceChildren(note(error.message, "error"));
   }
-  if (type === "Date") return new Date(value * 86_400_000).toISOString().slice(0, 10);
-  if (type === "Time") return new Date(value / 1000).toISOString().slice(11, 23);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
+at("reload-tables").addEventListener("click", showTables);
 
-function cell(value, type) {
-  const kind = value === null || value === undefined ? "null" : isNumber(type) ? "number" : undefined;
-  return element("td", { class: kind }, shown(value, type));
-}
-
-function heads(schema) {
-  const name = (type) => (typeof type === "object" ? Object.keys(type)[0] : type);
-  return element("thead", {}, element("tr", {}, ...schema.map((column) => element("th", {}, column.name, element("small", {}, name(column.data_type))))));
-}
-
-function grid(schema, rows) {
-  const body = rows.slice(0, MOST_ROWS).map((row) =>
-    element("tr", {}, ...schema.map((column, at) => cell(row[at], column.data_type))),
-  );
-  return element("div", { class: "scroll" }, element("table", {}, heads(schema), element("tbody", {}, ...body)));
+async function objects(text) {
+  const { results } = await sql(text);
+  const { schema, rows } = results[0];
+  return rows.map((row) => Object.fromEntries(schema.map((column, n) => [column.name, row[n]])));
 }
 
 // SQL
 
-async function run() {
-  const text = $("statement").value;
-  $("run").disabled = true;
-  $("took").textContent = "running ...";
+async function run(text) {
+  select("sql");
+  const { sql: box } = at("sql-form").elements;
+  box.value = text;
+  at("sql-status").textContent = "running";
   try {
     const { results, took } = await sql(text);
-    $("took").textContent = `${took} ms`;
-    $("results").replaceChildren(...results.flatMap(result));
+    at("sql-status").textContent = `${took} ms at the server`;
+    at("results").replaceChildren(...results.flatMap(shownResult));
+    if (/\b(create|drop|alter)\b/i.test(text)) await showTables();
   } catch (error) {
-    $("took").textContent = "";
-    $("results").replaceChildren(element("p", { class: "error", role: "alert" }, error.message));
-  } finally {
-    $("run").disabled = false;
-  }
-  if (/^\s*(create|alter|drop)\b/i.test(text)) listTables();
-}
-
-function result({ schema, rows, row_count, message }) {
-  if (!schema) return [element("p", {}, message ?? `${row_count} rows`)];
-  const more = rows.length > MOST_ROWS ? `, the first ${MOST_ROWS} are shown` : "";
-  return [element("p", { class: "dim" }, `${row_count} row${row_count === 1 ? "" : "s"}${more}`), grid(schema, rows)];
-}
-
-async function listTables() {
-  try {
-    const { results } = await sql("SELECT namespace_id, table_name, table_type FROM system.tables ORDER BY namespace_id, table_name");
-    const parts = [];
-    let last;
-    for (const [namespace, table, type] of results[0].rows) {
-      if (namespace !== last) parts.push(element("h3", {}, namespace));
-      last = namespace;
-      const select = `SELECT * FROM ${quoted(namespace)}.${quoted(table)}`;
-      parts.push(
-        element(
-          "div",
-          { class: "table" },
-          element("button", { title: `${namespace}.${table}`, onclick: () => browse(select) }, table),
-          element("small", {}, type),
-          element("button", { class: "watch", title: "Watch it live", onclick: () => watch(select) }, "live"),
-        ),
-      );
-    }
-    if (parts.length === 0) parts.push(element("p", { class: "dim" }, "There is no table yet."));
-    $("tables").replaceChildren(...parts);
-  } catch {
-    $("tables").replaceChildren(element("p", { class: "dim" }, "The list of tables is for the roles dba and system."));
+    at("sql-status").textContent = "";
+    at("results").replaceChildren(note(error.message, "error"));
   }
 }
 
-const quoted = (name) => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`);
-
-function browse(select) {
-  open("sql");
-  $("statement").value = `${select} LIMIT 100`;
-  run();
+function shownResult({ schema, rows, row_count: count, message }) {
+  if (!schema || schema.length === 0) return [note(message ?? `${count} rows`)];
+  const columns = [...schema].sort((a, b) => a.index - b.index);
+  const shown = rows.slice(0, MOST_LINES);
+  const rest = rows.length - shown.length;
+  const said = `${rows.length} row${rows.length === 1 ? "" : "s"}${rest > 0 ? `, the first ${MOST_LINES} shown` : ""}`;
+  return [note(said), grid(columns, shown)];
 }
 
-function watch(select) {
-  open("live");
-  $("live-sql").value = select;
-  startWatching();
+at("sql-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void run(event.target.elements.sql.value);
+});
+for (const form of [at("sql-form"), at("live-form")]) {
+  form.elements.sql.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  });
 }
 
 // Live
 
-let watching;
+let stop;
 
-function startWatching(event) {
-  event?.preventDefault();
-  watching?.stop();
-  const text = $("live-sql").value.trim();
-  if (text) watching = new Watch(text);
+function stopLive() {
+  stop?.();
+  stop = undefined;
+  at("live-stop").disabled = true;
 }
 
-/** One live query on a WebSocket of its own. Reconnects by itself, with a fresh snapshot. */
-class Watch {
-  constructor(text) {
-    this.text = text;
-    this.ended = false;
-    $("live-stop").disabled = false;
-    $("live-rows").replaceChildren();
-    this.connect();
-  }
-
-  connect() {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    // Browsers do not read gzip frames by themselves.
-    this.socket = new WebSocket(`${scheme}://${location.host}/v1/ws?compress=false`);
-    this.say("connecting ...");
-    this.socket.onopen = () => this.send({ type: "authenticate", method: "jwt", token: session.token, protocol: { serialization: "json", compression: "none" } });
-    this.socket.onmessage = ({ data }) => this.frame(JSON.parse(data));
-    this.socket.onclose = ({ reason }) => {
-      clearInterval(this.pinging);
-      if (this.ended) return;
-      this.say(`the connection ended${reason ? ` (${reason})` : ""}, trying again ...`);
-      this.retry = setTimeout(() => this.connect(), 1000);
+function watch(text) {
+  select("live");
+  stopLive();
+  at("live-form").elements.sql.value = text;
+  at("live-rows").replaceChildren();
+  at("live-stop").disabled = false;
+  const shown = new LiveGrid(at("live-rows"));
+  let state = "loading";
+  let changes = 0;
+  const status = () => {
+    at("live-status").textContent = `${state}, ${shown.count} rows, ${changes} changes`;
+  };
+  const counted =
+    (how) =>
+    (...what) => {
+      changes += 1;
+      how.apply(shown, what);
+      status();
     };
+  stop = follow(text, {
+    state(now) {
+      state = now;
+      status();
+    },
+    failed(message) {
+      stopLive();
+      at("live-status").textContent = "";
+      at("live-rows").prepend(note(message, "error"));
+    },
+    reset(columns, rows) {
+      shown.reset(columns, rows);
+      status();
+    },
+    added: counted(shown.added),
+    changed: counted(shown.changed),
+    removed: counted(shown.removed),
+  });
+}
+
+/** The lines of a live query, the newest on top. */
+class LiveGrid {
+  count = 0;
+  #lines = new Map();
+  #columns = [];
+  #body;
+
+  constructor(place) {
+    this.place = place;
   }
 
-  send(frame) {
-    this.socket.send(JSON.stringify(frame));
+  reset(columns, rows) {
+    this.#columns = columns;
+    const table = grid(columns, []);
+    this.#body = table.querySelector("tbody");
+    this.#lines.clear();
+    for (const [key, row] of rows) this.#add(key, row);
+    this.count = rows.size;
+    this.place.replaceChildren(table);
   }
 
-  say(text) {
-    $("live-state").textContent = text;
-    $("live-state").classList.remove("error");
-  }
-
-  stop(error) {
-    this.ended = true;
-    clearTimeout(this.retry);
-    clearInterval(this.pinging);
-    this.socket.close();
-    $("live-stop").disabled = true;
-    this.say(error ?? "stopped");
-    $("live-state").classList.toggle("error", error !== undefined);
-  }
-
-  frame(frame) {
-    switch (frame.type) {
-      case "auth_success":
-        // The server closes what is silent.
-        this.pinging = setInterval(() => this.send({ type: "ping" }), 4000);
-        this.send({ type: "subscribe", subscription: { id: "live", sql: this.text, options: {} } });
-        break;
-      case "auth_error":
-        this.stop(frame.message);
-        break;
-      case "error":
-        this.stop(`${frame.code}: ${frame.message}`);
-        break;
-      case "subscription_ack":
-        this.begin(frame.schema);
-        break;
-      case "initial_data_batch":
-        for (const row of frame.rows) this.put(row, false);
-        if (frame.batch_control.has_more) this.send({ type: "next_batch", subscription_id: "live", last_seq_id: frame.batch_control.last_seq_id });
-        else this.loaded = true;
-        this.count();
-        break;
-      case "change":
-        this.change(frame);
-        this.count();
-        break;
+  #add(key, row) {
+    const tr = line(this.#columns, row);
+    this.#lines.set(key, tr);
+    this.#body.prepend(tr);
+    if (this.#lines.size > MOST_LINES) {
+      const [[oldest, last]] = this.#lines;
+      last.remove();
+      this.#lines.delete(oldest);
     }
+    return tr;
   }
 
-  begin(schema) {
-    // The version changes with each write and says nothing; a deleted row is not shown.
-    this.schema = schema.filter(({ name }) => name !== "_seq" && name !== "_deleted");
-    this.key = schema.filter(({ flags }) => flags?.includes("pk")).map(({ name }) => name);
-    if (this.key.length === 0) return this.stop("Select the primary key too: without it changes can not be matched to rows");
-    this.rows = new Map();
-    this.changes = 0;
-    this.loaded = false;
-    this.body = element("tbody");
-    const table = element("table", {}, heads(this.schema), this.body);
-    $("live-rows").replaceChildren(element("div", { class: "scroll" }, table));
+  added(key, row) {
+    this.count += 1;
+    this.#add(key, row).classList.add("added");
   }
 
-  keyOf(row) {
-    return JSON.stringify(this.key.map((name) => row[name]));
+  changed(key, before, row) {
+    const tr = this.#lines.get(key);
+    if (tr) refresh(tr, this.#columns, before, row);
   }
 
-  change({ change_type, rows, old_values }) {
-    this.changes += 1;
-    if (change_type === "delete") {
-      const key = this.keyOf(old_values[0]);
-      this.rows.get(key)?.line?.remove();
-      this.rows.delete(key);
-    } else {
-      this.put(rows[0], true);
-    }
-  }
-
-  /** A column that an update does not carry is NULL. */
-  put(row, marked) {
-    const key = this.keyOf(row);
-    const held = this.rows.get(key);
-    if (held === undefined) {
-      const shows = this.rows.size < MOST_LIVE_ROWS;
-      const line = shows ? element("tr", marked ? { class: "added" } : {}, ...this.schema.map(({ name, data_type }) => cell(row[name], data_type))) : undefined;
-      if (line) this.body.append(line);
-      this.rows.set(key, { row, line });
-      return;
-    }
-    this.schema.forEach(({ name, data_type }, at) => {
-      if (JSON.stringify(held.row[name] ?? null) === JSON.stringify(row[name] ?? null) || !held.line) return;
-      const changed = cell(row[name], data_type);
-      changed.classList.add("changed");
-      held.line.children[at].replaceWith(changed);
-    });
-    held.row = row;
-  }
-
-  count() {
-    const more = this.rows.size > MOST_LIVE_ROWS ? `, ${MOST_LIVE_ROWS} are shown` : "";
-    this.say(`${this.loaded ? "live" : "loading"}: ${this.rows.size} rows${more}, ${this.changes} changes seen`);
+  removed(key) {
+    this.count -= 1;
+    const tr = this.#lines.get(key);
+    if (!tr) return;
+    this.#lines.delete(key);
+    tr.classList.add("removed");
+    setTimeout(() => tr.remove(), 1500);
   }
 }
+
+at("live-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  watch(event.target.elements.sql.value);
+});
+at("live-stop").addEventListener("click", () => {
+  stopLive();
+  at("live-status").textContent = "stopped";
+});
 
 // Connections and topics
 
-async function listConnections() {
-  const { ok, answer } = await ask("GET", "/v1/api/inspect/connections");
-  $("connections-state").textContent = ok
-    ? `${answer.connections.length} WebSockets, ${answer.connections.reduce((sum, one) => sum + one.subscriptions.length, 0)} subscriptions`
-    : answer.message;
-  if (!ok) return;
-  const text = (name) => ({ name, data_type: "Text" });
-  const number = (name) => ({ name, data_type: "BigInt" });
-  const ago = (seconds) => (seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`);
-  const parts = answer.connections.flatMap((one) => [
-    element("h3", {}, `${one.user ?? "not authenticated"} `, element("span", { class: "dim" }, `from ${one.peer}, open for ${ago(one.open_seconds)}, ${one.queued_frames} frames (${one.queued_bytes} bytes) wait`)),
-    one.subscriptions.length === 0
-      ? element("p", { class: "dim" }, "no subscription")
-      : grid([text("id"), text("state"), text("query"), number("changes sent")], one.subscriptions.map((each) => [each.id, each.state, each.sql, each.changes])),
-  ]);
-  $("connections-list").replaceChildren(...parts);
-}
+const named = (names) => names.map((name) => ({ name }));
 
-async function listTopics() {
+/** Shows what `read` brings, or why it can not be had. */
+async function fill(id, read, none) {
   try {
-    const { results } = await sql("SELECT * FROM system.topics; SELECT * FROM system.topic_offsets");
-    $("topics-state").textContent = results[0].row_count === 0 ? "There is no topic yet: CREATE TOPIC name" : "";
-    const [topics, offsets] = results;
-    const parts = [element("h3", {}, "Topics"), grid(topics.schema, topics.rows)];
-    parts.push(element("h3", {}, "Consumer groups"), offsets.rows.length === 0 ? element("p", { class: "dim" }, "no group yet") : grid(offsets.schema, offsets.rows));
-    $("topics-list").replaceChildren(...parts);
+    const { columns, rows } = await read();
+    at(id).replaceChildren(rows.length > 0 ? grid(columns, rows) : note(none));
   } catch (error) {
-    $("topics-state").textContent = error.message;
-    $("topics-list").replaceChildren();
+    at(id).replaceChildren(note(error.message, "error"));
   }
 }
 
-$("login").addEventListener("submit", logIn);
-$("logout").addEventListener("click", () => session.end());
-$("reload").addEventListener("click", listTables);
-$("run").addEventListener("click", run);
-$("statement").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
+const table = (names, objects, ...cells) => ({
+  columns: named(names),
+  rows: objects.map((object) => cells.map((cell) => cell(object))),
 });
-$("live-form").addEventListener("submit", startWatching);
-$("live-stop").addEventListener("click", () => watching?.stop());
-$("tabs").addEventListener("click", ({ target }) => target.dataset.tab && open(target.dataset.tab));
-show();
+
+async function showConnections() {
+  const connections = async () =>
+    table(
+      ["user", "address", "since", "last heard", "live queries", "queued"],
+      (await get("/v1/api/connections")).connections,
+      (c) => c.user_id,
+      (c) => c.peer,
+      (c) => instant(c.connected_at),
+      (c) => instant(c.last_ping_at),
+      (c) => c.subscriptions,
+      (c) => `${c.queued_bytes} B`,
+    );
+  const queries = async () =>
+    table(
+      ["user", "query", "since", "changes", "last change"],
+      await objects("SELECT user_id, query, created_at, changes, last_update FROM system.live"),
+      (q) => q.user_id,
+      (q) => q.query,
+      (q) => instant(q.created_at),
+      (q) => q.changes,
+      (q) => (q.changes === "0" ? "" : instant(q.last_update)),
+    );
+  await fill("connections", connections, "Nobody is connected.");
+  await fill("subscriptions", queries, "There are none.");
+}
+
+async function showTopics() {
+  const topics = async () =>
+    table(
+      ["topic", "partitions", "routes"],
+      await objects("SELECT topic_id, partitions, routes FROM system.topics"),
+      (t) => t.topic_id,
+      (t) => t.partitions,
+      (t) =>
+        JSON.parse(t.routes)
+          .map((route) => `${route.table_id} on ${route.op} (${route.payload_mode})`)
+          .join("\n"),
+    );
+  const groups = async () =>
+    table(
+      ["topic", "group", "partition", "acknowledged up to"],
+      await objects("SELECT topic_id, group_id, partition_id, last_acked_offset FROM system.topic_offsets"),
+      (g) => g.topic_id,
+      (g) => g.group_id,
+      (g) => g.partition_id,
+      (g) => g.last_acked_offset,
+    );
+  await fill("topics", topics, "There are none yet.");
+  await fill("groups", groups, "Nobody has consumed yet.");
+}
+
+if (isLoggedIn()) showInspector().catch(showLogin);
+else showLogin();

@@ -63,10 +63,11 @@ pub(crate) async fn send(
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await?.to_bytes();
         connection.abort();
-        let body = match serde_json::from_slice(&bytes) {
-            Ok(body) => body,
-            Err(_) if bytes.is_empty() => Value::Null,
-            Err(_) => Value::from(String::from_utf8_lossy(&bytes)),
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            // A downloaded file.
+            false => serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned())),
         };
         Ok(Answer { status, body })
     };
