@@ -28,7 +28,7 @@
 //!   with `SCHEMA_CHANGED`.
 //! - Changing or dropping a user ends their tokens, and closes their WebSockets with 1008.
 //! - Logins set no cookies: a token goes into the `Authorization` header.
-//! - Not there yet: file uploads (multipart requests), topics, `msgpack`, string cursors of version 0.8.
+//! - Not there yet: topics, string cursors of version 0.8.
 //!
 //! # Emulating KalamDB
 //!

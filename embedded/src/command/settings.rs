@@ -379,6 +379,18 @@ mod tests {
         assert_eq!(number::<u16>("65536"), Err("must be a number from 0 to 65535, not '65536'".to_owned()));
     }
 
+    #[test]
+    fn all_settings_are_documented() {
+        let page = include_str!("../../../docs/embedded-server.md");
+        for setting in SETTINGS {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", setting.name)));
+            let row = row.unwrap_or_else(|| panic!("{} is not documented", setting.name));
+            let default = setting.help.rsplit_once('[').map(|(_, rest)| rest.trim_end_matches(']'));
+            let default = default.map_or("", |default| default.trim_start_matches("default: "));
+            assert!(row.ends_with(&format!("| {default} |")), "{row}");
+        }
+    }
+
     /// A value that every setting takes, and another than its default.
     fn some(name: &str) -> &'static str {
         match name {

@@ -87,6 +87,16 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }
 
+/// What a client can make the server keep for good is far below this, whatever the cases before have sent.
+const MOST_GROWTH: u64 = 300 << 20;
+
+/// Memory of this process, which the server is in; 0 where that is not told.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
 async fn started() -> Server {
     let server = Server::start().await;
     table(&server, "SHARED").await;
@@ -97,6 +107,7 @@ async fn started() -> Server {
 #[test]
 fn frames_of_any_kind() {
     let server = RUNTIME.block_on(started());
+    let before = resident();
     let ran = runner(300).run(&prop::collection::vec(message(), 1..8), |messages| {
         RUNTIME.block_on(async {
             let mut ws = server.root_ws().await;
@@ -115,6 +126,7 @@ fn frames_of_any_kind() {
         })
     });
     ran.unwrap();
+    assert!(resident().saturating_sub(before) < MOST_GROWTH, "from {before} to {} bytes", resident());
     RUNTIME.block_on(async {
         // A DELETE may be in a subscription, and is not carried out there.
         assert_eq!(server.rows(&server.root, "SELECT id FROM app.t").await.len(), 4);
