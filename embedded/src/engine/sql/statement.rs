@@ -8,7 +8,11 @@ use sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use super::{names, split::Piece};
+use super::{
+    admin::{self, Admin},
+    names,
+    split::Piece,
+};
 use crate::engine::{Role, SqlError, error::SqlResult};
 
 /// A parsed statement. Nothing in it is checked against the catalog.
@@ -67,6 +71,8 @@ pub(crate) enum Statement {
         user: String,
         if_exists: bool,
     },
+    /// About the server itself.
+    Admin(Admin),
     /// `EXECUTE AS USER 'id' (statement)`.
     ExecuteAs {
         user: String,
@@ -191,6 +197,9 @@ fn own(parser: &mut Parser<'_>) -> SqlResult<Option<Statement>> {
         })
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some(admin) = admin::parse(&words, parser)? {
+        return Ok(Some(Statement::Admin(admin)));
+    }
     let skip = |parser: &mut Parser<'_>, n: usize| (0..n).for_each(|_| drop(parser.next_token()));
     Ok(Some(match words[..] {
         ["CREATE", "NAMESPACE" | "SCHEMA", ..] => {
