@@ -3,6 +3,7 @@
 mod auth;
 mod authorisation;
 mod command;
+mod compatibility;
 mod connections;
 mod emulate;
 mod files;
