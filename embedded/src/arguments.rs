@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use kalam_embedded::{Data, Options};
 use lexopt::prelude::*;
@@ -25,6 +26,8 @@ Options:
   --emulate LIST         for tests of clients, behave like KalamDB where it leaves
                          something out: kalamdb-0.4, or kalamdb-0.4,-drop,...
                          without some of its holes, or single ones
+  --topic-visibility S   deliver a record of a topic again when its consumer has
+                         not acknowledged it for S seconds [default: 30]
   --node N               number row versions as node N, 0 to 1023 [default: 0]
   --verbose              log more
   -h, --help             print this help
@@ -77,6 +80,17 @@ pub(crate) fn parse(
                     .ok()
                     .filter(|node| *node <= 1023)
                     .ok_or_else(|| format!("--node must be a number from 0 to 1023, not '{node}'"))?;
+            }
+            Long("topic-visibility") => {
+                let seconds = text(parser.value().map_err(message)?, "--topic-visibility")?;
+                options.topic_visibility = seconds
+                    .parse::<f64>()
+                    .ok()
+                    .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                    .filter(|wait| !wait.is_zero())
+                    .ok_or_else(|| {
+                        format!("--topic-visibility must be a number of seconds, not '{seconds}'")
+                    })?;
             }
             Long("allow-remote") => options.allow_remote = true,
             Long("root-password") => {

@@ -71,6 +71,7 @@ impl Embedded {
             root_password: given.clone(),
             holes,
             node: options.node,
+            topic_visibility: options.topic_visibility,
             limits: EngineLimits { sql_bytes: options.limits.sql_bytes, ..EngineLimits::default() },
             ..EngineOptions::new(options.data.clone())
         })

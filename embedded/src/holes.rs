@@ -54,13 +54,16 @@ pub struct Holes {
     pub order: bool,
     /// Subscriptions live on through ALTER and DROP without a word, and hear of a table of the same name (`alter`).
     pub ddl: bool,
+    /// A request for records of a topic is answered at once, whatever it is willing to wait, and where a group begins is
+    /// not kept before it has acknowledged something (`topics`).
+    pub topics: bool,
     /// Ten subscriptions a user, a hundred a connection, fifty messages a second (`limits`).
     pub limits: bool,
 }
 
 type Switch = fn(&mut Holes) -> &mut bool;
 
-const SWITCHES: [(&str, Switch); 14] = [
+const SWITCHES: [(&str, Switch); 15] = [
     ("drop", |holes| &mut holes.drop),
     ("load-buffer", |holes| &mut holes.load_buffer),
     ("caps", |holes| &mut holes.caps),
@@ -74,6 +77,7 @@ const SWITCHES: [(&str, Switch); 14] = [
     ("numbers", |holes| &mut holes.numbers),
     ("order", |holes| &mut holes.order),
     ("ddl", |holes| &mut holes.ddl),
+    ("topics", |holes| &mut holes.topics),
     ("limits", |holes| &mut holes.limits),
 ];
 

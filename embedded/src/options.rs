@@ -38,6 +38,8 @@ pub struct Options {
     pub heartbeat_timeout: Duration,
     /// How long a stop waits for requests and sockets to finish (5 seconds).
     pub shutdown_deadline: Duration,
+    /// How long a consumer may hold a record of a topic before it is delivered again (30 seconds).
+    pub topic_visibility: Duration,
     /// What a client may ask for.
     pub limits: Limits,
     /// Behave like KalamDB 0.4 where it leaves something out, for tests of clients: no announcement in
@@ -61,6 +63,7 @@ impl Default for Options {
             auth_timeout: Duration::from_secs(3),
             heartbeat_timeout: Duration::from_secs(10),
             shutdown_deadline: Duration::from_secs(5),
+            topic_visibility: Duration::from_secs(30),
             limits: Limits::default(),
             emulate: None,
             node: 0,
@@ -82,6 +85,7 @@ impl fmt::Debug for Options {
             .field("auth_timeout", &self.auth_timeout)
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .field("shutdown_deadline", &self.shutdown_deadline)
+            .field("topic_visibility", &self.topic_visibility)
             .field("limits", &self.limits)
             .field("emulate", &self.emulate)
             .field("node", &self.node)

@@ -4,7 +4,7 @@
 //!
 //! Layers, each importing only those above it: values (`data_type`, `cell`, `decimal`, `time`, `convert`), definitions
 //! (`catalog`, `row`, `user`), `storage` (SQLite, the commit lock), `sql` (text to checked plans), `run` (plans to
-//! results and changes), `live`.
+//! results and changes), `live`, `topics` (changes to records).
 //!
 //! ```
 //! use kalam_embedded::engine::{Caller, Data, Engine, EngineOptions, Role, SqlRequest};
@@ -37,6 +37,7 @@ mod statement;
 mod storage;
 mod system;
 mod time;
+mod topics;
 mod user;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ use accounts::{Account, Accounts, ROOT};
 use catalog::Catalog;
 use plans::Plans;
 use storage::{Db, Storage, meta, sql_error};
+use topics::Topics;
 
 use crate::holes::Holes;
 
@@ -59,6 +61,7 @@ pub use live_emulated::Page;
 pub use options::{Data, EngineLimits, EngineOptions};
 pub use row::{ChangeKind, CommitObserver, RowChange, StoredRow, TableId};
 pub use statement::{SqlRequest, StatementResult};
+pub use topics::{ConsumeRequest, Consumed, Position, TopicRecord};
 pub use user::{Caller, Role, UserInfo};
 
 /// A database, in memory or in a directory. Cheap to clone; closed when the last clone is dropped.
@@ -74,6 +77,7 @@ struct Inner {
     accounts: RwLock<Accounts>,
     observer: RwLock<Option<Arc<dyn CommitObserver>>>,
     plans: Plans,
+    topics: Topics,
     /// Private connections without data: for expressions and system tables, and for the filters of live queries.
     scratch: Mutex<Db>,
     evaluator: Arc<Mutex<Db>>,
@@ -96,6 +100,10 @@ impl Inner {
         }
         if let Some(observer) = &*self.observer.read() {
             observer.committed(changes);
+            let topics = self.topics_fed_by(changes);
+            if !topics.is_empty() {
+                observer.published(&topics);
+            }
         }
     }
 
@@ -124,6 +132,7 @@ impl Engine {
                 accounts: RwLock::new(accounts),
                 observer: RwLock::new(None),
                 plans: Plans::default(),
+                topics: Topics::new(loaded.topics, options.topic_visibility),
                 scratch,
                 evaluator,
                 limits: options.limits,

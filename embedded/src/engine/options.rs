@@ -26,12 +26,21 @@ pub struct EngineOptions {
     pub holes: Holes,
     /// Stands in the numbers of row versions, 0 to 1023.
     pub node: u16,
+    /// How long a consumer may hold a record of a topic before it is delivered again.
+    pub topic_visibility: Duration,
 }
 
 impl EngineOptions {
     #[must_use]
     pub fn new(data: Data) -> Self {
-        Self { data, root_password: None, limits: EngineLimits::default(), holes: Holes::default(), node: 0 }
+        Self {
+            data,
+            root_password: None,
+            limits: EngineLimits::default(),
+            holes: Holes::default(),
+            node: 0,
+            topic_visibility: Duration::from_secs(30),
+        }
     }
 }
 
@@ -43,6 +52,7 @@ impl fmt::Debug for EngineOptions {
             .field("limits", &self.limits)
             .field("holes", &self.holes)
             .field("node", &self.node)
+            .field("topic_visibility", &self.topic_visibility)
             .finish()
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum SystemTable {
     Tables,
     Columns,
     Users,
+    Topics,
+    TopicOffsets,
     InformationTables,
 }
 
@@ -95,6 +97,28 @@ const USERS: [ColumnSpec; 6] = [
     ("updated_at", DataType::Timestamp, NN),
 ];
 
+/// Recorded in `wire/topics.jsonl`.
+const TOPICS: [ColumnSpec; 9] = [
+    ("topic_id", TEXT, Flags::KEY),
+    ("name", TEXT, NN),
+    ("alias", TEXT, NONE),
+    ("partitions", DataType::Int, NN),
+    ("retention_seconds", DataType::BigInt, NONE),
+    ("retention_max_bytes", DataType::BigInt, NONE),
+    ("routes", DataType::Json, NN),
+    ("created_at", DataType::Timestamp, NN),
+    ("updated_at", DataType::Timestamp, NN),
+];
+
+/// Recorded in `wire/topics.jsonl`.
+const TOPIC_OFFSETS: [ColumnSpec; 5] = [
+    ("topic_id", TEXT, Flags::KEY),
+    ("group_id", TEXT, Flags::KEY),
+    ("partition_id", DataType::Int, Flags::KEY),
+    ("last_acked_offset", DataType::BigInt, NN),
+    ("updated_at", DataType::Timestamp, NN),
+];
+
 /// Recorded in `wire/sql_surface.jsonl`.
 const INFORMATION_TABLES: [ColumnSpec; 4] = [
     ("table_catalog", TEXT, NONE),
@@ -110,6 +134,8 @@ impl SystemTable {
             ("system", "tables") => Self::Tables,
             ("system", "columns") => Self::Columns,
             ("system", "users") => Self::Users,
+            ("system", "topics") => Self::Topics,
+            ("system", "topic_offsets") => Self::TopicOffsets,
             ("information_schema", "tables") => Self::InformationTables,
             _ => return None,
         })
@@ -126,6 +152,8 @@ impl SystemTable {
             Self::Tables => ("system", "tables"),
             Self::Columns => ("system", "columns"),
             Self::Users => ("system", "users"),
+            Self::Topics => ("system", "topics"),
+            Self::TopicOffsets => ("system", "topic_offsets"),
             Self::InformationTables => ("information_schema", "tables"),
         }
     }
@@ -136,6 +164,8 @@ impl SystemTable {
             Self::Tables => &TABLES,
             Self::Columns => &COLUMNS,
             Self::Users => &USERS,
+            Self::Topics => &TOPICS,
+            Self::TopicOffsets => &TOPIC_OFFSETS,
             Self::InformationTables => &INFORMATION_TABLES,
         }
     }
@@ -167,6 +197,8 @@ impl SystemTable {
                 })
                 .collect(),
             Self::Users => accounts.iter().map(user_row).collect(),
+            // Not of the catalog: see `topics::system_rows`.
+            Self::Topics | Self::TopicOffsets => Vec::new(),
             Self::InformationTables => catalog
                 .tables()
                 .map(|t| vec![text("kalam"), text(&t.namespace), text(&t.name), text("BASE TABLE")])

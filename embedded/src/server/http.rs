@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::app::App;
-use super::{http_auth, http_health, http_sql, server_frame, socket};
+use super::{http_auth, http_health, http_sql, http_topics, server_frame, socket};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,6 +26,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/api/auth/status", get(http_auth::status))
         .route("/v1/api/auth/setup", post(http_auth::setup))
         .route("/v1/api/sql", post(http_sql::sql))
+        .route("/v1/api/topics/consume", post(http_topics::consume))
+        .route("/v1/api/topics/ack", post(http_topics::ack))
         .route("/health", get(http_health::health))
         .route("/v1/api/healthcheck", get(http_health::health))
         .route("/v1/api/cluster/health", get(http_health::cluster))

@@ -8,6 +8,7 @@
 //! subscriptions, snapshot, pager            its subscriptions, and how they load
 //! subscription, outbox, writer              what it gets, and how fast
 //! hub         commits -> subscriptions
+//! topic_readers commits -> requests that wait for records
 //! connections all WebSockets
 //! ```
 
@@ -19,6 +20,7 @@ mod http;
 mod http_auth;
 mod http_health;
 mod http_sql;
+mod http_topics;
 mod hub;
 mod identity;
 mod listen;
@@ -31,6 +33,7 @@ mod socket;
 mod subscription;
 mod subscriptions;
 pub(crate) mod token;
+mod topic_readers;
 mod writer;
 
 use std::sync::{Arc, mpsc};
@@ -94,6 +97,7 @@ async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<b
     listen::stopped(&mut stop).await;
     tracing::info!("stopping");
     app.connections.close_all();
+    app.hub.readers.close();
     let finish = async {
         app.connections.empty().await;
         if (&mut serving).await.is_err() {

@@ -11,3 +11,4 @@ mod replay;
 mod resume;
 mod shutdown;
 mod support;
+mod topics;

@@ -18,10 +18,11 @@ use crate::engine::{
         select::{self, Context, QueryPlan, Source},
         split,
         statement::{self, Statement, UserChange},
+        topics::TopicStatement,
     },
-    storage::{Writer, meta, sql_error},
+    storage::{Db, Writer, meta, sql_error},
     system::{self, SystemTable},
-    time,
+    time, topics,
 };
 
 pub(crate) struct Batch<'a> {
@@ -140,6 +141,7 @@ impl<'a> Batch<'a> {
                 require_admin(&self.caller, "user management")?;
                 self.users(statement)
             }
+            Statement::Topic(statement) => self.topic(statement),
             Statement::ShowTables { namespace } => self.show(SystemTable::Tables, namespace.as_deref()),
             Statement::ShowNamespaces => self.show(SystemTable::Namespaces, None),
             Statement::Describe { name } => self.describe(name),
@@ -228,7 +230,7 @@ impl<'a> Batch<'a> {
             }
             (Source::Nothing, _) => query::run(&self.engine.scratch.lock(), query, &values, limits)?,
             (Source::System(table), _) => {
-                let contents = self.system_rows(*table);
+                let contents = self.system_rows(*table)?;
                 let scratch = self.engine.scratch.lock();
                 table.load(&scratch, &contents)?;
                 query::run(&scratch, query, &values, limits)?
@@ -237,8 +239,16 @@ impl<'a> Batch<'a> {
         Ok(self.rows(Arc::clone(&query.columns), rows))
     }
 
-    fn system_rows(&self, table: SystemTable) -> Vec<Vec<Cell>> {
-        table.rows(&self.engine.catalog(), &self.engine.accounts.read().list())
+    fn system_rows(&self, table: SystemTable) -> SqlResult<Vec<Vec<Cell>>> {
+        if let SystemTable::Topics | SystemTable::TopicOffsets = table {
+            let set = self.engine.topics.set();
+            let read = |db: &Db| topics::system_rows(table, &set, db);
+            return match &self.transaction {
+                Some(open) => read(&open.writer.db),
+                None => self.engine.storage.read(read),
+            };
+        }
+        Ok(table.rows(&self.engine.catalog(), &self.engine.accounts.read().list()))
     }
 
     // Writes
@@ -272,7 +282,10 @@ impl<'a> Batch<'a> {
         let mut changes = Vec::new();
         writer.begin()?;
         let done = run_write(engine, &mut writer, plan, &values, &mut changes);
-        let done = done.and_then(|done| writer.commit().map(|()| done));
+        let done = done.and_then(|done| {
+            engine.publish(&writer.db, &changes)?;
+            writer.commit().map(|()| done)
+        });
         match done {
             Ok((verb, count)) => {
                 engine.tell(&changes);
@@ -302,6 +315,7 @@ impl<'a> Batch<'a> {
 
     fn commit(&mut self) -> SqlResult<StatementResult> {
         let mut open = self.open_transaction()?;
+        self.engine.publish(&open.writer.db, &open.changes)?;
         open.writer.commit()?;
         self.engine.tell(&open.changes);
         Ok(self.message(0, format!("Transaction committed ({})", open.id)))
@@ -332,8 +346,18 @@ impl<'a> Batch<'a> {
         let mut writer = self.engine.storage.write();
         let before = self.engine.catalog();
         writer.begin()?;
-        let outcome = match ddl::apply(&writer, &before, statement, &self.namespace) {
-            Ok(outcome) => outcome,
+        let applied = ddl::apply(&writer, &before, statement, &self.namespace).and_then(|outcome| {
+            // The topics go with their namespace.
+            let topics = match statement {
+                Statement::DropNamespace { name, .. } => {
+                    topics::remove_namespace(&writer.db, &self.engine.topics.set(), name)?
+                }
+                _ => None,
+            };
+            Ok((outcome, topics))
+        });
+        let (outcome, topics) = match applied {
+            Ok(applied) => applied,
             Err(error) => {
                 writer.rollback();
                 return Err(error);
@@ -342,6 +366,9 @@ impl<'a> Batch<'a> {
         writer.commit()?;
         if let Some(catalog) = outcome.catalog {
             *self.engine.catalog.write() = Arc::new(catalog);
+        }
+        if let Some(topics) = topics {
+            self.engine.topics.replace(topics);
         }
         for changed in outcome.changed {
             self.engine.tell_changed(changed.table, changed.dropped);
@@ -398,11 +425,19 @@ impl<'a> Batch<'a> {
         Ok(self.message(0, message))
     }
 
+    fn topic(&mut self, statement: &TopicStatement) -> SqlResult<StatementResult> {
+        self.outside_transaction("a statement about topics")?;
+        Ok(match self.engine.topic_statement(&self.caller, &self.namespace, statement)? {
+            topics::Outcome::Message(message) => self.message(0, message),
+            topics::Outcome::Rows(columns, rows) => self.rows(columns, rows),
+        })
+    }
+
     // The rest
 
     fn show(&self, table: SystemTable, namespace: Option<&str>) -> SqlResult<StatementResult> {
         system::check_role(table, self.caller.role)?;
-        let mut rows = self.system_rows(table);
+        let mut rows = self.system_rows(table)?;
         if let Some(namespace) = namespace {
             // Third column of system.tables.
             rows.retain(|row| matches!(&row[2], Cell::Text(name) if **name == *namespace));

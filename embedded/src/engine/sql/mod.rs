@@ -13,4 +13,5 @@ pub(crate) mod relation;
 pub(crate) mod select;
 pub(crate) mod split;
 pub(crate) mod statement;
+pub(crate) mod topics;
 pub(crate) mod types;

@@ -8,7 +8,11 @@ use sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use super::{names, split::Piece};
+use super::{
+    names,
+    split::Piece,
+    topics::{self, TopicStatement},
+};
 use crate::engine::{Role, SqlError, error::SqlResult};
 
 /// A parsed statement. Nothing in it is checked against the catalog.
@@ -67,6 +71,7 @@ pub(crate) enum Statement {
         user: String,
         if_exists: bool,
     },
+    Topic(TopicStatement),
     /// `EXECUTE AS USER 'id' (statement)`.
     ExecuteAs {
         user: String,
@@ -255,7 +260,7 @@ fn own(parser: &mut Parser<'_>) -> SqlResult<Option<Statement>> {
                 _ => return Err(SqlError::invalid("EXECUTE AS takes one SELECT, INSERT, UPDATE or DELETE")),
             }
         }
-        _ => return Ok(None),
+        _ => return Ok(topics::read(parser, &words)?.map(Statement::Topic)),
     }))
 }
 

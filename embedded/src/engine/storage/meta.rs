@@ -8,6 +8,7 @@ use crate::engine::{
     EngineError, Role, TableId,
     catalog::{Catalog, DEFAULT_NAMESPACE, Namespace, Table},
     time,
+    topics::{self, TopicSet},
 };
 
 /// Grows with every change of the tables below or of the row tables' shape.
@@ -20,6 +21,7 @@ pub(crate) struct Loaded {
     pub(crate) epoch: String,
     pub(crate) reserved_seq: i64,
     pub(crate) catalog: Catalog,
+    pub(crate) topics: TopicSet,
     pub(crate) users: Vec<StoredUser>,
 }
 
@@ -50,7 +52,14 @@ pub(super) fn load(db: &Connection, file: Option<&str>) -> Result<Loaded, Engine
     let reserved_seq =
         db.query_row("SELECT value FROM meta WHERE key = 'reserved_seq'", [], |row| row.get(0))?;
     let epoch = load_epoch(db, file)?;
-    Ok(Loaded { secret, epoch, reserved_seq, catalog: load_catalog(db)?, users: load_users(db)? })
+    Ok(Loaded {
+        secret,
+        epoch,
+        reserved_seq,
+        catalog: load_catalog(db)?,
+        topics: topics::store::load(db)?,
+        users: load_users(db)?,
+    })
 }
 
 fn create(db: &Connection) -> Result<(), EngineError> {
