@@ -20,7 +20,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # A Node.js that scripts/system-packages had to install, if it had to.
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 
-.PHONY: help demo test bench lint clean system python node \
+.PHONY: help demo test bench bench-server lint clean system python node \
 	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-examples
 
 help:
@@ -41,12 +41,7 @@ lint-python: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-lint-examples/node/node_modules/.ready: examples/node/package-lock.json
-	@scripts/system-packages chromium
-	cd examples/node && npm ci --silent --no-audit --no-fund
-	@touch $@
-
-node: bindings-node/node_modules/.ready
+lint-node: bindings-node/node_modules/.ready
 	bindings-node/node_modules/.bin/biome check
 
 # The layers below `runtime` must stay free of I/O: they build without it, and nothing of tokio is among what they use.
@@ -74,6 +69,11 @@ test-examples: python node examples/node/node_modules/.ready
 
 bench: $(VENV)/.ready bindings-node/node_modules/.ready
 	tests/bench/run
+
+# Needs a quiet machine. BENCH_FLAGS=--quick only sees that everything runs.
+bench-server: system
+	cargo build --quiet --release -p kalam-embedded -p bench-server
+	ulimit -n 20000 && $${CARGO_TARGET_DIR:-target}/release/bench-server --server $${CARGO_TARGET_DIR:-target}/release/kalam-embedded $(BENCH_FLAGS)
 
 clean:
 	cargo clean

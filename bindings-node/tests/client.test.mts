@@ -213,15 +213,20 @@ test("wrong options are named", async () => {
 });
 
 test("a query is given up by its signal", async () => {
-  await using at = await place();
+  await using at = await place("id BIGINT PRIMARY KEY, v TEXT");
   const { client } = at;
   const reason = new Error("enough");
-  await assert.rejects(client.query("SELECT 1", null, { signal: AbortSignal.abort(reason) }), reason);
+  const aborted = { signal: AbortSignal.abort(reason) };
+  await assert.rejects(client.query("SELECT 1", null, aborted), reason);
+  await assert.rejects(client.queryAll("SELECT 1", null, aborted), reason);
+  await assert.rejects(client.query(`INSERT INTO ${at.ns}.t VALUES (9, 'never')`, null, aborted), reason);
   const controller = new AbortController();
   const query = client.query("SELECT 1", [], { signal: controller.signal });
   controller.abort(reason);
   await assert.rejects(query, reason);
   assert.equal((await client.query("SELECT 1 AS one")).length, 1, "the client goes on");
+  const rows = await client.query(`SELECT count(*) AS n FROM ${at.ns}.t`);
+  assert.equal(rows[0]!.n, 0n, "what was aborted before was not sent");
 });
 
 test("rows by a schema", async () => {

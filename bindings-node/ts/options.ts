@@ -219,9 +219,10 @@ export function checkEvents(options: EventOptions): Subscribing {
   return defined({ ...rest, from: from?.toString() }) as Subscribing;
 }
 
-/** @internal */
+/** Comes before the SQL is sent: with a signal that was aborted already nothing must happen. @internal */
 export function checkQuery(options: QueryOptions<unknown>): void {
   is.checkOptions(options, QUERY);
+  options.signal?.throwIfAborted();
 }
 
 /** Without what is `undefined`. */

@@ -77,7 +77,6 @@ function fetched(handle: Handle, length: number): number {
 
 /** Waits for a call, leaves its packet in the scratch buffer, and returns what `read` makes of it. */
 export async function result<T>(handle: Handle, signal: AbortSignal | undefined, read: () => T): Promise<T> {
-  signal?.throwIfAborted();
   const abort = () => handle.close();
   signal?.addEventListener("abort", abort, { once: true });
   try {

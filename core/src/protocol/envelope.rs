@@ -26,6 +26,8 @@ pub(super) struct Envelope<'a, P> {
     limits: &'a Limits,
     head: Head,
     body: Body,
+    /// The fields that were read before, a bit each: another one is there twice.
+    known: u32,
     skipped: bool,
     passes: u8,
 }
@@ -83,17 +85,25 @@ impl Body {
 
 impl<'a, P: Plans> Envelope<'a, P> {
     pub(super) fn new(plans: &'a P, limits: &'a Limits) -> Self {
-        Self { plans, limits, head: Head::default(), body: Body::default(), skipped: false, passes: 0 }
+        Self {
+            plans,
+            limits,
+            head: Head::default(),
+            body: Body::default(),
+            known: 0,
+            skipped: false,
+            passes: 0,
+        }
     }
 
-    /// Of a change of a subscription whose name does not matter.
+    /// Of what follows the type and the subscription of a change. Neither may come again: it would be another frame.
     pub(super) fn of_change(plans: &'a P, limits: &'a Limits) -> Self {
         let head = Head {
             message_type: Some(MessageType::Change),
             subscription: Some(CompactString::default()),
             change: None,
         };
-        Self { head, ..Self::new(plans, limits) }
+        Self { head, known: Key::Type.bit() | Key::Subscription.bit(), ..Self::new(plans, limits) }
     }
 
     /// Whose frame it is, as far as that is known.
@@ -272,13 +282,12 @@ impl<'de, P: Plans> Visitor<'de> for &mut Envelope<'_, P> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = 0_u32;
+        let mut seen = self.known;
         while let Some(key) = map.next_key::<Key>()? {
-            let bit = 1 << key as u32;
-            if seen & bit != 0 && key != Key::Other {
+            if seen & key.bit() != 0 && key != Key::Other {
                 return Err(de::Error::custom(format_args!("the field {key:?} is there twice")));
             }
-            seen |= bit;
+            seen |= key.bit();
             if key == Key::Type {
                 self.head.message_type = Some(map.next_value()?);
             } else {
@@ -306,6 +315,12 @@ enum Key {
     Protocol,
     Server,
     Other,
+}
+
+impl Key {
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
 }
 
 /// Reads a short text into one of a few words.

@@ -51,6 +51,11 @@ impl SqlError {
         Self::new("INTERNAL_ERROR", 500, message)
     }
 
+    /// The same, where nothing more is to be told than that.
+    pub(crate) fn broken() -> Self {
+        Self::internal("The server failed, its log says more")
+    }
+
     /// As KalamDB reports a statement of a batch: numbered from 1, with its text as details.
     pub(crate) fn at_statement(mut self, number: usize, text: &str) -> Self {
         let executed = matches!(self.code, "SQL_EXECUTION_ERROR" | "INTERNAL_ERROR");

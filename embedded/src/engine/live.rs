@@ -131,15 +131,33 @@ impl LiveQuery {
         &self.schema
     }
 
+    /// The same for queries on one table that let the same rows pass, whatever they show of them.
+    pub(crate) fn filter_key(&self) -> String {
+        let Some(Filter { row: (sql, binds), .. }) = &self.filter else { return String::new() };
+        let of_user = if binds.contains(&Bind::CurrentUser) { &*self.caller.user } else { "" };
+        format!("{sql} {binds:?} {of_user}")
+    }
+
+    /// The same for queries on one table that show the same of a row.
+    pub(crate) fn shape_key(&self) -> String {
+        format!("{:?}", self.projection)
+    }
+
     /// What the change means to this query; `None` when it does not concern it.
     ///
     /// # Errors
     /// `SUBSCRIPTION_FAILED` when the filter can not be evaluated on the row (a division by zero, say) or the table was
     /// altered since: the subscription can not go on.
     pub fn evaluate(&self, change: &RowChange) -> Result<Option<LiveChange>, SqlError> {
-        if let Some(emulation) = &self.emulation {
-            return self.evaluate_emulated(emulation, change);
+        match &self.emulation {
+            Some(emulation) => self.evaluate_emulated(emulation, change),
+            None => Ok(self.judge(change)?.map(|kind| self.shown(change, kind))),
         }
+    }
+
+    /// Only what kind of change it is to this query, the same for all of the same [`filter_key`](Self::filter_key). Not for
+    /// queries with holes.
+    pub(crate) fn judge(&self, change: &RowChange) -> Result<Option<ChangeKind>, SqlError> {
         if change.table.id != self.table.id
             || self.user().is_some_and(|user| change.user.as_deref() != Some(user))
         {
@@ -153,15 +171,21 @@ impl LiveQuery {
         let before = change.old.as_deref().map(matched).transpose()?.unwrap_or(false);
         let now = matched(&change.new)?;
         Ok(match (change.kind, before, now) {
-            (ChangeKind::Insert, _, true) => Some(self.inserted(&change.new)),
-            (ChangeKind::Update, _, true) => Some(self.updated(change.old.as_deref(), &change.new)),
-            (ChangeKind::Update | ChangeKind::Delete, true, false) => {
-                // A row that leaves the filter goes with the values it had while it was in.
-                let last = change.old.as_deref().unwrap_or(&change.new);
-                Some(self.removed(last, change.new.seq))
-            }
+            (ChangeKind::Insert, _, true) => Some(ChangeKind::Insert),
+            (ChangeKind::Update, _, true) => Some(ChangeKind::Update),
+            (ChangeKind::Update | ChangeKind::Delete, true, false) => Some(ChangeKind::Delete),
             _ => None,
         })
+    }
+
+    /// A change of this kind, the same for all queries of the same [`shape_key`](Self::shape_key).
+    pub(crate) fn shown(&self, change: &RowChange, kind: ChangeKind) -> LiveChange {
+        match kind {
+            ChangeKind::Insert => self.inserted(&change.new),
+            ChangeKind::Update => self.updated(change.old.as_deref(), &change.new),
+            // A row that leaves the filter goes with the values it had while it was in.
+            ChangeKind::Delete => self.removed(change.old.as_deref().unwrap_or(&change.new), change.new.seq),
+        }
     }
 
     pub(super) fn matches(&self, row: &StoredRow) -> SqlResult<bool> {

@@ -20,6 +20,7 @@
 mod accounts;
 mod catalog;
 mod cell;
+mod commits;
 mod condition;
 mod convert;
 mod data_type;
@@ -46,6 +47,7 @@ use parking_lot::{Mutex, RwLock};
 
 use accounts::{Account, Accounts, ROOT};
 use catalog::Catalog;
+use commits::Commits;
 use plans::Plans;
 use storage::{Db, Storage, meta, sql_error};
 use topics::Topics;
@@ -53,6 +55,7 @@ use topics::Topics;
 use crate::holes::Holes;
 
 pub use cell::Cell;
+pub use commits::CommitCounts;
 pub use data_type::{Column, DataType, Flags};
 pub use decimal::Decimal;
 pub use error::{CredentialError, EngineError, SqlError};
@@ -60,6 +63,7 @@ pub use live::{LiveChange, LiveFields, LiveQuery, LiveRow, LiveStart, Start};
 pub use live_emulated::Page;
 pub use options::{Data, EngineLimits, EngineOptions};
 pub use row::{ChangeKind, CommitObserver, RowChange, StoredRow, TableId};
+pub use run::Submitted;
 pub use statement::{SqlRequest, StatementResult};
 pub use topics::{ConsumeRequest, Consumed, Position, TopicRecord};
 pub use user::{Caller, Role, UserInfo};
@@ -71,6 +75,7 @@ pub struct Engine {
 }
 
 struct Inner {
+    commits: Commits,
     storage: Storage,
     /// Replaced under the commit lock.
     catalog: RwLock<Arc<Catalog>>,
@@ -125,8 +130,9 @@ impl Engine {
         let generated_root_password = set_root(&storage, &mut accounts, options.root_password.as_deref())?;
         let scratch = Mutex::new(Db::memory(&storage.identifiers)?);
         let evaluator = Arc::new(Mutex::new(Db::memory(&storage.identifiers)?));
-        Ok(Self {
+        let engine = Self {
             inner: Arc::new(Inner {
+                commits: Commits::new(),
                 storage,
                 catalog: RwLock::new(Arc::new(loaded.catalog)),
                 accounts: RwLock::new(accounts),
@@ -141,7 +147,9 @@ impl Engine {
                 epoch: loaded.epoch,
                 generated_root_password,
             }),
-        })
+        };
+        engine.inner.commits.start(Arc::downgrade(&engine.inner))?;
+        Ok(engine)
     }
 
     /// Names the data: numbers of versions mean nothing to other data, also not to a copy of these that was made earlier.
@@ -191,6 +199,23 @@ impl Engine {
     /// of the statement, `PERMISSION_DENIED`, `INVALID_PARAMETER`, `PARAMS_WITH_BATCH`, `EMPTY_SQL`, `INTERNAL_ERROR`.
     pub fn execute(&self, caller: &Caller, request: &SqlRequest) -> Result<Vec<StatementResult>, SqlError> {
         run::Batch::run(&self.inner, caller, request)
+    }
+
+    /// Queues a request that is a single INSERT, UPDATE or DELETE, without blocking: `done` is called, on another thread or
+    /// this one, when it is durable or refused. False, and `done` is never called, when the request is anything else.
+    pub fn submit(
+        &self,
+        caller: &Caller,
+        request: &SqlRequest,
+        done: impl FnOnce(Submitted) + Send + 'static,
+    ) -> bool {
+        run::Batch::submit(&self.inner, caller, request, done)
+    }
+
+    /// How many single writes were committed, and in how many transactions: they share them when they come at once.
+    #[must_use]
+    pub fn commit_counts(&self) -> CommitCounts {
+        self.inner.commits.counts()
     }
 
     /// Checks a live query: shape, permission, names and types; compiles its filter.

@@ -9,11 +9,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::app::{App, NotDone};
 use super::http::{json, read};
 use super::server_frame;
-use crate::engine::{Cell, Column, Role, SqlError, SqlRequest, StatementResult};
+use crate::engine::{Caller, Cell, Column, Role, SqlError, SqlRequest, StatementResult, Submitted};
 
 #[derive(Deserialize)]
 struct Request {
@@ -94,6 +95,12 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         namespace: request.namespace_id,
     };
     app.hub.caught_up().await;
+    match submitted(&app, &identity.caller(), &request).await {
+        Queued::Done(Ok(results)) => return succeeded(began, &results),
+        Queued::Done(Err(error)) => return engine_failed(began, &error),
+        Queued::Full => return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY),
+        Queued::NotAWrite => {}
+    }
     let execute = {
         let app = app.clone();
         move || {
@@ -110,14 +117,40 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
     };
     match app.statements.run(execute).await {
         Ok(response) => response,
-        Err(NotDone::Busy) => {
-            let message = "Too many requests are waiting: try again in a second";
-            refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", message)
-        }
+        Err(NotDone::Busy) => refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY),
         Err(NotDone::Broken) => {
             let message = "The server failed, its log says more";
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message)
         }
+    }
+}
+
+const BUSY: &str = "Too many requests are waiting: try again in a second";
+
+enum Queued {
+    Done(Result<Vec<StatementResult>, SqlError>),
+    /// Too many writes are waiting already.
+    Full,
+    NotAWrite,
+}
+
+/// A single write waits for the next commit without holding a thread meanwhile.
+async fn submitted(app: &App, caller: &Caller, request: &SqlRequest) -> Queued {
+    let limits = &app.options.limits;
+    let most = limits.concurrent_requests.saturating_add(limits.waiting_requests);
+    if app.engine.commit_counts().waiting >= most {
+        return Queued::Full;
+    }
+    let (tell, told) = oneshot::channel();
+    // Nobody waits for the answer when the client has gone.
+    if !app.engine.submit(caller, request, move |submitted| drop(tell.send(submitted))) {
+        return Queued::NotAWrite;
+    }
+    match told.await {
+        Ok(Submitted::Done(done)) => Queued::Done(done),
+        Ok(Submitted::Again) => Queued::NotAWrite,
+        // It may have been written, so it is not tried again.
+        Err(_) => Queued::Done(Err(SqlError::broken())),
     }
 }
 

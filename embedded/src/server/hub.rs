@@ -1,4 +1,5 @@
-//! From commits to subscriptions: one thread that evaluates each change once for each distinct live query.
+//! From commits to subscriptions: one thread that evaluates each change once for each distinct filter, and encodes it once
+//! for each distinct projection.
 //!
 //! What the engine commits and what subscribes goes through one channel, filled under the engine's commit lock.
 //! So a subscription sees exactly the commits after the point at which its snapshot was read.
@@ -14,7 +15,7 @@ use tokio::sync::Notify;
 use super::server_frame;
 use super::subscription::Subscription;
 use super::topic_readers::TopicReaders;
-use crate::engine::{Caller, CommitObserver, Engine, LiveQuery, RowChange, TableId};
+use crate::engine::{Caller, ChangeKind, CommitObserver, Engine, LiveQuery, RowChange, SqlError, TableId};
 use crate::holes::{Holes, scatter};
 
 /// Changes that may wait for the hub before new statements have to wait for it.
@@ -64,14 +65,22 @@ pub(crate) struct Interest {
     caller: Caller,
     /// Whether the same text means another filter to each user.
     personal: bool,
+    /// Which rows pass, and what is shown of them: the same for texts that mean the same.
+    filter: String,
+    shape: String,
 }
 
 impl Interest {
     /// `sql`, which was prepared for `caller` as `query`.
-    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, caller: &Caller) -> Self {
+    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, caller: &Caller, holes: Holes) -> Self {
         let sql = sql.trim().trim_end_matches(';').trim_end().to_owned();
         let personal = sql.to_ascii_lowercase().contains("current_user");
-        Self { query, sql, caller: caller.clone(), personal }
+        let (filter, shape) = match holes == Holes::default() {
+            true => (query.filter_key(), query.shape_key()),
+            // There a query may go on with other columns, each in its own way: see `Holes::ddl`.
+            false => (format!("{} {sql}", if personal { &*caller.user } else { "" }), String::new()),
+        };
+        Self { query, sql, caller: caller.clone(), personal, filter, shape }
     }
 
     pub(crate) fn place(&self, holes: Holes) -> Place {
@@ -171,34 +180,65 @@ impl CommitObserver for Hub {
     }
 }
 
-/// Subscriptions of one query.
+/// Live queries at one place that let the same rows pass: a change is evaluated once for all of them.
+struct Filter {
+    /// One at least.
+    shapes: Vec<Shape>,
+}
+
+/// Those of them that show the same of a row: a change is encoded once for all of them.
+struct Shape {
+    /// One at least.
+    groups: Vec<Group>,
+}
+
+/// Subscriptions of one text.
 struct Group {
     interest: Interest,
     subscriptions: Vec<Arc<Subscription>>,
 }
 
-type Groups = HashMap<Place, Vec<Group>>;
+type Places = HashMap<Place, Vec<Filter>>;
+
+impl Filter {
+    fn interest(&self) -> &Interest {
+        self.shapes[0].interest()
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.shapes.iter().flat_map(|shape| &shape.groups)
+    }
+}
+
+impl Shape {
+    fn interest(&self) -> &Interest {
+        &self.groups[0].interest
+    }
+}
 
 impl Group {
-    /// Tells its subscriptions that it is over. False, as "do not retain".
-    fn end(&self, code: &str, message: &str) -> bool {
+    fn deliver(&self, tail: &Arc<str>) {
+        self.subscriptions.iter().for_each(|subscription| subscription.deliver(tail));
+    }
+
+    /// Tells its subscriptions that it is over.
+    fn end(&self, code: &str, message: &str) {
         self.subscriptions.iter().for_each(|subscription| subscription.fail(code, message));
-        false
     }
 }
 
 fn run(engine: &Engine, holes: Holes, received: &mpsc::Receiver<Message>, backlog: &Backlog) {
-    let mut groups = Groups::new();
+    let mut places = Places::new();
     while let Ok(message) = received.recv() {
         match message {
             Message::Committed(changes) => {
                 let published = catch_unwind(AssertUnwindSafe(|| {
-                    changes.iter().for_each(|change| publish(&mut groups, holes, change));
+                    changes.iter().for_each(|change| publish(&mut places, holes, change));
                 }));
                 if published.is_err() {
                     // The panic was printed. Nobody may believe to be up to date after it.
                     tracing::error!("the evaluation of live queries panicked, all subscriptions end");
-                    end(&mut groups, |_| true, "SUBSCRIPTION_FAILED", "The server failed, its log says more");
+                    end(&mut places, |_| true, "SUBSCRIPTION_FAILED", "The server failed, its log says more");
                 }
                 let before = backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
                 if before >= MOST_BACKLOG {
@@ -207,13 +247,14 @@ fn run(engine: &Engine, holes: Holes, received: &mpsc::Receiver<Message>, backlo
             }
             Message::TableChanged { table, dropped: true } => {
                 let dropped = |place: &Place| place.0 == Source::Table(table);
-                end(&mut groups, dropped, "NOT_FOUND", "Not found: the table was dropped");
+                end(&mut places, dropped, "NOT_FOUND", "Not found: the table was dropped");
             }
-            Message::TableChanged { table, dropped: false } => renew(engine, &mut groups, table),
+            Message::TableChanged { table, dropped: false } => renew(engine, &mut places, holes, table),
             Message::Subscribed(interest, subscription) => {
-                add(&mut groups, interest.place(holes), interest, subscription);
+                let place = interest.place(holes);
+                add(&mut places, place, Group { interest, subscriptions: vec![subscription] });
             }
-            Message::Left(place, subscription) => remove(&mut groups, &place, &subscription),
+            Message::Left(place, subscription) => remove(&mut places, &place, &subscription),
             Message::Stop => break,
         }
     }
@@ -222,80 +263,122 @@ fn run(engine: &Engine, holes: Holes, received: &mpsc::Receiver<Message>, backlo
     backlog.shrunk.notify_waiters();
 }
 
-fn publish(groups: &mut Groups, holes: Holes, change: &RowChange) {
+fn publish(places: &mut Places, holes: Holes, change: &RowChange) {
     let source = match holes.ddl {
         true => Source::Name(change.table_name()),
         false => Source::Table(change.table()),
     };
     let place = (source, change.user.clone());
-    let Some(here) = groups.get_mut(&place) else { return };
+    let Some(here) = places.get_mut(&place) else { return };
     if holes.order {
         scatter(here, change.seq().unsigned_abs());
     }
-    here.retain(|group| match group.interest.query.evaluate(change) {
-        Ok(None) => true,
-        Ok(Some(change)) => {
-            let tail = server_frame::change_tail(&change);
-            for subscription in &group.subscriptions {
-                subscription.deliver(&tail);
-            }
-            true
-        }
+    let mut tails = Tails::default();
+    here.retain(|filter| match evaluate(filter, holes, change, &mut tails) {
+        Ok(()) => true,
         // A filter that fails on this row (a division by zero, say): the rows are unknown from here on.
-        Err(error) => group.end("SUBSCRIPTION_FAILED", &error.message),
+        Err(error) => {
+            filter.groups().for_each(|group| group.end("SUBSCRIPTION_FAILED", &error.message));
+            false
+        }
     });
     if here.is_empty() {
-        groups.remove(&place);
+        places.remove(&place);
     }
 }
 
-/// After its table was altered a query goes on if its columns are still the same.
-fn renew(engine: &Engine, groups: &mut Groups, table: TableId) {
-    groups.retain(|place, here| {
-        if place.0 == Source::Table(table) {
-            here.retain_mut(|group| {
-                let Interest { query, sql, caller, .. } = &mut group.interest;
-                match engine.prepare_live(caller, sql) {
-                    Ok(renewed) if renewed.table() == table && renewed.schema() == query.schema() => {
-                        *query = renewed;
-                        true
-                    }
-                    Ok(_) => group.end("SCHEMA_CHANGED", "The table was altered: subscribe again"),
-                    Err(error) => group.end(error.code, &error.message),
-                }
-            });
+/// One change, encoded: for each shape, and for what the change is to a filter.
+#[derive(Default)]
+struct Tails(Vec<(String, ChangeKind, Arc<str>)>);
+
+impl Tails {
+    fn get(&mut self, interest: &Interest, change: &RowChange, kind: ChangeKind) -> Arc<str> {
+        let known = self.0.iter().find(|(shape, of, _)| *of == kind && *shape == interest.shape);
+        if let Some((_, _, tail)) = known {
+            return tail.clone();
         }
-        !here.is_empty()
-    });
+        let tail = server_frame::change_tail(&interest.query.shown(change, kind));
+        self.0.push((interest.shape.clone(), kind, tail.clone()));
+        tail
+    }
 }
 
-fn end(groups: &mut Groups, ends: impl Fn(&Place) -> bool, code: &str, message: &str) {
-    groups.retain(|place, here| {
+/// Delivers the change to all who have this filter, if it lets it pass.
+fn evaluate(filter: &Filter, holes: Holes, change: &RowChange, tails: &mut Tails) -> Result<(), SqlError> {
+    let query = &filter.interest().query;
+    if holes != Holes::default() {
+        if let Some(seen) = query.evaluate(change)? {
+            filter.groups().for_each(|group| group.deliver(&server_frame::change_tail(&seen)));
+        }
+    } else if let Some(kind) = query.judge(change)? {
+        for shape in &filter.shapes {
+            let tail = tails.get(shape.interest(), change, kind);
+            shape.groups.iter().for_each(|group| group.deliver(&tail));
+        }
+    }
+    Ok(())
+}
+
+/// After its table was altered a query goes on if its columns are still the same.
+fn renew(engine: &Engine, places: &mut Places, holes: Holes, table: TableId) {
+    let altered: Vec<Place> =
+        places.keys().filter(|place| place.0 == Source::Table(table)).cloned().collect();
+    for place in altered {
+        let filters = places.remove(&place).unwrap_or_default();
+        let shapes = filters.into_iter().flat_map(|filter| filter.shapes);
+        for group in shapes.flat_map(|shape| shape.groups) {
+            let Interest { query, sql, caller, .. } = &group.interest;
+            match engine.prepare_live(caller, sql) {
+                Ok(renewed) if renewed.table() == table && renewed.schema() == query.schema() => {
+                    let interest = Interest::new(renewed, sql, caller, holes);
+                    let group = Group { interest, subscriptions: group.subscriptions };
+                    add(places, place.clone(), group);
+                }
+                Ok(_) => group.end("SCHEMA_CHANGED", "The table was altered: subscribe again"),
+                Err(error) => group.end(error.code, &error.message),
+            }
+        }
+    }
+}
+
+fn end(places: &mut Places, ends: impl Fn(&Place) -> bool, code: &str, message: &str) {
+    places.retain(|place, here| {
         let ends = ends(place);
         if ends {
-            for group in here {
-                group.end(code, message);
-            }
+            here.iter().flat_map(Filter::groups).for_each(|group| group.end(code, message));
         }
         !ends
     });
 }
 
-fn add(groups: &mut Groups, place: Place, interest: Interest, subscription: Arc<Subscription>) {
-    let here = groups.entry(place).or_default();
-    match here.iter_mut().find(|group| group.interest.is_same(&interest)) {
-        Some(group) => group.subscriptions.push(subscription),
-        None => here.push(Group { interest, subscriptions: vec![subscription] }),
+fn add(places: &mut Places, place: Place, group: Group) {
+    let here = places.entry(place).or_default();
+    let interest = &group.interest;
+    let Some(filter) = here.iter_mut().find(|filter| filter.interest().filter == interest.filter) else {
+        return here.push(Filter { shapes: vec![Shape { groups: vec![group] }] });
+    };
+    let Some(shape) = filter.shapes.iter_mut().find(|shape| shape.interest().shape == interest.shape) else {
+        return filter.shapes.push(Shape { groups: vec![group] });
+    };
+    match shape.groups.iter_mut().find(|other| other.interest.is_same(interest)) {
+        Some(other) => other.subscriptions.extend(group.subscriptions),
+        None => shape.groups.push(group),
     }
 }
 
-fn remove(groups: &mut Groups, place: &Place, subscription: &Arc<Subscription>) {
-    let Some(here) = groups.get_mut(place) else { return };
-    for group in here.iter_mut() {
-        group.subscriptions.retain(|other| !Arc::ptr_eq(other, subscription));
-    }
-    here.retain(|group| !group.subscriptions.is_empty());
+fn remove(places: &mut Places, place: &Place, subscription: &Arc<Subscription>) {
+    let Some(here) = places.get_mut(place) else { return };
+    here.retain_mut(|filter| {
+        filter.shapes.retain_mut(|shape| {
+            shape.groups.retain_mut(|group| {
+                group.subscriptions.retain(|other| !Arc::ptr_eq(other, subscription));
+                !group.subscriptions.is_empty()
+            });
+            !shape.groups.is_empty()
+        });
+        !filter.shapes.is_empty()
+    });
     if here.is_empty() {
-        groups.remove(place);
+        places.remove(place);
     }
 }

@@ -143,7 +143,7 @@ impl Subscriptions {
         let (app, caller) = (self.app.clone(), self.identity.caller());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
-            let interest = Interest::new(query.clone(), &sql, &caller);
+            let interest = Interest::new(query.clone(), &sql, &caller, app.holes);
             let place = interest.place(app.holes);
             let (start, pager) = match begin {
                 Begin::Kept(start) => (start, None),

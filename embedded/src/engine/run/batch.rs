@@ -5,7 +5,11 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use serde_json::Value as Json;
 
-use super::{Values, ddl, query, write};
+use super::{
+    Values, ddl, query,
+    single::{self, Outcome, SingleWrite, is_current},
+    write,
+};
 use crate::engine::{
     Caller, Cell, Column, EngineLimits, Inner, RowChange, SqlError, SqlRequest, StatementResult,
     accounts::{self, require_admin},
@@ -24,6 +28,22 @@ use crate::engine::{
     system::{self, SystemTable},
     time, topics,
 };
+
+/// What a write did.
+pub(crate) struct Written {
+    verb: &'static str,
+    count: u64,
+}
+
+/// A write that was queued, or had no need to be.
+pub enum Submitted {
+    Done(Result<Vec<StatementResult>, SqlError>),
+    /// The catalog moved on meanwhile and nothing was written: run the request anew.
+    Again,
+}
+
+/// How often a write is planned anew while the catalog changes under it.
+const MOST_PLANS: usize = 8;
 
 pub(crate) struct Batch<'a> {
     engine: &'a Inner,
@@ -51,13 +71,9 @@ impl Drop for Transaction<'_> {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn run(
-        engine: &'a Inner,
-        caller: &Caller,
-        request: &'a SqlRequest,
-    ) -> SqlResult<Vec<StatementResult>> {
+    fn new(engine: &'a Inner, caller: &Caller, request: &'a SqlRequest) -> SqlResult<Self> {
         let kinds = request.params.iter().enumerate().map(|(at, value)| ParamKind::of(at + 1, value));
-        let mut batch = Self {
+        Ok(Self {
             engine,
             caller: caller.clone(),
             namespace: request.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
@@ -65,7 +81,15 @@ impl<'a> Batch<'a> {
             kinds: kinds.collect::<SqlResult<_>>()?,
             transaction: None,
             limits: engine.limits.clone(),
-        };
+        })
+    }
+
+    pub(crate) fn run(
+        engine: &'a Inner,
+        caller: &Caller,
+        request: &'a SqlRequest,
+    ) -> SqlResult<Vec<StatementResult>> {
+        let mut batch = Self::new(engine, caller, request)?;
         let key = PlanKey::new(&request.sql, &batch.namespace, &batch.kinds);
         if let Some(key) = &key
             && let Some(plan) = engine.plans.get(key, engine.catalog().version)
@@ -100,6 +124,62 @@ impl<'a> Batch<'a> {
                     .at_statement(pieces.len(), &pieces.last().map_or_else(String::new, split::Piece::shown)))
             }
         }
+    }
+
+    /// Queues a request that is a single write, and says later what became of it. False, and nothing is said, when it is
+    /// anything else. Does not block.
+    pub(crate) fn submit<F>(engine: &'a Inner, caller: &Caller, request: &'a SqlRequest, done: F) -> bool
+    where
+        F: FnOnce(Submitted) + Send + 'static,
+    {
+        let planned = Self::new(engine, caller, request).and_then(|batch| {
+            let Some((plan, shown)) = batch.single_write(request)? else { return Ok(None) };
+            match &*plan {
+                Plan::Write(write) => check_table(write.table(), caller, true)
+                    .map_err(|error| error.at_statement(1, &shown))
+                    .map(|()| Some((plan, shown))),
+                Plan::Query(_) => Ok(None),
+            }
+        });
+        let (plan, shown) = match planned {
+            Ok(Some(planned)) => planned,
+            Ok(None) => return false,
+            Err(error) => {
+                done(Submitted::Done(Err(error)));
+                return true;
+            }
+        };
+        let as_user = caller.user.clone();
+        let tell = move |outcome: SqlResult<Outcome>| {
+            done(match outcome {
+                Ok(Outcome::Written(written)) => Submitted::Done(Ok(vec![written.result(as_user)])),
+                Ok(Outcome::Stale) => Submitted::Again,
+                Err(error) => Submitted::Done(Err(error.at_statement(1, &shown))),
+            });
+        };
+        let now = time::now_micros();
+        let job = SingleWrite::new(plan, caller.clone(), request.params.clone(), now, tell);
+        engine.commits.submit(Box::new(job));
+        true
+    }
+
+    /// The plan of a request that is one INSERT, UPDATE or DELETE, and its text as errors show it.
+    fn single_write(&self, request: &SqlRequest) -> SqlResult<Option<(Arc<Plan>, String)>> {
+        let Some(key) = PlanKey::new(&request.sql, &self.namespace, &self.kinds) else { return Ok(None) };
+        if let Some(plan) = self.engine.plans.get(&key, self.engine.catalog().version) {
+            return Ok(Some((plan, request.sql.trim().to_owned())));
+        }
+        let word = request.sql.trim_start().get(..6).unwrap_or_default();
+        if !["insert", "update", "delete"].iter().any(|write| word.eq_ignore_ascii_case(write)) {
+            return Ok(None);
+        }
+        let pieces = split::split(&request.sql, &self.engine.limits)?;
+        let [piece] = &pieces[..] else { return Ok(None) };
+        let statement = statement::parse(piece)?;
+        let shown = piece.shown();
+        let (plan, version) = self.plan(&statement).map_err(|error| error.at_statement(1, &shown))?;
+        self.engine.plans.put(&key, version, &plan);
+        Ok(Some((plan, shown)))
     }
 
     /// The limits on results are for the whole request.
@@ -215,7 +295,7 @@ impl<'a> Batch<'a> {
             }
             Plan::Write(write) => {
                 check_table(write.table(), &self.caller, true)?;
-                self.write(write, statement, values_now)
+                self.write(plan, write, statement, values_now)
             }
         }
     }
@@ -255,48 +335,33 @@ impl<'a> Batch<'a> {
 
     fn write(
         &mut self,
-        plan: &WritePlan,
+        plan: &Arc<Plan>,
+        write: &WritePlan,
         statement: Option<&Statement>,
         now: i64,
     ) -> SqlResult<StatementResult> {
         let engine = self.engine;
         let caller = self.caller.clone();
-        let values = Values { caller: &caller, params: self.params, now };
         if let Some(open) = &mut self.transaction {
-            let (verb, count) = run_write(engine, &mut open.writer, plan, &values, &mut open.changes)?;
-            return Ok(self.message(count, format!("{verb} {count} row(s)")));
+            if !is_current(engine, write) {
+                return Err(changed_meanwhile());
+            }
+            let values = Values { caller: &caller, params: self.params, now };
+            let written = run_write(engine, &mut open.writer, write, &values, &mut open.changes)?;
+            return Ok(written.result(caller.user));
         }
-        let mut writer = engine.storage.write();
-        // DDL may have come before we had the commit lock; now none can.
-        let replanned;
-        let plan = match statement {
-            Some(statement) if !current(engine, plan) => {
-                replanned = self.plan_with(&engine.catalog(), statement)?;
-                match &replanned {
-                    Plan::Write(plan) => plan,
-                    Plan::Query(_) => return Err(SqlError::internal("a write became a query")),
-                }
+        let mut plan = Arc::clone(plan);
+        for _ in 0..MOST_PLANS {
+            match (single::write(engine, &plan, &caller, self.params, now)?, statement) {
+                (Outcome::Written(written), _) => return Ok(written.result(caller.user)),
+                (Outcome::Stale, None) => break,
+                (Outcome::Stale, Some(statement)) => plan = self.plan(statement)?.0,
             }
-            _ => plan,
-        };
-        let mut changes = Vec::new();
-        writer.begin()?;
-        let done = run_write(engine, &mut writer, plan, &values, &mut changes);
-        let done = done.and_then(|done| {
-            engine.publish(&writer.db, &changes)?;
-            writer.commit().map(|()| done)
-        });
-        match done {
-            Ok((verb, count)) => {
-                engine.tell(&changes);
-                drop(writer);
-                Ok(self.message(count, format!("{verb} {count} row(s)")))
-            }
-            Err(error) => {
-                writer.rollback();
-                Err(error)
+            if let Plan::Write(write) = &*plan {
+                check_table(write.table(), &caller, true)?;
             }
         }
+        Err(changed_meanwhile())
     }
 
     // Transactions
@@ -482,35 +547,41 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Whether the plan's table is still what it was planned for. Asked under the commit lock.
-fn current(engine: &Inner, plan: &WritePlan) -> bool {
-    let planned = plan.table();
-    let catalog = engine.catalog();
-    catalog.table(&planned.namespace, &planned.name).is_some_and(|now| Arc::ptr_eq(now, planned))
+fn changed_meanwhile() -> SqlError {
+    SqlError::execution("Execution error: the table was changed meanwhile: try again")
 }
 
-fn run_write(
+impl Written {
+    fn result(self, as_user: Arc<str>) -> StatementResult {
+        StatementResult {
+            columns: None,
+            rows: Vec::new(),
+            row_count: self.count,
+            message: Some(format!("{} {} row(s)", self.verb, self.count)),
+            as_user,
+        }
+    }
+}
+
+/// Carries out a plan that is current.
+pub(super) fn run_write(
     engine: &Inner,
     writer: &mut Writer,
     plan: &WritePlan,
     values: &Values<'_>,
     changes: &mut Vec<RowChange>,
-) -> SqlResult<(&'static str, u64)> {
-    if !current(engine, plan) {
-        return Err(SqlError::execution("Execution error: the table was changed meanwhile: try again"));
-    }
+) -> SqlResult<Written> {
     let limits = &engine.limits;
-    match plan {
-        WritePlan::Insert(plan) => {
-            write::insert(writer, plan, values, limits, changes).map(|n| ("Inserted", n))
-        }
+    let (verb, count) = match plan {
+        WritePlan::Insert(plan) => ("Inserted", write::insert(writer, plan, values, limits, changes)?),
         WritePlan::Update(plan) => {
-            write::update(writer, plan, values, limits, engine.holes, changes).map(|n| ("Updated", n))
+            ("Updated", write::update(writer, plan, values, limits, engine.holes, changes)?)
         }
         WritePlan::Delete(plan) => {
-            write::delete(writer, plan, values, limits, engine.holes, changes).map(|n| ("Deleted", n))
+            ("Deleted", write::delete(writer, plan, values, limits, engine.holes, changes)?)
         }
-    }
+    };
+    Ok(Written { verb, count })
 }
 
 fn check_read(source: &Source, caller: &Caller) -> SqlResult<()> {

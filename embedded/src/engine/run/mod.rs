@@ -3,9 +3,11 @@
 mod batch;
 mod ddl;
 mod query;
+mod single;
 mod values;
 mod write;
 
+pub use batch::Submitted;
 pub(crate) use batch::{Batch, check_table};
 pub(crate) use query::{bind_all, read_rows};
 pub(crate) use values::Values;

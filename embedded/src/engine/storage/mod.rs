@@ -179,9 +179,27 @@ impl Writer {
         }
     }
 
+    /// Whether a transaction is open. SQLite may have rolled it back by itself.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.db.connection.is_autocommit()
+    }
+
+    /// Begins a part of the transaction that can be undone by itself.
+    pub(crate) fn savepoint(&self) -> SqlResult<()> {
+        run(&self.db.connection, "SAVEPOINT job")
+    }
+
+    /// Keeps or undoes what was written since [`Writer::savepoint`].
+    pub(crate) fn end_savepoint(&self, keep: bool) -> SqlResult<()> {
+        if !keep {
+            run(&self.db.connection, "ROLLBACK TO job")?;
+        }
+        run(&self.db.connection, "RELEASE job")
+    }
+
     pub(crate) fn rollback(&self) {
         // SQLite may have rolled back by itself (disk full); then there is nothing left to do.
-        if !self.db.connection.is_autocommit() {
+        if self.is_open() {
             let _ = run(&self.db.connection, "ROLLBACK");
         }
     }
