@@ -494,21 +494,24 @@ impl Consumer {
     }
 
     /// When [`poll_action`](Self::poll_action) or [`is_ready`](Self::is_ready) will say something else by themselves.
-    pub fn next_timeout(&self) -> Option<Time> {
+    pub fn next_timeout(&self, now: Time) -> Option<Time> {
         if self.closed {
             return None;
         }
-        let commit = if self.acking.is_some() {
+        let commit = if self.acking.is_some() || self.looking {
             None
+        } else if self.ack_trouble.failures > 0 || self.answered < self.asked {
+            Some(self.ack_trouble.retry_at)
         } else {
             let due = [self.auto_commit_at, self.look_at].into_iter().flatten().min();
-            let pending = self.ack_trouble.failures > 0 || self.answered < self.asked;
-            let due = if pending { Some(due.unwrap_or(Time::ZERO).min(self.ack_trouble.retry_at)) } else { due };
             due.map(|at| at.max(self.ack_trouble.retry_at))
         };
-        let fetch = (self.polling.is_some() && self.queue.is_empty() && self.fetching.is_none() && !self.looking)
+        let deadline = self.polling.filter(|deadline| *deadline > now);
+        let begins = self.begin != Begin::Done && self.acking.is_some();
+        let asks = deadline.is_some() && self.queue.is_empty() && self.fetching.is_none();
+        let fetch = (asks && !self.looking && !begins && self.failure.is_none())
             .then(|| self.trouble.retry_at.max(self.not_before));
-        [commit, fetch, self.polling, self.closing].into_iter().flatten().min()
+        [commit, fetch, deadline, self.closing].into_iter().flatten().min()
     }
 
     // What happened

@@ -400,7 +400,8 @@ mod tests {
     #[test]
     fn one_bad_record_does_not_spoil_the_others() {
         let good = r#"{"topic_id":"a.b","partition_id":0,"offset":3,"payload":"eyJ9","key":"1","timestamp_ms":5,"op":"Update"}"#;
-        let body = |message: &str| format!(r#"{{"messages":[{good},{message}],"next_offset":5,"has_more":false}}"#);
+        let body =
+            |message: &str| format!(r#"{{"messages":[{good},{message}],"next_offset":5,"has_more":false}}"#);
         for (message, offset, problem) in [
             (r#"{"offset":4,"payload":"%%%","op":"Insert"}"#, 4, Some("not base64")),
             (r#"{"offset":4,"payload":"AAAA","op":"Truncate"}"#, 4, Some("Truncate")),
@@ -410,7 +411,10 @@ mod tests {
         ] {
             let consumed = decode_consumed(200, body(message).as_bytes()).unwrap();
             assert_eq!(consumed.records.len(), 2, "{message}");
-            assert_eq!((consumed.records[0].op, &*consumed.records[0].payload), (RecordOp::Update, &b"{\"}"[..]));
+            assert_eq!(
+                (consumed.records[0].op, &*consumed.records[0].payload),
+                (RecordOp::Update, &b"{\"}"[..])
+            );
             assert_eq!(consumed.records[1].offset, offset);
             match (problem, &consumed.records[1].problem) {
                 (None, None) => {}
