@@ -15,7 +15,7 @@ use super::{
     sql::{
         expr::{Bind, Translator},
         names,
-        relation::Relation,
+        relation::{Relation, Scope},
     },
 };
 
@@ -158,7 +158,7 @@ fn is_literal(expr: &Expr) -> bool {
 }
 
 fn test(relation: &Relation, expr: &Expr) -> SqlResult<Condition> {
-    let mut translator = Translator::new(Some(relation), &[]);
+    let mut translator = Translator::new(Scope::of(relation.clone()), &[]);
     translator.live = true;
     let failed_here = |e: super::SqlError| failed(e.message);
     let typed = translator.expr(expr).map_err(failed_here)?;

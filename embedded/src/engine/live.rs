@@ -223,7 +223,7 @@ impl LiveQuery {
     }
 
     fn values(&self) -> Values<'_> {
-        Values { caller: &self.caller, params: &[], now: 0 }
+        Values { engine: None, caller: &self.caller, params: &[], now: 0 }
     }
 
     // Frames

@@ -15,7 +15,7 @@ use super::{
     sql::{
         expr::Translator,
         names,
-        relation::Relation,
+        relation::{Relation, Scope},
         split,
         statement::{self, Statement},
     },
@@ -250,11 +250,12 @@ fn column(relation: &Relation, table: &Table, idents: &[Ident]) -> SqlResult<Pro
 
 fn filter(relation: &Relation, selection: &Expr) -> SqlResult<Filter> {
     let translate = |live: bool| {
-        let mut translator = Translator::new(Some(relation), &[]);
+        let mut translator = Translator::new(Scope::of(relation.clone()), &[]);
         translator.live = live;
         let typed = translator.expr(selection).map_err(schema_error)?;
         let text = translator.boolean(typed, "WHERE").map_err(schema_error)?;
-        Ok::<_, SqlError>((text, translator.binds, translator.read))
+        let read = std::mem::take(&mut translator.frame_mut().read);
+        Ok::<_, SqlError>((text, translator.binds, read))
     };
     // Functions of time and chance are refused here.
     let (row, row_binds, read) = translate(true)?;

@@ -26,6 +26,7 @@ mod convert;
 mod data_type;
 mod decimal;
 mod error;
+mod interval;
 mod live;
 mod live_emulated;
 mod live_plan;
@@ -138,7 +139,7 @@ impl Engine {
                 accounts: RwLock::new(accounts),
                 observer: RwLock::new(None),
                 plans: Plans::default(),
-                topics: Topics::new(loaded.topics, options.topic_visibility),
+                topics: Topics::new(loaded.topics, loaded.topic_progress, options.topic_visibility),
                 scratch,
                 evaluator,
                 limits: options.limits,

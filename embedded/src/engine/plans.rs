@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use super::{
     catalog::Table,
     sql::{
-        dml::{DeletePlan, InsertPlan, UpdatePlan},
+        dml::{DeletePlan, InsertPlan, Returning, UpdatePlan},
         expr::ParamKind,
-        select::QueryPlan,
+        select::{QueryPlan, Source},
     },
 };
 
@@ -36,6 +36,23 @@ impl WritePlan {
             Self::Insert(plan) => &plan.table,
             Self::Update(plan) => &plan.table,
             Self::Delete(plan) => &plan.table,
+        }
+    }
+
+    /// What its sub-queries read.
+    pub(crate) fn sources(&self) -> &[Source] {
+        match self {
+            Self::Insert(plan) => &plan.sources,
+            Self::Update(plan) => &plan.sources,
+            Self::Delete(plan) => &plan.sources,
+        }
+    }
+
+    pub(crate) fn returning(&self) -> Option<&Returning> {
+        match self {
+            Self::Insert(plan) => plan.returning.as_ref(),
+            Self::Update(plan) => plan.returning.as_ref(),
+            Self::Delete(plan) => plan.returning.as_ref(),
         }
     }
 }

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use rusqlite::params_from_iter;
 use serde_json::json;
 
 use super::{
-    Cell, Column, DataType, Flags, SqlError,
+    Cell, Column, DataType, Flags, Inner, SqlError,
     accounts::Account,
     catalog::{Catalog, Table},
-    convert,
     error::SqlResult,
     sql::relation::{Relation, RelationColumn},
-    storage::{Db, sql_error},
+    topics,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,17 +175,19 @@ impl SystemTable {
             data_type: *data_type,
             flags: *flags,
             sqlite: format!("c{at}"),
+            untyped: false,
         });
-        Relation { namespace: namespace.into(), table: table.into(), alias, columns: columns.collect() }
+        Relation { namespace: Some(namespace.into()), table: table.into(), alias, columns: columns.collect() }
     }
 
     pub(crate) fn columns(self) -> Arc<[Column]> {
         columns(self.specs())
     }
 
-    pub(crate) fn rows(self, catalog: &Catalog, accounts: &[Account]) -> Vec<Vec<Cell>> {
+    pub(crate) fn rows(self, engine: &Inner) -> Vec<Vec<Cell>> {
+        let catalog = engine.catalog();
         match self {
-            Self::Namespaces => namespaces(catalog),
+            Self::Namespaces => namespaces(&catalog),
             Self::Tables => catalog.tables().map(|t| table_row(t)).collect(),
             Self::Columns => catalog
                 .tables()
@@ -196,33 +196,29 @@ impl SystemTable {
                     describe(t).into_iter().map(move |row| start.iter().cloned().chain(row).collect())
                 })
                 .collect(),
-            Self::Users => accounts.iter().map(user_row).collect(),
-            // Not of the catalog: see `topics::system_rows`.
-            Self::Topics | Self::TopicOffsets => Vec::new(),
+            Self::Users => engine.accounts.read().list().iter().map(user_row).collect(),
+            Self::Topics => topics::topic_rows(&engine.topics),
+            Self::TopicOffsets => topics::offset_rows(&engine.topics),
             Self::InformationTables => catalog
                 .tables()
                 .map(|t| vec![text("kalam"), text(&t.namespace), text(&t.name), text("BASE TABLE")])
                 .collect(),
         }
     }
+}
 
-    /// Makes the rows a table of the (private) connection, for a statement to read.
-    pub(crate) fn load(self, db: &Db, rows: &[Vec<Cell>]) -> SqlResult<()> {
-        let width = self.specs().len();
-        let list = |what: fn(usize) -> String| (0..width).map(what).collect::<Vec<_>>().join(", ");
-        let fill = || {
-            let (names, marks) = (list(|n| format!("c{n}")), list(|n| format!("?{}", n + 1)));
-            db.connection.execute_batch(&format!(
-                "DROP TABLE IF EXISTS system_rows; CREATE TABLE system_rows ({names})"
-            ))?;
-            let mut insert = db.connection.prepare(&format!("INSERT INTO system_rows VALUES ({marks})"))?;
-            for row in rows {
-                insert.execute(params_from_iter(row.iter().map(convert::to_sqlite)))?;
-            }
-            Ok(())
-        };
-        fill().map_err(sql_error)
-    }
+/// The rows of a system table as a JSON list of lists, which SQLite reads as a table.
+pub(crate) fn as_json(table: SystemTable, engine: &Inner) -> String {
+    let rows = table.rows(engine);
+    let value = |cell: &Cell| match cell {
+        Cell::Null => serde_json::Value::Null,
+        Cell::Bool(value) => json!(value),
+        Cell::Int(value) | Cell::BigInt(value) | Cell::Timestamp(value) => json!(value),
+        Cell::Double(value) => json!(value),
+        other => json!(other.to_text()),
+    };
+    let rows: Vec<Vec<serde_json::Value>> = rows.iter().map(|row| row.iter().map(value).collect()).collect();
+    serde_json::Value::from(rows).to_string()
 }
 
 fn columns(specs: &[ColumnSpec]) -> Arc<[Column]> {

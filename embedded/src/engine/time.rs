@@ -1,6 +1,9 @@
 //! Timestamps, dates and times: microseconds or days since 1970-01-01, UTC.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono::{
+    DateTime, Datelike, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike,
+    format::{Item, StrftimeItems},
+};
 
 pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -75,6 +78,80 @@ pub(crate) fn format_time(micros: i64) -> String {
         .zip(nanos)
         .and_then(|(s, n)| NaiveTime::from_num_seconds_from_midnight_opt(s, n))
         .map_or_else(|| micros.to_string(), |time| time.format("%H:%M:%S%.f").to_string())
+}
+
+/// A part of a timestamp, as EXTRACT names them. Seconds and less count from the full minute.
+pub(crate) fn part(field: &str, micros: i64) -> Option<i64> {
+    let at = DateTime::from_timestamp_micros(micros)?.naive_utc();
+    let in_minute = micros.rem_euclid(60_000_000);
+    Some(match field {
+        "year" => i64::from(at.year()),
+        "quarter" => i64::from(at.month0() / 3 + 1),
+        "month" => i64::from(at.month()),
+        "week" => i64::from(at.iso_week().week()),
+        "day" => i64::from(at.day()),
+        "dow" => i64::from(at.weekday().num_days_from_sunday()),
+        "isodow" => i64::from(at.weekday().number_from_monday()),
+        "doy" => i64::from(at.ordinal()),
+        "hour" => i64::from(at.hour()),
+        "minute" => i64::from(at.minute()),
+        "second" => in_minute / 1_000_000,
+        "millisecond" => in_minute / 1_000,
+        "microsecond" => in_minute,
+        _ => return None,
+    })
+}
+
+/// The start of the year, month, week (Monday), ... that the timestamp is in.
+pub(crate) fn truncate(field: &str, micros: i64) -> Option<i64> {
+    let unit = match field {
+        "microsecond" => 1,
+        "millisecond" => 1_000,
+        "second" => 1_000_000,
+        "minute" => 60_000_000,
+        "hour" => 3_600_000_000,
+        "day" => DAY_MICROS,
+        _ => 0,
+    };
+    if unit > 0 {
+        return micros.div_euclid(unit).checked_mul(unit);
+    }
+    let date = DateTime::from_timestamp_micros(micros)?.date_naive();
+    let first = match field {
+        "year" => date.with_ordinal(1)?,
+        "quarter" => date.with_day(1)?.with_month0(date.month0() / 3 * 3)?,
+        "month" => date.with_day(1)?,
+        "week" => {
+            date.checked_sub_signed(TimeDelta::days(i64::from(date.weekday().num_days_from_monday())))?
+        }
+        _ => return None,
+    };
+    Some(first.and_time(NaiveTime::MIN).and_utc().timestamp_micros())
+}
+
+/// The same day and time in another month; its last day where that month is shorter.
+pub(crate) fn add_months(micros: i64, months: i64) -> Option<i64> {
+    let at = DateTime::from_timestamp_micros(micros)?;
+    let by = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
+    let moved = if months >= 0 { at.checked_add_months(by)? } else { at.checked_sub_months(by)? };
+    Some(moved.timestamp_micros())
+}
+
+pub(crate) fn make_date(year: i64, month: i64, day: i64) -> Option<i64> {
+    let (year, month, day) =
+        (i32::try_from(year).ok()?, u32::try_from(month).ok()?, u32::try_from(day).ok()?);
+    Some(NaiveDate::from_ymd_opt(year, month, day)?.signed_duration_since(epoch()).num_days())
+}
+
+/// Whether it is a format of strftime's.
+pub(crate) fn is_format(format: &str) -> bool {
+    format.len() < 256 && StrftimeItems::new(format).all(|item| item != Item::Error)
+}
+
+/// The timestamp in a format that [`is_format`] accepts.
+pub(crate) fn format(micros: i64, format: &str) -> Option<String> {
+    let at = DateTime::from_timestamp_micros(micros)?;
+    is_format(format).then(|| at.format(format).to_string())
 }
 
 fn epoch() -> NaiveDate {

@@ -19,12 +19,13 @@ use crate::engine::{
     sql::{
         dml,
         expr::ParamKind,
-        select::{self, Context, QueryPlan, Source},
+        query as sql_query,
+        select::{Context, QueryPlan, Source},
         split,
         statement::{self, Statement, UserChange},
         topics::TopicStatement,
     },
-    storage::{Db, Writer, meta, sql_error},
+    storage::{Writer, meta, sql_error},
     system::{self, SystemTable},
     time, topics,
 };
@@ -33,7 +34,11 @@ use crate::engine::{
 pub(crate) struct Written {
     verb: &'static str,
     count: u64,
+    /// The rows of RETURNING.
+    returned: Option<Returned>,
 }
+
+type Returned = (Arc<[Column]>, Vec<Vec<Cell>>);
 
 /// A write that was queued, or had no need to be.
 pub enum Submitted {
@@ -135,7 +140,7 @@ impl<'a> Batch<'a> {
         let planned = Self::new(engine, caller, request).and_then(|batch| {
             let Some((plan, shown)) = batch.single_write(request)? else { return Ok(None) };
             match &*plan {
-                Plan::Write(write) => check_table(write.table(), caller, true)
+                Plan::Write(write) => check_write(write, caller)
                     .map_err(|error| error.at_statement(1, &shown))
                     .map(|()| Some((plan, shown))),
                 Plan::Query(_) => Ok(None),
@@ -262,7 +267,7 @@ impl<'a> Batch<'a> {
         let context =
             Context { catalog, namespace: &self.namespace, params: &self.kinds, holes: self.engine.holes };
         Ok(match statement {
-            Statement::Query(query) => Plan::Query(select::plan(&context, query)?),
+            Statement::Query(query) => Plan::Query(sql_query::plan(&context, query)?),
             Statement::Insert(insert) => Plan::Write(WritePlan::Insert(dml::insert(&context, insert)?)),
             Statement::Update(update) => Plan::Write(WritePlan::Update(dml::update(&context, update)?)),
             Statement::Delete(delete) => Plan::Write(WritePlan::Delete(dml::delete(&context, delete)?)),
@@ -276,7 +281,7 @@ impl<'a> Batch<'a> {
         let values_now = time::now_micros();
         match &**plan {
             Plan::Query(query) => {
-                check_read(&query.source, &self.caller)?;
+                check_reads(&query.sources, &self.caller)?;
                 let before = self.engine.catalog().version;
                 match self.query(query, values_now) {
                     // The table went or changed while we read it: say so in the terms of the new catalog.
@@ -294,41 +299,22 @@ impl<'a> Batch<'a> {
                 }
             }
             Plan::Write(write) => {
-                check_table(write.table(), &self.caller, true)?;
+                check_write(write, &self.caller)?;
                 self.write(plan, write, statement, values_now)
             }
         }
     }
 
     fn query(&self, query: &QueryPlan, now: i64) -> SqlResult<StatementResult> {
-        let values = Values { caller: &self.caller, params: self.params, now };
+        let values = Values::new(self.engine, &self.caller, self.params, now);
         let limits = &self.limits;
-        let rows = match (&query.source, &self.transaction) {
-            (Source::Table(_), Some(open)) => query::run(&open.writer.db, query, &values, limits)?,
-            (Source::Table(_), None) => {
-                self.engine.storage.read(|db| query::run(db, query, &values, limits))?
-            }
-            (Source::Nothing, _) => query::run(&self.engine.scratch.lock(), query, &values, limits)?,
-            (Source::System(table), _) => {
-                let contents = self.system_rows(*table)?;
-                let scratch = self.engine.scratch.lock();
-                table.load(&scratch, &contents)?;
-                query::run(&scratch, query, &values, limits)?
-            }
+        let reads_tables = query.sources.iter().any(|s| matches!(s, Source::Table(_)));
+        let rows = match (&self.transaction, reads_tables) {
+            (_, false) => query::run(&self.engine.scratch.lock(), query, &values, limits)?,
+            (Some(open), true) => query::run(&open.writer.db, query, &values, limits)?,
+            (None, true) => self.engine.storage.read(|db| query::run(db, query, &values, limits))?,
         };
         Ok(self.rows(Arc::clone(&query.columns), rows))
-    }
-
-    fn system_rows(&self, table: SystemTable) -> SqlResult<Vec<Vec<Cell>>> {
-        if let SystemTable::Topics | SystemTable::TopicOffsets = table {
-            let set = self.engine.topics.set();
-            let read = |db: &Db| topics::system_rows(table, &set, db);
-            return match &self.transaction {
-                Some(open) => read(&open.writer.db),
-                None => self.engine.storage.read(read),
-            };
-        }
-        Ok(table.rows(&self.engine.catalog(), &self.engine.accounts.read().list()))
     }
 
     // Writes
@@ -346,7 +332,7 @@ impl<'a> Batch<'a> {
             if !is_current(engine, write) {
                 return Err(changed_meanwhile());
             }
-            let values = Values { caller: &caller, params: self.params, now };
+            let values = Values::new(engine, &caller, self.params, now);
             let written = run_write(engine, &mut open.writer, write, &values, &mut open.changes)?;
             return Ok(written.result(caller.user));
         }
@@ -358,7 +344,7 @@ impl<'a> Batch<'a> {
                 (Outcome::Stale, Some(statement)) => plan = self.plan(statement)?.0,
             }
             if let Plan::Write(write) = &*plan {
-                check_table(write.table(), &caller, true)?;
+                check_write(write, &caller)?;
             }
         }
         Err(changed_meanwhile())
@@ -502,7 +488,7 @@ impl<'a> Batch<'a> {
 
     fn show(&self, table: SystemTable, namespace: Option<&str>) -> SqlResult<StatementResult> {
         system::check_role(table, self.caller.role)?;
-        let mut rows = self.system_rows(table)?;
+        let mut rows = table.rows(self.engine);
         if let Some(namespace) = namespace {
             // Third column of system.tables.
             rows.retain(|row| matches!(&row[2], Cell::Text(name) if **name == *namespace));
@@ -553,13 +539,9 @@ fn changed_meanwhile() -> SqlError {
 
 impl Written {
     fn result(self, as_user: Arc<str>) -> StatementResult {
-        StatementResult {
-            columns: None,
-            rows: Vec::new(),
-            row_count: self.count,
-            message: Some(format!("{} {} row(s)", self.verb, self.count)),
-            as_user,
-        }
+        let (columns, rows) = self.returned.map_or((None, Vec::new()), |(c, rows)| (Some(c), rows));
+        let message = columns.is_none().then(|| format!("{} {} row(s)", self.verb, self.count));
+        StatementResult { columns, rows, row_count: self.count, message, as_user }
     }
 }
 
@@ -572,6 +554,7 @@ pub(super) fn run_write(
     changes: &mut Vec<RowChange>,
 ) -> SqlResult<Written> {
     let limits = &engine.limits;
+    let before = changes.len();
     let (verb, count) = match plan {
         WritePlan::Insert(plan) => ("Inserted", write::insert(writer, plan, values, limits, changes)?),
         WritePlan::Update(plan) => {
@@ -581,15 +564,29 @@ pub(super) fn run_write(
             ("Deleted", write::delete(writer, plan, values, limits, engine.holes, changes)?)
         }
     };
-    Ok(Written { verb, count })
+    let returned = match plan.returning() {
+        Some(returning) => {
+            let rows = write::returned(writer, returning, values, limits, &changes[before..])?;
+            Some((Arc::clone(&returning.columns), rows))
+        }
+        None => None,
+    };
+    Ok(Written { verb, count, returned })
 }
 
-fn check_read(source: &Source, caller: &Caller) -> SqlResult<()> {
-    match source {
-        Source::Nothing => Ok(()),
+fn check_write(write: &WritePlan, caller: &Caller) -> SqlResult<()> {
+    check_table(write.table(), caller, true)?;
+    if write.returning().is_some() {
+        check_table(write.table(), caller, false)?;
+    }
+    check_reads(write.sources(), caller)
+}
+
+fn check_reads(sources: &[Source], caller: &Caller) -> SqlResult<()> {
+    sources.iter().try_for_each(|source| match source {
         Source::Table(table) => check_table(table, caller, false),
         Source::System(table) => system::check_role(*table, caller.role),
-    }
+    })
 }
 
 /// USER tables are everybody's, each with rows of their own; SHARED tables go by their access level.

@@ -10,9 +10,11 @@ use super::{
 };
 use crate::engine::{
     Caller, Inner, RowChange, SqlError,
+    catalog::Table,
     commits::Job,
     error::SqlResult,
     plans::{Plan, WritePlan},
+    sql::select::Source,
     storage::Writer,
 };
 
@@ -67,7 +69,7 @@ impl<F: FnOnce(SqlResult<Outcome>) + Send> Job for SingleWrite<F> {
             return Err(SqlError::internal("a query among the writes"));
         };
         if is_current(engine, plan) {
-            let values = Values { caller: &self.caller, params: &self.params, now: self.now };
+            let values = Values::new(engine, &self.caller, &self.params, self.now);
             self.outcome = Outcome::Written(run_write(engine, writer, plan, &values, &mut self.changes)?);
             engine.publish(&writer.db, &self.changes)?;
         }
@@ -94,9 +96,15 @@ impl<F: FnOnce(SqlResult<Outcome>) + Send> Drop for SingleWrite<F> {
     }
 }
 
-/// Whether the plan's table is still what it was planned for. Asked under the commit lock.
+/// Whether the plan's tables are still what it was planned for. Asked under the commit lock.
 pub(super) fn is_current(engine: &Inner, plan: &WritePlan) -> bool {
-    let planned = plan.table();
     let catalog = engine.catalog();
-    catalog.table(&planned.namespace, &planned.name).is_some_and(|now| Arc::ptr_eq(now, planned))
+    let is_current = |planned: &Arc<Table>| {
+        catalog.table(&planned.namespace, &planned.name).is_some_and(|now| Arc::ptr_eq(now, planned))
+    };
+    is_current(plan.table())
+        && plan.sources().iter().all(|source| match source {
+            Source::Table(table) => is_current(table),
+            Source::System(_) => true,
+        })
 }

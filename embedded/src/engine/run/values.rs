@@ -4,23 +4,35 @@ use std::borrow::Cow;
 
 use serde_json::Value as Json;
 
-use crate::engine::{Caller, Cell, DataType, SqlError, convert, error::SqlResult, sql::expr::Bind};
+use crate::engine::{
+    Caller, Cell, DataType, Inner, SqlError, convert, error::SqlResult, sql::expr::Bind, system,
+};
 
 /// The values of one request.
 pub(crate) struct Values<'a> {
+    /// Absent in live queries, which read no system tables.
+    pub(crate) engine: Option<&'a Inner>,
     pub(crate) caller: &'a Caller,
     pub(crate) params: &'a [Json],
     /// One moment for the whole statement, in microseconds since the epoch.
     pub(crate) now: i64,
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
+    pub(crate) fn new(engine: &'a Inner, caller: &'a Caller, params: &'a [Json], now: i64) -> Self {
+        Self { engine: Some(engine), caller, params, now }
+    }
+
     pub(crate) fn get<'b>(&self, bind: &'b Bind) -> SqlResult<Cow<'b, Cell>> {
         Ok(match bind {
             Bind::Cell(cell) => Cow::Borrowed(cell),
             Bind::Param { index, data_type } => Cow::Owned(self.param(*index, *data_type)?),
             Bind::Now => Cow::Owned(Cell::Timestamp(self.now)),
             Bind::CurrentUser => Cow::Owned(Cell::Text(self.caller.user.clone())),
+            Bind::System(table) => match self.engine {
+                Some(engine) => Cow::Owned(Cell::Text(system::as_json(*table, engine).into())),
+                None => return Err(SqlError::internal("a system table in a live query")),
+            },
             Bind::Column(_) => return Err(SqlError::internal("a live filter outside a live query")),
         })
     }

@@ -13,7 +13,7 @@ use crate::engine::{
     catalog::{DefaultValue, Table},
     convert,
     error::SqlResult,
-    sql::dml::{Computed, DeletePlan, InsertPlan, InsertRow, Slot, UpdatePlan, coercion_error},
+    sql::dml::{Computed, DeletePlan, InsertPlan, NewRows, Returning, Slot, UpdatePlan, coercion_error},
     storage::{Writer, sql_error, ulid},
 };
 use crate::holes::{Holes, scatter};
@@ -30,10 +30,37 @@ pub(super) fn insert(
     let Writer { db, sequence, identifiers } = writer;
     db.within(limits.statement_time, |connection| {
         let mut statement = connection.prepare_cached(&table.row_sql().insert).map_err(sql_error)?;
-        for (number, row) in plan.rows.iter().enumerate() {
-            let computed =
-                row.computed.as_ref().map(|c| compute(connection, c, values, limits)).transpose()?;
-            let cells = insert_cells(table, row, computed, values, || identifiers.snowflake.next())?;
+        let snowflake = || identifiers.snowflake.next();
+        let found = match &plan.rows {
+            NewRows::Values(_) => Vec::new(),
+            NewRows::Query(query, _) => {
+                let types: Vec<DataType> = query.columns.iter().map(|c| c.data_type).collect();
+                let mut statement = connection.prepare_cached(&query.sql).map_err(sql_error)?;
+                bind_all(&mut statement, &query.binds, values)?;
+                read_rows(&mut statement, &types, limits)?
+            }
+        };
+        let mut found = found.into_iter();
+        let count = match &plan.rows {
+            NewRows::Values(rows) => rows.len(),
+            NewRows::Query(..) => found.len(),
+        };
+        for number in 0..count {
+            let cells = match &plan.rows {
+                NewRows::Values(rows) => {
+                    let row = &rows[number];
+                    let computed =
+                        row.computed.as_ref().map(|c| compute(connection, c, values, limits)).transpose()?;
+                    insert_cells(table, &row.slots, computed, values, snowflake)?
+                }
+                NewRows::Query(_, targets) => {
+                    let mut slots = vec![Slot::Default; table.columns.len()];
+                    for (at, target) in targets.iter().enumerate() {
+                        slots[*target] = Slot::Computed(at);
+                    }
+                    insert_cells(table, &slots, found.next(), values, snowflake)?
+                }
+            };
             check_not_null(table, &cells, number + 1)?;
             let seq = sequence.next();
             let mut at = 1;
@@ -56,7 +83,7 @@ pub(super) fn insert(
                 new,
             });
         }
-        Ok(plan.rows.len() as u64)
+        Ok(count as u64)
     })
 }
 
@@ -124,6 +151,27 @@ pub(super) fn delete(
             changes.push(change(table, &owner, ChangeKind::Delete, old, Arc::new(tombstone)));
         }
         Ok(count)
+    })
+}
+
+/// What RETURNING makes of the rows that were written.
+pub(super) fn returned(
+    writer: &Writer,
+    returning: &Returning,
+    values: &Values<'_>,
+    limits: &EngineLimits,
+    changes: &[RowChange],
+) -> SqlResult<Vec<Vec<Cell>>> {
+    writer.db.within(limits.statement_time, |connection| {
+        let Computed { sql, binds, types } = &returning.find;
+        let mut statement = connection.prepare_cached(sql).map_err(sql_error)?;
+        let mut rows = Vec::with_capacity(changes.len());
+        for change in changes {
+            bind_all(&mut statement, binds, values)?;
+            statement.raw_bind_parameter(binds.len() + 1, change.new.seq).map_err(sql_error)?;
+            rows.append(&mut read_rows(&mut statement, types, limits)?);
+        }
+        Ok(rows)
     })
 }
 
@@ -214,7 +262,7 @@ fn compute(
 
 fn insert_cells(
     table: &Table,
-    row: &InsertRow,
+    slots: &[Slot],
     computed: Option<Vec<Cell>>,
     values: &Values<'_>,
     snowflake: impl Fn() -> i64,
@@ -228,7 +276,7 @@ fn insert_cells(
         DefaultValue::Literal(text) => convert::from_text(text, data_type).unwrap_or(Cell::Null),
     };
     let mut computed = computed.unwrap_or_default();
-    let cells = table.columns.iter().zip(&row.slots).map(|(column, slot)| {
+    let cells = table.columns.iter().zip(slots).map(|(column, slot)| {
         let assign = |cell: &Cell, from: &str| {
             convert::assign(cell, column.data_type).map_err(|e| coercion_error(column, from, &e))
         };

@@ -1,17 +1,16 @@
 //! The functions that may be called, with their types.
 
 use sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
 };
 
 use super::{
+    aggregate,
     expr::{Bind, Translator, Typed},
     names,
+    temporal::literal,
 };
-use crate::engine::{Cell, DataType, SqlError, decimal::MAX_PRECISION, error::SqlResult};
-
-const AGGREGATES: [&str; 8] = ["count", "sum", "min", "max", "avg", "bit_xor", "bit_and", "bit_or"];
+use crate::engine::{Cell, DataType, SqlError, error::SqlResult};
 
 impl Translator<'_> {
     pub(crate) fn function(&mut self, call: &Function) -> SqlResult<Typed> {
@@ -19,11 +18,8 @@ impl Translator<'_> {
             call;
         let refuse = |what: &str| Err(SqlError::unsupported(format_args!("{what} in {name}(...)")));
         let name = names::parts(name)?.join(".");
-        if over.is_some() {
-            return Err(SqlError::unsupported("window functions"));
-        }
-        if filter.is_some() || !within_group.is_empty() || null_treatment.is_some() {
-            return refuse("FILTER, WITHIN GROUP or NULLS");
+        if !within_group.is_empty() || null_treatment.is_some() {
+            return refuse("WITHIN GROUP or NULLS");
         }
         if *uses_odbc_syntax || !matches!(parameters, FunctionArguments::None) {
             return refuse("this syntax");
@@ -31,11 +27,14 @@ impl Translator<'_> {
         let empty = FunctionArgumentList { duplicate_treatment: None, args: Vec::new(), clauses: Vec::new() };
         let list = match args {
             FunctionArguments::None => &empty,
-            FunctionArguments::List(list) if list.clauses.is_empty() => list,
-            _ => return refuse("this argument"),
+            FunctionArguments::List(list) => list,
+            FunctionArguments::Subquery(_) => return refuse("a sub-query without parentheses"),
         };
-        if AGGREGATES.contains(&name.as_str()) {
-            return self.aggregate(&name, list);
+        if aggregate::is_aggregate(&name) {
+            return self.aggregate(&name, list, filter.as_deref(), over.as_ref());
+        }
+        if filter.is_some() || !list.clauses.is_empty() {
+            return refuse("FILTER or ORDER BY");
         }
         if list.duplicate_treatment.is_some() {
             return refuse("DISTINCT");
@@ -48,63 +47,10 @@ impl Translator<'_> {
                 other => Err(SqlError::unsupported(format_args!("the argument {other} of {name}()"))),
             })
             .collect::<SqlResult<Vec<&Expr>>>()?;
-        self.scalar(&name, &args)
-    }
-
-    fn aggregate(&mut self, name: &str, list: &FunctionArgumentList) -> SqlResult<Typed> {
-        if !self.aggregates || self.in_aggregate {
-            return Err(SqlError::execution(format!(
-                "Error during planning: the aggregate {name}() can not stand here"
-            )));
+        match over {
+            Some(over) => self.window_function(&name, &args, over),
+            None => self.scalar(&name, &args),
         }
-        self.saw_aggregate = true;
-        let distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
-        let word = if distinct { "DISTINCT " } else { "" };
-        let arg = match &list.args[..] {
-            [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if name == "count" && !distinct => {
-                return Ok(Typed::new("count(*)".into(), DataType::BigInt, "count(*)".into()));
-            }
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))] => arg,
-            _ => return Err(wrong_arguments(name, "one argument")),
-        };
-        self.in_aggregate = true;
-        let arg = self.expr(arg);
-        self.in_aggregate = false;
-        let arg = arg?;
-        let shown = format!("{name}({word}{})", arg.name);
-        let (text, data_type) = self.finish(arg)?;
-        if !matches!(name, "count" | "min" | "max") && !data_type.is_number() {
-            return Err(SqlError::execution(format!(
-                "Error during planning: {name}() needs a number, not {data_type}"
-            )));
-        }
-        let (text, data_type) = match (name, data_type) {
-            ("count", _) => (format!("count({word}{text})"), DataType::BigInt),
-            ("min" | "max", DataType::Embedding(_) | DataType::Bytes | DataType::File) => {
-                return Err(SqlError::unsupported(format_args!("{name}() of {data_type}")));
-            }
-            ("min" | "max", _) => (format!("{name}({text})"), data_type),
-            ("bit_xor" | "bit_and" | "bit_or", _) if data_type.is_integer() => {
-                (format!("k_{name}({word}{text})"), data_type)
-            }
-            ("sum", DataType::Decimal { precision, scale }) => {
-                let precision = precision.saturating_add(10).min(MAX_PRECISION);
-                (format!("k_dsum({word}{text})"), DataType::Decimal { precision, scale })
-            }
-            ("avg", DataType::Decimal { .. }) if distinct => {
-                return Err(SqlError::unsupported("avg(DISTINCT ...) of decimals"));
-            }
-            ("avg", DataType::Decimal { precision, scale }) => {
-                let extra = 4.min(MAX_PRECISION - scale);
-                let result =
-                    DataType::Decimal { precision: (precision + 4).min(MAX_PRECISION), scale: scale + extra };
-                (format!("k_davg({text}, {extra})"), result)
-            }
-            ("sum", _) if data_type.is_integer() => (format!("sum({word}{text})"), DataType::BigInt),
-            ("sum" | "avg", _) => (format!("{name}({word}{text})"), DataType::Double),
-            _ => return Err(SqlError::execution(format!("Error during planning: {name}() needs integers"))),
-        };
-        Ok(Typed::new(text, data_type, shown))
     }
 
     fn scalar(&mut self, name: &str, args: &[&Expr]) -> SqlResult<Typed> {
@@ -177,10 +123,208 @@ impl Translator<'_> {
                 let (a, b) = (self.expr(a)?, self.expr(b)?);
                 self.arithmetic(a, &BinaryOperator::Modulo, b)
             }
+            ("current_date" | "today", []) => {
+                self.refuse_in_live(name)?;
+                let now = self.bind(Bind::Now);
+                let day = format!("k_idiv({now}, {}, 64)", crate::engine::time::DAY_MICROS);
+                Ok(Typed::new(day, DataType::Date, "current_date()".into()))
+            }
+            ("date_trunc" | "datetrunc", [field, from]) => self.date_trunc(field, from),
+            ("date_part" | "datepart", [field, from]) => match literal(field) {
+                Some(field) => self.extract(&field, from),
+                None => Err(wrong_arguments(name, "the part's name in quotes")),
+            },
+            ("date_bin", [stride, from]) => self.date_bin(stride, from, None),
+            ("date_bin", [stride, from, origin]) => self.date_bin(stride, from, Some(origin)),
+            ("to_char" | "date_format", [value, format]) => self.date_text(name, value, format),
+            ("to_timestamp" | "to_timestamp_seconds" | "from_unixtime", [value]) => {
+                self.timestamp_of(name, value, 1_000_000)
+            }
+            ("to_timestamp_millis", [value]) => self.timestamp_of(name, value, 1_000),
+            ("to_timestamp_micros", [value]) => self.timestamp_of(name, value, 1),
+            ("to_date", [value]) => self.date_of(value),
+            ("make_date", [y, m, d]) => self.make_date([y, m, d]),
+            ("to_unixtime", [value]) => self.seconds_of(value),
+            ("json_array_length" | "jsonb_array_length", [arg]) => {
+                self.of_json("k_json_length", name, arg, DataType::Int)
+            }
+            ("json_typeof" | "jsonb_typeof", [arg]) => self.of_json("k_json_type", name, arg, DataType::Text),
+            ("regexp_like", [a, b]) => self.regexp(name, "k_regexp_like", &[a, b], None, DataType::Boolean),
+            ("regexp_like", [a, b, flags]) => {
+                self.regexp(name, "k_regexp_like", &[a, b], Some(flags), DataType::Boolean)
+            }
+            ("regexp_replace", [a, b, c]) => {
+                self.regexp(name, "k_regexp_replace", &[a, b, c], None, DataType::Text)
+            }
+            ("regexp_replace", [a, b, c, flags]) => {
+                self.regexp(name, "k_regexp_replace", &[a, b, c], Some(flags), DataType::Text)
+            }
+            ("regexp_count", [a, b]) => self.of_two_texts("k_regexp_count", name, a, b, DataType::BigInt),
+            ("lpad" | "rpad", [text, length]) => self.pad(name, text, length, None),
+            ("lpad" | "rpad", [text, length, fill]) => self.pad(name, text, length, Some(fill)),
+            ("repeat", [text, n]) => {
+                let (text, n) = (self.expr(text)?, self.expr(n)?);
+                let shown = format!("repeat({},{})", text.name, n.name);
+                let (text, n) = (self.text(text, name)?, self.whole(n, name)?);
+                Ok(Typed::new(format!("k_repeat({text}, {n})"), DataType::Text, shown))
+            }
+            ("split_part", [text, by, n]) => {
+                let (text, by, n) = (self.expr(text)?, self.expr(by)?, self.expr(n)?);
+                let shown = format!("split_part({},{},{})", text.name, by.name, n.name);
+                let (text, by, n) = (self.text(text, name)?, self.text(by, name)?, self.whole(n, name)?);
+                Ok(Typed::new(format!("k_split_part({text}, {by}, {n})"), DataType::Text, shown))
+            }
+            ("initcap", [arg]) => self.of_text("k_initcap", name, arg, DataType::Text),
+            ("ascii", [arg]) => self.of_text("k_ascii", name, arg, DataType::Int),
+            ("bit_length", [arg]) => {
+                let typed = self.of_text("k_octets", name, arg, DataType::Int)?;
+                let text = self.coerce(typed.clone(), DataType::Int)?;
+                Ok(Typed::new(format!("({text} * 8)"), DataType::Int, typed.name))
+            }
+            ("chr" | "to_hex", [arg]) => {
+                let arg = self.expr(arg)?;
+                let shown = format!("{name}({})", arg.name);
+                let arg = self.whole(arg, name)?;
+                let function = if name == "chr" { "k_chr" } else { "k_hex" };
+                Ok(Typed::new(format!("{function}({arg})"), DataType::Text, shown))
+            }
+            ("translate", [a, b, c]) => {
+                let all = [self.expr(a)?, self.expr(b)?, self.expr(c)?];
+                let shown = format!("translate({},{},{})", all[0].name, all[1].name, all[2].name);
+                let [a, b, c] = all.map(|t| self.text(t, "translate()"));
+                Ok(Typed::new(format!("k_translate({}, {}, {})", a?, b?, c?), DataType::Text, shown))
+            }
+            ("overlay", [text, new, from]) => self.overlay(text, new, from, None),
+            ("overlay", [text, new, from, length]) => self.overlay(text, new, from, Some(length)),
+            ("concat_ws", [separator, first, rest @ ..]) => {
+                let separator = self.expr(separator)?;
+                let separator = self.text(separator, name)?;
+                let mut parts = Vec::new();
+                for arg in std::iter::once(first).chain(rest) {
+                    let typed = self.expr(arg)?;
+                    parts.push(self.as_text(typed)?);
+                }
+                Ok(Typed::new(
+                    format!("concat_ws({separator}, {})", parts.join(", ")),
+                    DataType::Text,
+                    name.into(),
+                ))
+            }
+            ("log", [x]) => self.rounding("log10", x),
+            (
+                "cbrt" | "degrees" | "radians" | "sin" | "cos" | "tan" | "asin" | "acos" | "atan" | "tanh",
+                [x],
+            ) => self.rounding(name, x),
+            ("atan2" | "log", [a, b]) => {
+                let both = [self.expr(a)?, self.expr(b)?];
+                let shown = format!("{name}({},{})", both[0].name, both[1].name);
+                let [a, b] = both.map(|t| self.double(t, name));
+                Ok(Typed::new(format!("k_{name}({}, {})", a?, b?), DataType::Double, shown))
+            }
+            ("gcd" | "lcm", [a, b]) => {
+                let both = [self.expr(a)?, self.expr(b)?];
+                let shown = format!("{name}({},{})", both[0].name, both[1].name);
+                let [a, b] = both.map(|t| self.whole(t, name));
+                Ok(Typed::new(format!("k_{name}({}, {})", a?, b?), DataType::BigInt, shown))
+            }
+            ("trunc", [x, digits]) => {
+                let (x, digits) = (self.expr(x)?, self.expr(digits)?);
+                let shown = format!("trunc({},{})", x.name, digits.name);
+                let (x, digits) = (self.double(x, name)?, self.whole(digits, name)?);
+                Ok(Typed::new(format!("k_trunc_digits({x}, {digits})"), DataType::Double, shown))
+            }
+            ("pi", []) => {
+                let pi = self.bind(Bind::Cell(Cell::Double(std::f64::consts::PI)));
+                Ok(Typed::new(pi, DataType::Double, "pi()".into()))
+            }
+            ("random", []) => {
+                self.refuse_in_live("random")?;
+                Ok(Typed::new("k_random()".into(), DataType::Double, "random()".into()))
+            }
+            ("cosine_distance", [a, b]) => {
+                let both = [self.expr(a)?, self.expr(b)?];
+                let shown = format!("cosine_distance({},{})", both[0].name, both[1].name);
+                let data_type = both.iter().find_map(|t| match t.data_type() {
+                    Some(data_type @ DataType::Embedding(_)) => Some(data_type),
+                    _ => None,
+                });
+                let Some(data_type) = data_type else {
+                    return Err(SqlError::execution(
+                        "Error during planning: cosine_distance() needs an EMBEDDING column and another vector",
+                    ));
+                };
+                self.unify(&both)?;
+                let [a, b] = both.map(|t| self.coerce(t, data_type));
+                Ok(Typed::new(format!("k_cosine_distance({}, {})", a?, b?), DataType::Double, shown))
+            }
             ("arrow_cast" | "try_cast", _) => Err(SqlError::unsupported(format_args!("{name}()"))),
             _ if KNOWN.contains(&name) => Err(wrong_arguments(name, "another number of arguments")),
             _ => Err(SqlError::unsupported(format_args!("the function {name}()"))),
         }
+    }
+
+    fn regexp(
+        &mut self,
+        shown: &str,
+        function: &str,
+        texts: &[&Expr],
+        flags: Option<&Expr>,
+        result: DataType,
+    ) -> SqlResult<Typed> {
+        let global = function == "k_regexp_replace";
+        let flags = flags.map_or(Some(String::new()), literal);
+        let flags = flags.filter(|f| f.chars().all(|c| "imsx".contains(c) || c == 'g' && global));
+        let flags = flags
+            .ok_or_else(|| wrong_arguments(shown, "written flags out of 'i', 'm', 's', 'x' (and 'g')"))?;
+        let (mut parts, mut names) = (Vec::new(), Vec::new());
+        for text in texts {
+            let typed = self.expr(text)?;
+            names.push(typed.name.clone());
+            parts.push(self.text(typed, shown)?);
+        }
+        let name = format!("{shown}({})", names.join(","));
+        Ok(Typed::new(format!("{function}({}, '{flags}')", parts.join(", ")), result, name))
+    }
+
+    fn pad(&mut self, name: &str, text: &Expr, length: &Expr, fill: Option<&Expr>) -> SqlResult<Typed> {
+        let (text, length) = (self.expr(text)?, self.expr(length)?);
+        let shown = format!("{name}({},{})", text.name, length.name);
+        let (text, length) = (self.text(text, name)?, self.whole(length, name)?);
+        let fill = match fill {
+            None => "' '".to_owned(),
+            Some(fill) => {
+                let fill = self.expr(fill)?;
+                self.text(fill, name)?
+            }
+        };
+        let left = u8::from(name == "lpad");
+        Ok(Typed::new(format!("k_pad({text}, {length}, {fill}, {left})"), DataType::Text, shown))
+    }
+
+    /// overlay(): the text before, the new part, the text behind.
+    pub(super) fn overlay(
+        &mut self,
+        text: &Expr,
+        new: &Expr,
+        from: &Expr,
+        length: Option<&Expr>,
+    ) -> SqlResult<Typed> {
+        let (text, new, from) = (self.expr(text)?, self.expr(new)?, self.expr(from)?);
+        let shown = format!("overlay({},{},{})", text.name, new.name, from.name);
+        let (text, new) = (self.text(text, "overlay()")?, self.text(new, "overlay()")?);
+        let from = self.whole(from, "overlay()")?;
+        let length = match length {
+            None => format!("k_length({new})"),
+            Some(length) => {
+                let length = self.expr(length)?;
+                self.whole(length, "overlay()")?
+            }
+        };
+        let made = format!(
+            "(k_substr({text}, 1, max({from} - 1, 0)) || {new} || k_substr({text}, {from} + {length}, {}))",
+            i64::MAX
+        );
+        Ok(Typed::new(made, DataType::Text, shown))
     }
 
     fn refuse_in_live(&self, what: &str) -> SqlResult<()> {
@@ -238,7 +382,7 @@ impl Translator<'_> {
         Ok(Typed::new(format!("{function}({text})"), result, name))
     }
 
-    fn of_two_texts(
+    pub(super) fn of_two_texts(
         &mut self,
         function: &str,
         shown: &str,
@@ -318,7 +462,7 @@ impl Translator<'_> {
         Ok(Typed::new(format!("k_{name}({text})"), DataType::Double, shown))
     }
 
-    fn double(&mut self, typed: Typed, place: &str) -> SqlResult<String> {
+    pub(super) fn double(&mut self, typed: Typed, place: &str) -> SqlResult<String> {
         match typed.data_type() {
             Some(other) if !other.is_number() => Err(SqlError::execution(format!(
                 "Error during planning: {place} needs a number, not {other}"
@@ -327,7 +471,7 @@ impl Translator<'_> {
         }
     }
 
-    fn whole(&mut self, typed: Typed, place: &str) -> SqlResult<String> {
+    pub(super) fn whole(&mut self, typed: Typed, place: &str) -> SqlResult<String> {
         match typed.data_type() {
             Some(other) if !other.is_integer() => Err(SqlError::execution(format!(
                 "Error during planning: {place} needs a whole number, not {other}"
@@ -349,9 +493,10 @@ impl Translator<'_> {
 const MAX_NESTED_TEXT: usize = 20_000;
 
 /// Functions that exist: called with the wrong number of arguments.
-const KNOWN: [&str; 36] = [
+const KNOWN: &[&str] = &[
     "now",
     "current_timestamp",
+    "current_date",
     "current_user",
     "snowflake_id",
     "uuid_v7",
@@ -361,33 +506,76 @@ const KNOWN: [&str; 36] = [
     "least",
     "nullif",
     "concat",
+    "concat_ws",
     "length",
     "char_length",
     "character_length",
     "octet_length",
+    "bit_length",
     "lower",
     "upper",
+    "initcap",
     "reverse",
     "trim",
     "btrim",
     "ltrim",
     "rtrim",
+    "lpad",
+    "rpad",
+    "repeat",
+    "split_part",
     "starts_with",
     "ends_with",
     "contains",
     "strpos",
     "replace",
+    "translate",
+    "overlay",
     "substr",
     "substring",
     "left",
     "right",
+    "ascii",
+    "chr",
+    "to_hex",
     "abs",
     "round",
     "ceil",
     "floor",
+    "trunc",
     "power",
+    "sqrt",
+    "exp",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "sign",
+    "mod",
+    "gcd",
+    "lcm",
+    "pi",
+    "random",
+    "cosine_distance",
+    "date_trunc",
+    "date_part",
+    "date_bin",
+    "to_char",
+    "date_format",
+    "to_timestamp",
+    "to_timestamp_millis",
+    "to_timestamp_micros",
+    "to_date",
+    "make_date",
+    "to_unixtime",
+    "from_unixtime",
+    "regexp_like",
+    "regexp_replace",
+    "regexp_count",
+    "json_array_length",
+    "json_typeof",
 ];
 
-fn wrong_arguments(name: &str, expected: &str) -> SqlError {
+pub(super) fn wrong_arguments(name: &str, expected: &str) -> SqlError {
     SqlError::execution(format!("Error during planning: {name}() takes {expected}"))
 }

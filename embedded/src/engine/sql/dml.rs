@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, FunctionArguments, Insert, ObjectName, SetExpr,
-    TableObject, TableWithJoins, UnaryOperator, Update, Value,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, FunctionArguments, Insert, ObjectName, SelectItem,
+    SetExpr, TableObject, TableWithJoins, UnaryOperator, Update, Value,
 };
 
 use super::{
     expr::{Bind, Literal, Sql, Translator, Typed},
-    names, relation,
-    select::{Context, Source, where_clause},
+    from::row_rules,
+    names, query,
+    relation::{self, Relation, Scope},
+    select::{Context, QueryPlan, Source},
 };
 use crate::engine::{
-    Cell, DataType, SqlError,
+    Cell, Column, DataType, SqlError,
     catalog::{DELETED, DefaultValue, SEQ, Table, TableColumn},
     convert::{self, CastError},
     error::SqlResult,
@@ -47,15 +49,35 @@ pub(crate) struct Computed {
     pub(crate) types: Vec<DataType>,
 }
 
+/// Where new rows come from.
+#[derive(Debug, Clone)]
+pub(crate) enum NewRows {
+    Values(Vec<InsertRow>),
+    /// The columns that the query's results go to.
+    Query(QueryPlan, Vec<usize>),
+}
+
+/// What RETURNING makes of a written row. The last `?n` is its `_seq`.
+#[derive(Debug, Clone)]
+pub(crate) struct Returning {
+    pub(crate) find: Computed,
+    pub(crate) columns: Arc<[Column]>,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct InsertPlan {
     pub(crate) table: Arc<Table>,
-    pub(crate) rows: Vec<InsertRow>,
+    pub(crate) rows: NewRows,
+    pub(crate) returning: Option<Returning>,
+    /// What sub-queries read.
+    pub(crate) sources: Vec<Source>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct UpdatePlan {
     pub(crate) table: Arc<Table>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) returning: Option<Returning>,
     /// The matching rows: all columns, `_seq`, created `_seq`, then the new values.
     pub(crate) find: Computed,
     /// Column that each new value goes to.
@@ -65,6 +87,8 @@ pub(crate) struct UpdatePlan {
 #[derive(Debug, Clone)]
 pub(crate) struct DeletePlan {
     pub(crate) table: Arc<Table>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) returning: Option<Returning>,
     /// As in [`UpdatePlan`], without new values.
     pub(crate) find: Computed,
 }
@@ -101,12 +125,12 @@ pub(crate) fn insert(context: &Context<'_>, insert: &Insert) -> SqlResult<Insert
         multi_table_else_clause,
     } = insert;
     if on.is_some() {
-        return Err(SqlError::unsupported("INSERT ... ON CONFLICT"));
-    }
-    if returning.is_some() || output.is_some() {
-        return Err(SqlError::unsupported("INSERT ... RETURNING"));
+        return Err(SqlError::unsupported(
+            "INSERT ... ON CONFLICT, which KalamDB does not have either: UPDATE first, and INSERT when no row was updated",
+        ));
     }
     let plain = or.is_none()
+        && output.is_none()
         && !ignore
         && table_alias.is_none()
         && !by_name
@@ -132,22 +156,26 @@ pub(crate) fn insert(context: &Context<'_>, insert: &Insert) -> SqlResult<Insert
     }
     let table = context.user_table(name)?;
     let targets = insert_targets(&table, columns)?;
+    let returning = returning.as_deref().map(|items| self::returning(context, &table, items)).transpose()?;
     let Some(source) = source else {
         // INSERT ... DEFAULT VALUES.
         let row = InsertRow { slots: vec![Slot::Default; table.columns.len()], computed: None };
-        return Ok(InsertPlan { table, rows: vec![row] });
+        return Ok(InsertPlan { table, rows: NewRows::Values(vec![row]), returning, sources: Vec::new() });
     };
-    let SetExpr::Values(values) = &*source.body else {
-        return Err(SqlError::unsupported("INSERT ... SELECT"));
+    let plain_query = source.with.is_none()
+        && source.order_by.is_none()
+        && source.limit_clause.is_none()
+        && source.fetch.is_none();
+    let values = match &*source.body {
+        SetExpr::Values(values) if plain_query => values,
+        _ => {
+            let plan = query::plan(&Context { holes: crate::holes::Holes::default(), ..*context }, source)?;
+            check_query(&table, &targets, &plan)?;
+            let sources = plan.sources.clone();
+            return Ok(InsertPlan { table, rows: NewRows::Query(plan, targets), returning, sources });
+        }
     };
-    if source.with.is_some()
-        || source.order_by.is_some()
-        || source.limit_clause.is_some()
-        || source.fetch.is_some()
-    {
-        return Err(SqlError::unsupported("this form of INSERT"));
-    }
-    let mut rows = Vec::with_capacity(values.rows.len());
+    let (mut rows, mut sources) = (Vec::with_capacity(values.rows.len()), Vec::new());
     for (number, row) in values.rows.iter().enumerate() {
         if row.content.len() != targets.len() {
             return Err(SqlError::execution(format!(
@@ -157,9 +185,43 @@ pub(crate) fn insert(context: &Context<'_>, insert: &Insert) -> SqlResult<Insert
                 targets.len()
             )));
         }
-        rows.push(insert_row(context, &table, &targets, &row.content)?);
+        rows.push(insert_row(context, &table, &targets, &row.content, &mut sources)?);
     }
-    Ok(InsertPlan { table, rows })
+    Ok(InsertPlan { table, rows: NewRows::Values(rows), returning, sources })
+}
+
+/// INSERT ... SELECT: what can not be stored is said before anything runs.
+fn check_query(table: &Table, targets: &[usize], plan: &QueryPlan) -> SqlResult<()> {
+    if plan.columns.len() != targets.len() {
+        return Err(SqlError::execution(format!(
+            "Execution error: Error during planning: the query has {} columns, {} are to be inserted",
+            plan.columns.len(),
+            targets.len()
+        )));
+    }
+    let stored = targets.iter().map(|target| &table.columns[*target]);
+    match stored.zip(&*plan.columns).find(|(column, _)| column.data_type == DataType::File) {
+        Some((column, _)) => Err(SqlError::unsupported(format_args!(
+            "INSERT ... SELECT into the FILE column '{}': a file belongs to one row, upload it again",
+            column.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn returning(context: &Context<'_>, table: &Arc<Table>, items: &[SelectItem]) -> SqlResult<Returning> {
+    let mut translator =
+        Translator::new(Scope::of(Relation::of_table(table, None).named("r0")), context.params);
+    let (texts, columns) = translator.returned(items)?;
+    let owner = match table.has_owner() {
+        true => format!("r0.o = {} AND ", translator.bind(Bind::CurrentUser)),
+        false => String::new(),
+    };
+    let seq = translator.binds.len() + 1;
+    let sql =
+        format!("SELECT {} FROM {} AS r0 WHERE {owner}r0.s = ?{seq}", texts.join(", "), table.sqlite_name());
+    let types = columns.iter().map(|c| c.data_type).collect();
+    Ok(Returning { find: Computed { sql, binds: translator.binds, types }, columns })
 }
 
 fn insert_targets(table: &Table, columns: &[ObjectName]) -> SqlResult<Vec<usize>> {
@@ -194,9 +256,10 @@ fn insert_row(
     table: &Table,
     targets: &[usize],
     values: &[Expr],
+    sources: &mut Vec<Source>,
 ) -> SqlResult<InsertRow> {
     let mut slots = vec![Slot::Default; table.columns.len()];
-    let mut translator = Translator::new(None, context.params);
+    let mut translator = Translator::within(context, Scope::default());
     let (mut texts, mut types) = (Vec::new(), Vec::new());
     for (position, value) in targets.iter().zip(values) {
         let column = &table.columns[*position];
@@ -211,6 +274,7 @@ fn insert_row(
             }
         };
     }
+    sources.append(&mut translator.sources);
     let computed = (!texts.is_empty()).then(|| Computed {
         sql: format!("SELECT {}", texts.join(", ")),
         binds: translator.binds,
@@ -348,7 +412,6 @@ pub(crate) fn update(context: &Context<'_>, update: &Update) -> SqlResult<Update
     } = update;
     let plain = on_cluster.is_none()
         && from.is_none()
-        && returning.is_none()
         && output.is_none()
         && or.is_none()
         && order_by.is_empty()
@@ -358,9 +421,8 @@ pub(crate) fn update(context: &Context<'_>, update: &Update) -> SqlResult<Update
         return Err(SqlError::unsupported("UPDATE with anything but SET and WHERE"));
     }
     let (table, alias) = one_table(context, std::slice::from_ref(table))?;
-    let source = Source::Table(Arc::clone(&table));
-    let relation = source.relation(alias);
-    let mut translator = Translator::new(relation.as_ref(), context.params);
+    let relation = Relation::of_table(&table, alias).named("r0");
+    let mut translator = Translator::within(context, Scope::of(relation));
     let (mut targets, mut texts, mut types) = (Vec::new(), Vec::new(), Vec::new());
     for Assignment { target, value } in assignments {
         let AssignmentTarget::ColumnName(name) = target else {
@@ -397,8 +459,11 @@ pub(crate) fn update(context: &Context<'_>, update: &Update) -> SqlResult<Update
         texts.push(text);
         types.push(data_type);
     }
-    let filter = where_clause(&mut translator, &source, selection.as_ref())?;
-    Ok(UpdatePlan { find: find(&table, translator, &texts, types, &filter), table, targets })
+    let sources = std::mem::take(&mut translator.sources);
+    let (find, more) = find(&table, translator, &texts, types, selection.as_ref())?;
+    let sources = sources.into_iter().chain(more).collect();
+    let returning = returning.as_deref().map(|items| self::returning(context, &table, items)).transpose()?;
+    Ok(UpdatePlan { find, table, targets, sources, returning })
 }
 
 pub(crate) fn delete(context: &Context<'_>, delete: &Delete) -> SqlResult<DeletePlan> {
@@ -419,7 +484,6 @@ pub(crate) fn delete(context: &Context<'_>, delete: &Delete) -> SqlResult<Delete
     let plain = tables.is_empty()
         && on_cluster.is_none()
         && using.is_none()
-        && returning.is_none()
         && output.is_none()
         && order_by.is_empty()
         && limit.is_none()
@@ -429,11 +493,11 @@ pub(crate) fn delete(context: &Context<'_>, delete: &Delete) -> SqlResult<Delete
     }
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = from;
     let (table, alias) = one_table(context, from)?;
-    let source = Source::Table(Arc::clone(&table));
-    let relation = source.relation(alias);
-    let mut translator = Translator::new(relation.as_ref(), context.params);
-    let filter = where_clause(&mut translator, &source, selection.as_ref())?;
-    Ok(DeletePlan { find: find(&table, translator, &[], Vec::new(), &filter), table })
+    let relation = Relation::of_table(&table, alias).named("r0");
+    let translator = Translator::within(context, Scope::of(relation));
+    let (find, sources) = find(&table, translator, &[], Vec::new(), selection.as_ref())?;
+    let returning = returning.as_deref().map(|items| self::returning(context, &table, items)).transpose()?;
+    Ok(DeletePlan { find, table, sources, returning })
 }
 
 fn one_table(context: &Context<'_>, from: &[TableWithJoins]) -> SqlResult<(Arc<Table>, Option<String>)> {
@@ -441,21 +505,30 @@ fn one_table(context: &Context<'_>, from: &[TableWithJoins]) -> SqlResult<(Arc<T
     Ok((context.user_table(name)?, alias))
 }
 
-/// The statement that finds the rows to write. A tombstone is never written to, whatever the filter says.
+/// The statement that finds the rows to write, and what it reads besides. A tombstone is never written to, whatever the
+/// filter says.
 fn find(
     table: &Table,
-    translator: Translator<'_>,
+    mut translator: Translator<'_>,
     texts: &[String],
     types: Vec<DataType>,
-    filter: &str,
-) -> Computed {
-    let own: Vec<String> = table.columns.iter().map(TableColumn::sqlite_name).collect();
+    selection: Option<&Expr>,
+) -> SqlResult<(Computed, Vec<Source>)> {
+    let filter = match selection {
+        None => None,
+        Some(selection) => {
+            let typed = translator.expr(selection)?;
+            Some(translator.boolean(typed, "WHERE")?)
+        }
+    };
+    let own: String = table.columns.iter().map(|c| format!("r0.{}, ", c.sqlite_name())).collect();
     let values: String = texts.iter().map(|t| format!(", {t}")).collect();
+    let mut terms = row_rules(table, &mut translator, "r0.", false);
+    terms.extend(filter);
     let sql = format!(
-        "SELECT {}, s, n{values} FROM {}{} d = 0 ORDER BY s",
-        own.join(", "),
+        "SELECT {own}r0.s, r0.n{values} FROM {} AS r0 WHERE {} ORDER BY r0.s",
         table.sqlite_name(),
-        if filter.is_empty() { " WHERE".to_owned() } else { format!("{filter} AND") }
+        terms.join(" AND ")
     );
-    Computed { sql, binds: translator.binds, types }
+    Ok((Computed { sql, binds: translator.binds, types }, translator.sources))
 }

@@ -2,10 +2,19 @@
 
 use std::fmt::Write as _;
 
-use sqlparser::ast::{CaseWhen, CastKind, Expr, InTarget, UnaryOperator, Value};
+use sqlparser::ast::{
+    self, BinaryOperator, CaseWhen, CastKind, Expr, InTarget, UnaryOperator, Value, WindowSpec,
+};
 
-use super::{names, relation::Relation, types};
-use crate::engine::{Cell, DataType, SqlError, convert, error::SqlResult};
+use super::{
+    names,
+    relation::{RelationColumn, Scope},
+    select::{Context, Source},
+    types,
+};
+use crate::engine::{
+    Cell, DataType, SqlError, convert, error::SqlResult, interval::Interval, system::SystemTable,
+};
 
 /// A value for one `?n` of a statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +29,8 @@ pub(crate) enum Bind {
     Column(usize),
     Now,
     CurrentUser,
+    /// The rows of a system table, as JSON.
+    System(SystemTable),
 }
 
 /// What a parameter is in JSON: all that translation needs to know, so plans serve other values of the same kinds.
@@ -112,6 +123,10 @@ pub(crate) enum Sql {
     Null,
     Literal(Literal),
     Text(String, DataType),
+    /// A written interval.
+    Interval(Interval),
+    /// The time between two moments, in microseconds.
+    Span(String),
 }
 
 /// A translated expression.
@@ -140,14 +155,15 @@ impl Typed {
     /// The type, where literals have their default one; `None` for NULL.
     pub(crate) fn data_type(&self) -> Option<DataType> {
         match &self.sql {
-            Sql::Null => None,
+            // `expr` lets no interval through.
+            Sql::Null | Sql::Interval(_) | Sql::Span(_) => None,
             Sql::Literal(literal) => Some(literal.default_type()),
             Sql::Text(_, data_type) => Some(*data_type),
         }
     }
 }
 
-/// What may stand where: aggregates only in some places, columns only of the relation, grouped columns only.
+/// The grouped columns and expressions: what may stand beside aggregates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Grouping {
     pub(crate) columns: Vec<usize>,
@@ -155,35 +171,87 @@ pub(crate) struct Grouping {
     pub(crate) texts: Vec<String>,
 }
 
-/// The translation of one statement's expressions; collects what is to be bound.
-pub(crate) struct Translator<'a> {
-    pub(crate) relation: Option<&'a Relation>,
-    pub(crate) params: &'a [ParamKind],
-    pub(crate) binds: Vec<Bind>,
-    /// Live filters: columns are bound, and nothing may depend on the time or on chance.
-    pub(crate) live: bool,
+/// What may stand where in one SELECT.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    pub(crate) scope: Scope,
     pub(crate) grouping: Option<Grouping>,
     /// Whether aggregates may stand here.
     pub(crate) aggregates: bool,
+    /// Whether window functions may stand here.
+    pub(crate) windows: bool,
     pub(crate) in_aggregate: bool,
     pub(crate) saw_aggregate: bool,
     /// Columns that were read.
     pub(crate) read: Vec<usize>,
+    /// `WINDOW name AS (...)`.
+    pub(crate) named_windows: Vec<(String, WindowSpec)>,
+}
+
+/// A query of WITH.
+#[derive(Debug, Clone)]
+pub(crate) struct Cte {
+    pub(crate) name: String,
+    /// Its name inside SQLite.
+    pub(crate) sqlite: String,
+    pub(crate) columns: Vec<RelationColumn>,
+}
+
+/// The translation of one statement's expressions; collects what is to be bound and what is read.
+pub(crate) struct Translator<'a> {
+    /// Where tables are looked up; without it there are no sub-queries.
+    pub(crate) context: Option<&'a Context<'a>>,
+    pub(crate) params: &'a [ParamKind],
+    pub(crate) binds: Vec<Bind>,
+    /// Live filters: columns are bound, and nothing may depend on the time or on chance.
+    pub(crate) live: bool,
+    /// The SELECTs around the place at hand, the innermost last. Never empty.
+    pub(crate) frames: Vec<Frame>,
+    /// Frames before this one can not be seen: FROM looks at nothing outside.
+    pub(crate) seen_from: usize,
+    pub(crate) ctes: Vec<Cte>,
+    /// Everything that is read, sub-queries included.
+    pub(crate) sources: Vec<Source>,
+    /// Relations and CTEs named so far.
+    pub(crate) names: usize,
+    /// What the next SELECT's columns have to be: the recursive part of a CTE.
+    pub(crate) expected: Option<Vec<DataType>>,
 }
 
 impl<'a> Translator<'a> {
-    pub(crate) fn new(relation: Option<&'a Relation>, params: &'a [ParamKind]) -> Self {
+    /// Expressions over nothing, or over the scope of a live query.
+    pub(crate) fn new(scope: Scope, params: &'a [ParamKind]) -> Self {
         Self {
-            relation,
+            context: None,
             params,
             binds: Vec::new(),
             live: false,
-            grouping: None,
-            aggregates: false,
-            in_aggregate: false,
-            saw_aggregate: false,
-            read: Vec::new(),
+            frames: vec![Frame { scope, ..Frame::default() }],
+            seen_from: 0,
+            ctes: Vec::new(),
+            sources: Vec::new(),
+            names: 0,
+            expected: None,
         }
+    }
+
+    /// A statement that may look up tables.
+    pub(crate) fn within(context: &'a Context<'a>, scope: Scope) -> Self {
+        Self { context: Some(context), ..Self::new(scope, context.params) }
+    }
+
+    pub(crate) fn frame(&self) -> &Frame {
+        self.frames.last().expect("there is always a frame")
+    }
+
+    pub(crate) fn frame_mut(&mut self) -> &mut Frame {
+        self.frames.last_mut().expect("there is always a frame")
+    }
+
+    /// A name for a relation inside SQLite that no other has.
+    pub(crate) fn fresh(&mut self, letter: char) -> String {
+        self.names += 1;
+        format!("{letter}{}", self.names)
     }
 
     pub(crate) fn bind(&mut self, bind: Bind) -> String {
@@ -191,16 +259,30 @@ impl<'a> Translator<'a> {
         format!("?{}", self.binds.len())
     }
 
+    /// An expression with a value that can be returned, stored and compared.
     pub(crate) fn expr(&mut self, expr: &Expr) -> SqlResult<Typed> {
-        if let Some(grouping) = &self.grouping
-            && !self.in_aggregate
+        let typed = self.any_expr(expr)?;
+        match typed.sql {
+            Sql::Interval(_) | Sql::Span(_) => Err(SqlError::unsupported(format_args!(
+                "the interval {} here: add it to a timestamp, compare it with another, or take extract(epoch FROM ...)",
+                shorten(&expr.to_string())
+            ))),
+            _ => Ok(typed),
+        }
+    }
+
+    /// An expression that may be an interval too.
+    pub(crate) fn any_expr(&mut self, expr: &Expr) -> SqlResult<Typed> {
+        let frame = self.frame();
+        if let Some(grouping) = &frame.grouping
+            && !frame.in_aggregate
             && !grouping.texts.is_empty()
             && grouping.texts.contains(&expr.to_string())
         {
             // A grouped expression: its columns may stand here, in this expression only.
-            let grouping = self.grouping.take();
+            let grouping = self.frame_mut().grouping.take();
             let typed = self.expr(expr);
-            self.grouping = grouping;
+            self.frame_mut().grouping = grouping;
             return typed;
         }
         match expr {
@@ -208,7 +290,8 @@ impl<'a> Translator<'a> {
             Expr::CompoundIdentifier(idents) => {
                 self.column(&idents.iter().map(names::ident).collect::<Vec<_>>())
             }
-            Expr::Nested(inner) => self.expr(inner),
+            Expr::Nested(inner) => self.any_expr(inner),
+            Expr::Interval(interval) => interval_literal(interval),
             Expr::Value(value) => self.value(&value.value),
             Expr::TypedString(typed) if !typed.uses_odbc_syntax => {
                 let (data_type, _) = types::column_type(&typed.data_type)?;
@@ -241,6 +324,12 @@ impl<'a> Translator<'a> {
             Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
                 self.like(expr, pattern, escape_char.as_deref(), *negated, true)
             }
+            Expr::Cast { expr, data_type: ast::DataType::Interval { .. }, format: None, .. } => {
+                match self.expr(expr)?.sql {
+                    Sql::Literal(Literal::Text(text)) => interval_of(&text),
+                    _ => Err(SqlError::unsupported("a cast to INTERVAL of anything but a text literal")),
+                }
+            }
             Expr::Cast { kind, expr, data_type, format: None } => {
                 let (to, _) = types::column_type(data_type)?;
                 self.cast(expr, to, *kind != CastKind::Cast && *kind != CastKind::DoubleColon)
@@ -249,13 +338,12 @@ impl<'a> Translator<'a> {
                 self.case(operand.as_deref(), conditions, else_result.as_deref())
             }
             Expr::Function(function) => self.function(function),
-            Expr::Ceil {
-                expr,
-                field: sqlparser::ast::CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime),
-            } => self.rounding("ceil", expr),
+            Expr::Ceil { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+                self.rounding("ceil", expr)
+            }
             Expr::Floor {
                 expr,
-                field: sqlparser::ast::CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime),
+                field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
             } => self.rounding("floor", expr),
             Expr::Substring { expr, substring_from: Some(from), substring_for, .. } => {
                 self.substring(expr, from, substring_for.as_deref())
@@ -270,9 +358,29 @@ impl<'a> Translator<'a> {
                 self.trim(name, expr, trim_what.as_deref())
             }
             Expr::Position { expr, r#in } => self.strpos(r#in, expr),
-            Expr::Subquery(_) | Expr::Exists { .. } | Expr::In { target: InTarget::Subquery(_), .. } => {
-                Err(SqlError::unsupported("sub-queries"))
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                self.overlay(expr, overlay_what, overlay_from, overlay_for.as_deref())
             }
+            Expr::Extract { field, expr, .. } => self.extract(&field.to_string(), expr),
+            Expr::AtTimeZone { timestamp, time_zone } if is_utc(time_zone) => {
+                let timestamp = self.expr(timestamp)?;
+                let name = timestamp.name.clone();
+                let text = self.timestamp(timestamp, "AT TIME ZONE")?;
+                Ok(Typed::new(text, DataType::Timestamp, name))
+            }
+            Expr::Subquery(query) => self.scalar_subquery(query),
+            Expr::Exists { subquery, negated } => self.exists(subquery, *negated),
+            Expr::In { expr, target: InTarget::Subquery(query), negated, global: false } => {
+                self.in_subquery(expr, query, *negated)
+            }
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => match &**right {
+                Expr::Subquery(query) => self.in_subquery(left, query, false),
+                _ => Err(SqlError::unsupported("ANY of anything but a sub-query")),
+            },
+            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match &**right {
+                Expr::Subquery(query) => self.in_subquery(left, query, true),
+                _ => Err(SqlError::unsupported("ALL of anything but a sub-query")),
+            },
             other => {
                 Err(SqlError::unsupported(format_args!("the expression {}", shorten(&other.to_string()))))
             }
@@ -280,28 +388,55 @@ impl<'a> Translator<'a> {
     }
 
     fn column(&mut self, parts: &[String]) -> SqlResult<Typed> {
-        let Some(relation) = self.relation else {
-            let name = parts.join(".");
-            return Err(SqlError::execution(format!("Schema error: No field named {name}.")));
+        for depth in (self.seen_from..self.frames.len()).rev() {
+            if let Some(position) = self.frames[depth].scope.find(parts)? {
+                return self.column_at(depth, position);
+            }
+        }
+        Err(self.frame().scope.no_field(&parts.join(".")))
+    }
+
+    /// A column of the innermost SELECT.
+    pub(crate) fn own_column(&mut self, position: usize) -> SqlResult<Typed> {
+        self.column_at(self.frames.len() - 1, position)
+    }
+
+    fn column_at(&mut self, depth: usize, position: usize) -> SqlResult<Typed> {
+        let own = depth + 1 == self.frames.len();
+        if self.frames[depth + 1..].iter().any(|inner| inner.in_aggregate) {
+            return Err(SqlError::unsupported("an aggregate of a column of an outer query"));
+        }
+        let frame = &mut self.frames[depth];
+        let Some((relation, column)) = frame.scope.column(position) else {
+            return Err(SqlError::internal("a column that is not there"));
         };
-        let position = relation.find(parts)?;
-        let column = &relation.columns[position];
-        if let Some(grouping) = &self.grouping
-            && !self.in_aggregate
+        let name = format!("{}.{}", relation.prefix(), column.name);
+        if let Some(grouping) = &frame.grouping
+            && !frame.in_aggregate
             && !grouping.columns.contains(&position)
         {
-            let name = format!("{}.{}", relation.prefix(), column.name);
             return Err(SqlError::execution(format!(
                 "Execution error: Error during planning: Column in SELECT must be in GROUP BY or an aggregate \
                  function: column \"{name}\" must appear in the GROUP BY clause or must be part of an aggregate function"
             )));
         }
-        if !self.read.contains(&position) {
-            self.read.push(position);
+        let typed = match column.untyped {
+            true => Typed { name, ..Typed::null("NULL") },
+            false => Typed::new(column.sqlite.clone(), column.data_type, name),
+        };
+        if !frame.read.contains(&position) {
+            frame.read.push(position);
         }
-        let name = format!("{}.{}", relation.prefix(), column.name);
-        let text = if self.live { self.bind(Bind::Column(position)) } else { column.sqlite.clone() };
-        Ok(Typed { column: Some(position), ..Typed::new(text, column.data_type, name) })
+        if self.live {
+            let text = self.bind(Bind::Column(position));
+            return Ok(match typed.sql {
+                Sql::Text(_, data_type) => {
+                    Typed { column: Some(position), ..Typed::new(text, data_type, typed.name) }
+                }
+                _ => typed,
+            });
+        }
+        Ok(Typed { column: own.then_some(position), ..typed })
     }
 
     fn value(&mut self, value: &Value) -> SqlResult<Typed> {
@@ -378,6 +513,9 @@ impl<'a> Translator<'a> {
             }
             UnaryOperator::Plus => self.numeric(inner),
             UnaryOperator::Minus => {
+                if let Sql::Interval(interval) = self.any_expr(inner)?.sql {
+                    return Ok(Typed { sql: Sql::Interval(interval.negated()), ..Typed::null("interval") });
+                }
                 let inner = self.numeric(inner)?;
                 if let Sql::Literal(Literal::Number(text)) = &inner.sql {
                     let negated = match text.strip_prefix('-') {
@@ -434,7 +572,7 @@ impl<'a> Translator<'a> {
         Ok(Typed::new(format!("({} {not}BETWEEN {} AND {})", value?, low?, high?), DataType::Boolean, name))
     }
 
-    fn like(
+    pub(crate) fn like(
         &mut self,
         value: &Expr,
         pattern: &Expr,
@@ -534,6 +672,7 @@ impl<'a> Translator<'a> {
     pub(crate) fn finish(&mut self, typed: Typed) -> SqlResult<(String, DataType)> {
         match typed.sql {
             Sql::Null => Ok(("NULL".into(), DataType::Text)),
+            Sql::Interval(_) | Sql::Span(_) => Err(SqlError::internal("an interval as a value")),
             Sql::Text(text, data_type) => Ok((text, data_type)),
             Sql::Literal(ref literal) => {
                 let data_type = literal.default_type();
@@ -577,6 +716,7 @@ impl<'a> Translator<'a> {
     pub(crate) fn coerce(&mut self, typed: Typed, to: DataType) -> SqlResult<String> {
         match typed.sql {
             Sql::Null => Ok("NULL".into()),
+            Sql::Interval(_) | Sql::Span(_) => Err(SqlError::internal("an interval as a value")),
             Sql::Literal(Literal::Text(text)) => {
                 let cell = convert::from_text(&text, to).map_err(|e| cast_failed(&e))?;
                 Ok(self.bind(Bind::Cell(cell)))
@@ -611,6 +751,40 @@ impl<'a> Translator<'a> {
             ))),
         }
     }
+}
+
+fn interval_literal(written: &ast::Interval) -> SqlResult<Typed> {
+    let ast::Interval { value, leading_field, leading_precision: None, last_field: None, .. } = written
+    else {
+        return Err(SqlError::unsupported(format_args!("{written}")));
+    };
+    let text = match &**value {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::Number(text, _) => text.clone(),
+            _ => return Err(SqlError::unsupported(format_args!("{written}"))),
+        },
+        _ => return Err(SqlError::unsupported(format_args!("{written}: an interval is a literal"))),
+    };
+    match leading_field {
+        Some(field) => interval_of(&format!("{text} {field}")),
+        None => interval_of(&text),
+    }
+}
+
+fn interval_of(text: &str) -> SqlResult<Typed> {
+    let interval = Interval::parse(text).ok_or_else(|| {
+        SqlError::execution(format!(
+            "Arrow error: Parser error: Invalid input syntax for type interval: \"{}\": write '1 day', '2 hours 30 \
+             minutes' or '1 month'",
+            shorten(text)
+        ))
+    })?;
+    Ok(Typed { sql: Sql::Interval(interval), name: format!("Interval(\"{text}\")"), column: None })
+}
+
+fn is_utc(zone: &Expr) -> bool {
+    matches!(zone, Expr::Value(v) if matches!(&v.value, Value::SingleQuotedString(s)
+        if s.eq_ignore_ascii_case("utc") || s == "+00:00"))
 }
 
 fn number(text: String) -> Typed {

@@ -4,14 +4,21 @@
 //! that reaches SQLite holds only names that we made (`t7`, `c3`), our functions and `?n`: every literal and every
 //! parameter is bound. What is not on the allow-list is refused, never passed on.
 
+mod aggregate;
 pub(crate) mod calls;
 pub(crate) mod dml;
 pub(crate) mod expr;
+mod from;
+mod json;
 pub(crate) mod names;
 pub(crate) mod operators;
+pub(crate) mod query;
 pub(crate) mod relation;
 pub(crate) mod select;
 pub(crate) mod split;
 pub(crate) mod statement;
+mod subquery;
+mod temporal;
 pub(crate) mod topics;
 pub(crate) mod types;
+mod window;

@@ -4,6 +4,7 @@ use sqlparser::ast::{BinaryOperator as Op, Expr};
 
 use super::{
     expr::{Literal, Sql, Translator, Typed},
+    temporal::{is_interval, is_temporal, span_text},
     types,
 };
 use crate::engine::{DataType, SqlError, decimal::MAX_PRECISION, error::SqlResult};
@@ -22,10 +23,42 @@ impl Translator<'_> {
             Op::Gt => self.comparison(left, ">", ">", right),
             Op::GtEq => self.comparison(left, ">=", ">=", right),
             Op::StringConcat => self.concat(left, right),
-            Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => {
+            Op::Plus | Op::Minus => {
+                let both = [self.any_expr(left)?, self.any_expr(right)?];
+                if both.iter().any(is_temporal) {
+                    return self.temporal(both, op);
+                }
+                let [left, right] = both;
+                self.arithmetic(left, op, right)
+            }
+            Op::Multiply | Op::Divide | Op::Modulo => {
                 let (left, right) = (self.expr(left)?, self.expr(right)?);
                 self.arithmetic(left, op, right)
             }
+            Op::BitwiseAnd => self.bits(left, "&", "k_and", right),
+            Op::BitwiseOr => self.bits(left, "|", "k_or", right),
+            Op::PGBitwiseXor => self.bits(left, "#", "k_xor", right),
+            Op::PGBitwiseShiftLeft => self.bits(left, "<<", "k_shl", right),
+            Op::PGBitwiseShiftRight => self.bits(left, ">>", "k_shr", right),
+            Op::PGRegexMatch => self.regex_match(left, "~", "k_match", right),
+            Op::PGRegexIMatch => self.regex_match(left, "~*", "k_imatch", right),
+            Op::PGRegexNotMatch => self.regex_match(left, "!~", "NOT k_match", right),
+            Op::PGRegexNotIMatch => self.regex_match(left, "!~*", "NOT k_imatch", right),
+            Op::PGLikeMatch => self.like(left, right, None, false, false),
+            Op::PGNotLikeMatch => self.like(left, right, None, true, false),
+            Op::PGILikeMatch => self.like(left, right, None, false, true),
+            Op::PGNotILikeMatch => self.like(left, right, None, true, true),
+            Op::PGStartsWith => self.of_two_texts("k_starts", "starts_with", left, right, DataType::Boolean),
+            Op::Arrow => self.json_get(left, "->", right),
+            Op::LongArrow => self.json_get(left, "->>", right),
+            Op::HashArrow => self.json_path(left, "#>", right),
+            Op::HashLongArrow => self.json_path(left, "#>>", right),
+            Op::AtArrow => self.json_test(left, "@>", "k_json_contains", right, true),
+            Op::ArrowAt => self.json_test(right, "<@", "k_json_contains", left, true),
+            Op::Question => self.json_test(left, "?", "k_json_has", right, false),
+            Op::PGExp | Op::BitwiseXor => Err(SqlError::unsupported(
+                "the operator ^, which is a power in PostgreSQL and an exclusive or in KalamDB: use power() or #",
+            )),
             _ => Err(SqlError::unsupported(format_args!("the operator {op}"))),
         }
     }
@@ -58,8 +91,16 @@ impl Translator<'_> {
         shown: &str,
         right: &Expr,
     ) -> SqlResult<Typed> {
-        let both = [self.expr(left)?, self.expr(right)?];
+        let both = [self.any_expr(left)?, self.any_expr(right)?];
+        self.compare(both, sqlite, shown)
+    }
+
+    pub(crate) fn compare(&mut self, both: [Typed; 2], sqlite: &str, shown: &str) -> SqlResult<Typed> {
         let name = format!("{} {shown} {}", both[0].name, both[1].name);
+        if both.iter().any(is_interval) {
+            let [left, right] = both.map(span_text);
+            return Ok(Typed::new(format!("({} {sqlite} {})", left?, right?), DataType::Boolean, name));
+        }
         let common = self.unify(&both)?;
         if matches!(common, DataType::Embedding(_)) && !matches!(sqlite, "=" | "<>") {
             return Err(SqlError::unsupported("ordering embeddings"));
@@ -81,6 +122,27 @@ impl Translator<'_> {
         self.coerce(Typed::new(text, from, String::new()), DataType::Text)
     }
 
+    fn bits(&mut self, left: &Expr, shown: &str, function: &str, right: &Expr) -> SqlResult<Typed> {
+        let both = [self.expr(left)?, self.expr(right)?];
+        let name = format!("{} {shown} {}", both[0].name, both[1].name);
+        let common = self.unify(&both)?;
+        if !common.is_integer() {
+            return Err(SqlError::execution(format!(
+                "Error during planning: {shown} needs whole numbers, not {common}"
+            )));
+        }
+        let [left, right] = both.map(|t| self.coerce(t, common));
+        let bits = types::integer_bits(common);
+        Ok(Typed::new(format!("{function}({}, {}, {bits})", left?, right?), common, name))
+    }
+
+    fn regex_match(&mut self, left: &Expr, shown: &str, function: &str, right: &Expr) -> SqlResult<Typed> {
+        let both = [self.expr(left)?, self.expr(right)?];
+        let name = format!("{} {shown} {}", both[0].name, both[1].name);
+        let [text, pattern] = both.map(|t| self.text(t, shown));
+        Ok(Typed::new(format!("({function}({}, {}))", text?, pattern?), DataType::Boolean, name))
+    }
+
     pub(crate) fn subtract_from_zero(&mut self, typed: Typed) -> SqlResult<Typed> {
         let zero =
             Typed { sql: Sql::Literal(Literal::Number("0".into())), name: String::new(), column: None };
@@ -100,11 +162,9 @@ impl Translator<'_> {
         for side in [&left, &right] {
             if let Some(other) = side.data_type().filter(|t| !t.is_number()) {
                 let what = format!("{op} with {other}");
-                return Err(if other.is_timestamp() || matches!(other, DataType::Date | DataType::Time) {
-                    SqlError::unsupported(format_args!("arithmetic on dates and times ({what})"))
-                } else {
-                    SqlError::execution(format!("Error during planning: {what}: arithmetic needs numbers"))
-                });
+                return Err(SqlError::execution(format!(
+                    "Error during planning: {what}: arithmetic needs numbers"
+                )));
             }
         }
         let both = [left, right];

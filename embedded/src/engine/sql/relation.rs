@@ -1,4 +1,4 @@
-//! What a statement reads from: a table's columns under the names that the statement may use.
+//! What a statement reads from: columns under the names that the statement may use.
 
 use std::sync::Arc;
 
@@ -18,12 +18,21 @@ pub(crate) struct RelationColumn {
     pub(crate) flags: Flags,
     /// The name inside SQLite.
     pub(crate) sqlite: String,
+    /// All its values are a NULL without a type.
+    pub(crate) untyped: bool,
 }
 
-/// The columns of a table in the order of `SELECT *`.
+impl RelationColumn {
+    pub(crate) fn new(name: Arc<str>, data_type: DataType, flags: Flags, sqlite: String) -> Self {
+        Self { name, data_type, flags, sqlite, untyped: false }
+    }
+}
+
+/// The columns of a table, a sub-query or a CTE in the order of `SELECT *`.
 #[derive(Debug, Clone)]
 pub(crate) struct Relation {
-    pub(crate) namespace: Arc<str>,
+    /// Tables only.
+    pub(crate) namespace: Option<Arc<str>>,
     pub(crate) table: Arc<str>,
     pub(crate) alias: Option<String>,
     pub(crate) columns: Vec<RelationColumn>,
@@ -32,76 +41,176 @@ pub(crate) struct Relation {
 impl Relation {
     /// A user's table: its own columns, then `_seq` and `_deleted`.
     pub(crate) fn of_table(table: &Table, alias: Option<String>) -> Self {
-        let own = table.columns.iter().enumerate().map(|(position, column)| RelationColumn {
-            name: column.name.clone(),
-            data_type: column.data_type,
-            flags: table.flags(position),
-            sqlite: column.sqlite_name(),
+        let own = table.columns.iter().enumerate().map(|(position, column)| {
+            RelationColumn::new(
+                column.name.clone(),
+                column.data_type,
+                table.flags(position),
+                column.sqlite_name(),
+            )
         });
         let system = [(SEQ, "s"), (DELETED, "d")].into_iter().map(|(name, sqlite)| {
             let column = Table::system_column(name, 0);
-            RelationColumn {
-                name: column.name,
-                data_type: column.data_type,
-                flags: column.flags,
-                sqlite: sqlite.to_owned(),
-            }
+            RelationColumn::new(column.name, column.data_type, column.flags, sqlite.to_owned())
         });
         Self {
-            namespace: table.namespace.clone(),
+            namespace: Some(table.namespace.clone()),
             table: table.name.clone(),
             alias,
             columns: own.chain(system).collect(),
         }
     }
 
-    /// Position of a column named by the parts of an identifier, the last being the column.
-    pub(crate) fn find(&self, parts: &[String]) -> SqlResult<usize> {
-        let qualifies = match parts {
-            [_] => true,
-            [table, _] => match &self.alias {
+    /// The same with every column named `{sqlite_alias}.{name}` inside SQLite, so that no inner query can catch it.
+    #[must_use]
+    pub(crate) fn named(mut self, sqlite_alias: &str) -> Self {
+        for column in &mut self.columns {
+            column.sqlite = format!("{sqlite_alias}.{}", column.sqlite);
+        }
+        self
+    }
+
+    /// Whether the parts before a column's name stand for this relation.
+    fn is_called(&self, qualifier: &[String]) -> bool {
+        match qualifier {
+            [] => true,
+            [table] => match &self.alias {
                 Some(alias) => alias == table,
                 None => **table == *self.table,
             },
-            [namespace, table, _] => {
-                self.alias.is_none() && **namespace == *self.namespace && **table == *self.table
+            [namespace, table] => {
+                self.alias.is_none() && self.namespace.as_deref() == Some(namespace) && **table == *self.table
             }
             _ => false,
-        };
-        let name = parts.last().map(String::as_str).unwrap_or_default();
-        let found = self.columns.iter().position(|c| &*c.name == name).filter(|_| qualifies);
+        }
+    }
+
+    /// Position of a column named by the parts of an identifier, the last being the column.
+    pub(crate) fn find(&self, parts: &[String]) -> SqlResult<usize> {
+        let (name, qualifier) = parts.split_last().map_or(("", parts), |(name, rest)| (name.as_str(), rest));
+        let found = self.columns.iter().position(|c| &*c.name == name).filter(|_| self.is_called(qualifier));
         found.ok_or_else(|| self.no_field(&parts.join(".")))
     }
 
-    /// The recorded wording (`wire/live_errors.jsonl`).
     pub(crate) fn no_field(&self, name: &str) -> SqlError {
-        let prefix = self.prefix();
-        let fields: Vec<String> = self.columns.iter().map(|c| format!("{prefix}.{}", c.name)).collect();
-        SqlError::execution(format!(
-            "Schema error: No field named {name}. Valid fields are {}.",
-            fields.join(", ")
-        ))
+        no_field(std::slice::from_ref(self), name)
     }
 
     /// What stands before a column in names that KalamDB makes up.
     pub(crate) fn prefix(&self) -> String {
-        match &self.alias {
-            Some(alias) => alias.clone(),
-            None => format!("{}.{}", self.namespace, self.table),
+        match (&self.alias, &self.namespace) {
+            (Some(alias), _) => alias.clone(),
+            (None, Some(namespace)) => format!("{namespace}.{}", self.table),
+            (None, None) => self.table.to_string(),
         }
     }
 }
 
-/// The one table of a FROM clause and its alias; joins and sub-queries are refused.
-pub(crate) fn single(from: &[TableWithJoins]) -> SqlResult<Option<(&ObjectName, Option<String>)>> {
-    match from {
-        [] => Ok(None),
-        [TableWithJoins { relation, joins }] if joins.is_empty() => factor(relation).map(Some),
-        _ => Err(SqlError::unsupported("joins")),
+/// The recorded wording (`wire/live_errors.jsonl`).
+fn no_field(relations: &[Relation], name: &str) -> SqlError {
+    let fields: Vec<String> = relations
+        .iter()
+        .flat_map(|r| {
+            let prefix = r.prefix();
+            r.columns.iter().map(move |c| format!("{prefix}.{}", c.name))
+        })
+        .collect();
+    let valid = match fields.is_empty() {
+        true => String::new(),
+        false => format!(" Valid fields are {}.", fields.join(", ")),
+    };
+    SqlError::execution(format!("Schema error: No field named {name}.{valid}"))
+}
+
+/// The relations of one FROM clause. A column's position counts through all of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scope {
+    pub(crate) relations: Vec<Relation>,
+    /// Columns that USING made one with another of the same name: found only with their relation's name.
+    pub(crate) merged: Vec<usize>,
+}
+
+impl Scope {
+    pub(crate) fn of(relation: Relation) -> Self {
+        Self { relations: vec![relation], merged: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.relations.is_empty()
+    }
+
+    /// Position of the first column of a relation.
+    pub(crate) fn offset(&self, relation: usize) -> usize {
+        self.relations[..relation].iter().map(|r| r.columns.len()).sum()
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.offset(self.relations.len())
+    }
+
+    pub(crate) fn column(&self, position: usize) -> Option<(&Relation, &RelationColumn)> {
+        let mut left = position;
+        for relation in &self.relations {
+            match relation.columns.get(left) {
+                Some(column) => return Some((relation, column)),
+                None => left -= relation.columns.len(),
+            }
+        }
+        None
+    }
+
+    /// Position of a column by its name; `None` when there is none.
+    pub(crate) fn find(&self, parts: &[String]) -> SqlResult<Option<usize>> {
+        let Some((name, qualifier)) = parts.split_last() else { return Ok(None) };
+        let (mut found, mut offset) = (None, 0);
+        for relation in &self.relations {
+            if relation.is_called(qualifier) {
+                for (at, column) in relation.columns.iter().enumerate().filter(|(_, c)| *c.name == **name) {
+                    let position = offset + at;
+                    if qualifier.is_empty() && self.merged.contains(&position) {
+                        continue;
+                    }
+                    if found.is_some() {
+                        return Err(SqlError::execution(format!(
+                            "Schema error: Ambiguous reference to unqualified field {}: write it with its table, as \
+                             {}.{}",
+                            parts.join("."),
+                            relation.prefix(),
+                            column.name
+                        )));
+                    }
+                    found = Some(position);
+                }
+            }
+            offset += relation.columns.len();
+        }
+        Ok(found)
+    }
+
+    /// The relation that stands before `.*`.
+    pub(crate) fn relation_called(&self, qualifier: &[String]) -> Option<usize> {
+        self.relations.iter().position(|r| r.is_called(qualifier))
+    }
+
+    pub(crate) fn no_field(&self, name: &str) -> SqlError {
+        no_field(&self.relations, name)
     }
 }
 
-fn factor(factor: &TableFactor) -> SqlResult<(&ObjectName, Option<String>)> {
+/// The one table of an UPDATE or DELETE and its alias.
+pub(crate) fn single(from: &[TableWithJoins]) -> SqlResult<Option<(&ObjectName, Option<String>)>> {
+    match from {
+        [] => Ok(None),
+        [TableWithJoins { relation, joins }] if joins.is_empty() => match plain_table(relation)? {
+            Some((name, alias)) => Ok(Some((name, alias))),
+            None => Err(SqlError::unsupported("writing to anything but a table")),
+        },
+        _ => Err(SqlError::unsupported("UPDATE or DELETE of several tables: use a sub-query in WHERE")),
+    }
+}
+
+/// Name and alias of a table; `None` when it is something else, such as a sub-query.
+pub(crate) fn plain_table(factor: &TableFactor) -> SqlResult<Option<(&ObjectName, Option<String>)>> {
     match factor {
         TableFactor::Table {
             name,
@@ -118,12 +227,14 @@ fn factor(factor: &TableFactor) -> SqlResult<(&ObjectName, Option<String>)> {
         } if with_hints.is_empty() && partitions.is_empty() && index_directives.is_empty() => {
             let alias = match alias {
                 None => None,
-                Some(alias) if alias.columns.is_empty() => Some(names::ident(&alias.name)),
-                Some(_) => return Err(SqlError::unsupported("column names in a table alias")),
+                Some(alias) if alias.columns.is_empty() && alias.at.is_none() => {
+                    Some(names::ident(&alias.name))
+                }
+                Some(_) => return Err(SqlError::unsupported("column names in the alias of a table")),
             };
-            Ok((name, alias))
+            Ok(Some((name, alias)))
         }
-        TableFactor::Derived { .. } => Err(SqlError::unsupported("sub-queries")),
+        TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } => Ok(None),
         other => Err(SqlError::unsupported(format_args!("FROM {other}"))),
     }
 }

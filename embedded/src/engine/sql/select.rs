@@ -1,16 +1,18 @@
-//! SELECT: one relation, or none.
+//! SELECT: what is read, grouped, projected and sorted. [`super::query`] is around it, [`super::from`] below.
 
 use std::{collections::HashMap, sync::Arc};
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, LimitClause, OrderByExpr, OrderByKind, OrderBySort, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Value, WildcardAdditionalOptions,
+    Distinct, Expr, GroupByExpr, NamedWindowExpr, OrderByExpr, OrderBySort, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, Value, WildcardAdditionalOptions,
 };
 
 use super::{
-    expr::{Bind, Grouping, ParamKind, Sql, Translator, Typed},
+    expr::{Bind, Frame, Grouping, ParamKind, Sql, Translator, Typed},
+    from::FromClause,
     names,
-    relation::{self, Relation},
+    query::{OutputColumn, Planned},
+    relation::Scope,
 };
 use crate::engine::{
     Column, DataType, Flags, SqlError,
@@ -20,10 +22,9 @@ use crate::engine::{
 };
 use crate::holes::Holes;
 
-/// Where a query reads.
+/// Where a statement reads.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    Nothing,
     Table(Arc<Table>),
     System(SystemTable),
 }
@@ -31,7 +32,8 @@ pub(crate) enum Source {
 /// A checked SELECT.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryPlan {
-    pub(crate) source: Source,
+    /// All tables that it reads, in sub-queries too.
+    pub(crate) sources: Vec<Source>,
     pub(crate) sql: String,
     pub(crate) binds: Vec<Bind>,
     pub(crate) columns: Arc<[Column]>,
@@ -69,89 +71,10 @@ impl Context<'_> {
     }
 }
 
-impl Source {
-    pub(crate) fn relation(&self, alias: Option<String>) -> Option<Relation> {
-        match self {
-            Self::Nothing => None,
-            Self::Table(table) => Some(Relation::of_table(table, alias)),
-            Self::System(system) => Some(system.relation(alias)),
-        }
-    }
-}
-
-/// One column of the result.
+/// One column of a SELECT under way.
 struct Item {
     text: String,
-    column: Column,
-    /// For the check of unique names.
-    qualified: String,
-}
-
-pub(crate) fn plan(context: &Context<'_>, query: &Query) -> SqlResult<QueryPlan> {
-    let Query {
-        with,
-        body,
-        order_by,
-        limit_clause,
-        fetch,
-        locks,
-        for_clause,
-        settings,
-        format_clause,
-        pipe_operators,
-    } = query;
-    if with.is_some() {
-        return Err(SqlError::unsupported("WITH"));
-    }
-    let plain = fetch.is_none()
-        && locks.is_empty()
-        && for_clause.is_none()
-        && settings.is_none()
-        && format_clause.is_none()
-        && pipe_operators.is_empty();
-    if !plain {
-        return Err(SqlError::unsupported("FETCH, FOR and other clauses after SELECT: use LIMIT"));
-    }
-    let select = match &**body {
-        SetExpr::Select(select) => select,
-        SetExpr::SetOperation { op, .. } => return Err(SqlError::unsupported(op)),
-        SetExpr::Values(_) => return Err(SqlError::unsupported("VALUES as a query")),
-        _ => return Err(SqlError::unsupported("a query in parentheses")),
-    };
-    let parts = check_clauses(select)?;
-    let (source, relation) = match relation::single(&select.from)? {
-        None => (Source::Nothing, None),
-        Some((name, alias)) => {
-            let source = context.table(name)?;
-            let relation = source.relation(alias);
-            (source, relation)
-        }
-    };
-    let mut planner = Planner {
-        relation: relation.as_ref(),
-        translator: Translator::new(relation.as_ref(), context.params),
-        hidden: Vec::new(),
-    };
-    let caps = if let Source::Table(table) = &source {
-        if context.holes.unsorted && limit_clause.is_some() && !parts.distinct {
-            planner.hidden =
-                table.key.iter().map(|position| table.columns[*position].sqlite_name()).collect();
-        }
-        context.holes
-    } else {
-        Holes::default()
-    };
-    let order: &[OrderByExpr] = match order_by.as_ref().map(|o| (&o.kind, &o.interpolate)) {
-        None => &[],
-        Some((OrderByKind::Expressions(list), None)) => list,
-        Some(_) => return Err(SqlError::unsupported("ORDER BY ALL")),
-    };
-    let (sql, items) = planner.select(&source, select, &parts, order)?;
-    let sql = sql + &planner.limit(limit_clause.as_ref(), caps)?;
-    let sql = planner.in_order_of_keys(sql, items.len());
-    unique_names(&items)?;
-    let columns = items.into_iter().map(|i| i.column).collect();
-    Ok(QueryPlan { source, sql, binds: planner.translator.binds, columns })
+    output: OutputColumn,
 }
 
 /// The clauses that may be there, once all others are known to be absent.
@@ -181,7 +104,7 @@ fn check_clauses(select: &Select) -> SqlResult<Clauses<'_>> {
         distribute_by,
         sort_by,
         having: _,
-        named_window,
+        named_window: _,
         qualify,
         window_before_qualify: _,
         value_table_mode,
@@ -197,7 +120,6 @@ fn check_clauses(select: &Select) -> SqlResult<Clauses<'_>> {
         && cluster_by.is_empty()
         && distribute_by.is_empty()
         && sort_by.is_empty()
-        && named_window.is_empty()
         && qualify.is_none()
         && value_table_mode.is_none();
     if !plain {
@@ -219,60 +141,135 @@ fn check_clauses(select: &Select) -> SqlResult<Clauses<'_>> {
     }
 }
 
-struct Planner<'a> {
-    relation: Option<&'a Relation>,
-    translator: Translator<'a>,
-    /// Key columns that are read after the items, to sort by them in the end: see [`Holes::unsorted`].
-    hidden: Vec<String>,
-}
-
-impl Planner<'_> {
-    fn select(
+impl Translator<'_> {
+    /// A SELECT with its ORDER BY. `keys`: the keys of the only table are read behind the items, to sort by them in the
+    /// end (see [`Holes::unsorted`]).
+    pub(super) fn select(
         &mut self,
-        source: &Source,
         select: &Select,
-        clauses: &Clauses<'_>,
         order: &[OrderByExpr],
-    ) -> SqlResult<(String, Vec<Item>)> {
-        let filter = where_clause(&mut self.translator, source, select.selection.as_ref())?;
-        let (grouping, group_texts) = self.group_by(clauses.group_by, &select.projection)?;
-        let before = self.translator.binds.clone();
-        self.translator.aggregates = true;
-        self.translator.grouping = grouping;
-        let mut items = self.projection(&select.projection)?;
-        if self.translator.grouping.is_none() && (self.translator.saw_aggregate || select.having.is_some()) {
-            // Once more, with the rule that bare columns are not allowed beside aggregates.
-            self.translator.binds = before;
-            self.translator.grouping = Some(Grouping::default());
-            items = self.projection(&select.projection)?;
+        keys: bool,
+    ) -> SqlResult<Planned> {
+        self.frames.push(Frame::default());
+        let planned = self.select_in_frame(select, order, keys);
+        self.frames.pop();
+        planned
+    }
+
+    fn select_in_frame(&mut self, select: &Select, order: &[OrderByExpr], keys: bool) -> SqlResult<Planned> {
+        let clauses = check_clauses(select)?;
+        let expected = self.expected.take();
+        let from = self.from(&select.from)?;
+        for definition in &select.named_window {
+            let NamedWindowExpr::WindowSpec(spec) = &definition.1 else {
+                return Err(SqlError::unsupported("a window that is another window"));
+            };
+            self.frame_mut().named_windows.push((names::ident(&definition.0), spec.clone()));
         }
+        let (from, filter) = self.where_clause(&from, select.selection.as_ref())?;
+        let (grouping, group_texts) = self.group_by(clauses.group_by, &select.projection)?;
+        let before = self.binds.clone();
+        let frame = self.frame_mut();
+        (frame.aggregates, frame.windows, frame.grouping) = (true, true, grouping);
+        let mut items = self.projection(&select.projection, expected.as_deref())?;
+        let frame = self.frame();
+        if frame.grouping.is_none() && (frame.saw_aggregate || select.having.is_some()) {
+            // Once more, with the rule that bare columns are not allowed beside aggregates.
+            self.binds = before;
+            self.frame_mut().grouping = Some(Grouping::default());
+            items = self.projection(&select.projection, expected.as_deref())?;
+        }
+        self.frame_mut().windows = false;
         let having = match &select.having {
             None => String::new(),
             Some(having) => {
-                let typed = self.translator.expr(having)?;
-                format!(" HAVING {}", self.translator.boolean(typed, "HAVING")?)
+                let typed = self.expr(having)?;
+                format!(" HAVING {}", self.boolean(typed, "HAVING")?)
             }
         };
+        let grouped = self.frame().grouping.is_some();
         // An aggregate in ORDER BY alone would make a query of rows one of groups.
-        self.translator.aggregates = self.translator.grouping.is_some();
-        let order = self.order_by(order, &items, clauses.distinct)?;
-        if self.translator.grouping.is_some() {
-            self.hidden.clear();
-        }
-        let list: Vec<&str> =
-            items.iter().map(|i| i.text.as_str()).chain(self.hidden.iter().map(String::as_str)).collect();
-        let distinct = if clauses.distinct { "DISTINCT " } else { "" };
-        let from = match source {
-            Source::Nothing => String::new(),
-            Source::Table(table) => format!(" FROM {}", table.sqlite_name()),
-            Source::System(_) => " FROM system_rows".into(),
+        let frame = self.frame_mut();
+        (frame.aggregates, frame.windows) = (grouped, true);
+        let outputs: Vec<&OutputColumn> = items.iter().map(|i| &i.output).collect();
+        let order = self.order_by(order, &outputs, clauses.distinct, false)?;
+        let hidden = match keys && !grouped && !clauses.distinct {
+            true => self.key_columns(),
+            false => Vec::new(),
         };
+        let list: Vec<String> = items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| format!("{} AS c{at}", item.text))
+            .chain(hidden.iter().enumerate().map(|(at, key)| format!("{key} AS k{at}")))
+            .collect();
+        let distinct = if clauses.distinct { "DISTINCT " } else { "" };
         let group = if group_texts.is_empty() {
             String::new()
         } else {
             format!(" GROUP BY {}", group_texts.join(", "))
         };
-        Ok((format!("SELECT {distinct}{}{from}{filter}{group}{having}{order}", list.join(", ")), items))
+        let sql = format!("SELECT {distinct}{}{from}{filter}{group}{having}{order}", list.join(", "));
+        Ok(Planned {
+            sql,
+            columns: items.into_iter().map(|i| i.output).collect(),
+            at_most_one: grouped && group_texts.is_empty(),
+            bare: order.is_empty(),
+            hidden: hidden.len(),
+        })
+    }
+
+    /// The items of RETURNING.
+    pub(crate) fn returned(&mut self, items: &[SelectItem]) -> SqlResult<(Vec<String>, Arc<[Column]>)> {
+        let items = self.projection(items, None)?;
+        let (mut texts, mut columns) = (Vec::new(), Vec::new());
+        for (at, Item { text, output }) in items.into_iter().enumerate() {
+            texts.push(text);
+            let index = u32::try_from(at).unwrap_or(u32::MAX);
+            columns.push(Column {
+                name: output.name,
+                data_type: output.data_type,
+                index,
+                flags: output.flags,
+            });
+        }
+        Ok((texts, columns.into()))
+    }
+
+    /// ` FROM ...` and ` WHERE ...` with what every read has: the caller's own rows, and no tombstones unless the filter
+    /// asks about them (recorded in `wire/resume.jsonl`).
+    fn where_clause(&mut self, from: &FromClause, selection: Option<&Expr>) -> SqlResult<(String, String)> {
+        let filter = match selection {
+            None => None,
+            Some(selection) => {
+                let typed = self.expr(selection)?;
+                Some(self.boolean(typed, "WHERE")?)
+            }
+        };
+        let (from, mut terms) = from.write(self);
+        terms.extend(filter);
+        let filter = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
+        Ok((from, filter))
+    }
+
+    /// Whether what was translated so far asks about the tombstones of a relation.
+    pub(super) fn asks_deleted(&self, relation: usize) -> bool {
+        let scope = &self.frame().scope;
+        let offset = scope.offset(relation);
+        let columns = &scope.relations[relation].columns;
+        self.frame().read.iter().any(|position| {
+            position.checked_sub(offset).and_then(|at| columns.get(at)).is_some_and(|c| *c.name == *DELETED)
+        })
+    }
+
+    /// The key of the only table, as SQLite names it.
+    fn key_columns(&self) -> Vec<String> {
+        match &self.frame().scope.relations[..] {
+            [relation] if relation.namespace.is_some() => {
+                relation.columns.iter().filter(|c| c.flags.primary_key).map(|c| c.sqlite.clone()).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn group_by(
@@ -285,8 +282,8 @@ impl Planner<'_> {
         }
         let (mut grouping, mut texts) = (Grouping::default(), Vec::new());
         for expr in list {
-            let expr = group_target(expr, projection, self.relation)?;
-            let typed = self.translator.expr(expr)?;
+            let expr = group_target(expr, projection, &self.frame().scope)?;
+            let typed = self.expr(expr)?;
             match typed.column {
                 Some(position) => grouping.columns.push(position),
                 None => grouping.texts.push(expr.to_string()),
@@ -295,41 +292,56 @@ impl Planner<'_> {
                 return Err(SqlError::unsupported("GROUP BY NULL"));
             }
             // A bare `?1` would be taken for a constant, which is what it is; a number would be an ordinal, which is not.
-            let (text, _) = self.translator.finish(typed)?;
+            let (text, _) = self.finish(typed)?;
             texts.push(text);
         }
         Ok((Some(grouping), texts))
     }
 
-    fn projection(&mut self, projection: &[SelectItem]) -> SqlResult<Vec<Item>> {
+    fn projection(
+        &mut self,
+        projection: &[SelectItem],
+        expected: Option<&[DataType]>,
+    ) -> SqlResult<Vec<Item>> {
         let mut items = Vec::new();
         for item in projection {
             match item {
                 SelectItem::UnnamedExpr(expr) => {
-                    let typed = self.translator.expr(expr)?;
-                    self.item(&mut items, typed, None)?;
+                    let typed = self.expr(expr)?;
+                    self.item(&mut items, typed, None, expected)?;
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
-                    let typed = self.translator.expr(expr)?;
-                    self.item(&mut items, typed, Some(names::ident(alias)))?;
+                    let typed = self.expr(expr)?;
+                    self.item(&mut items, typed, Some(names::ident(alias)), expected)?;
                 }
-                SelectItem::Wildcard(options) => self.wildcard(&mut items, options)?,
+                SelectItem::Wildcard(options) => self.wildcard(&mut items, None, options, expected)?,
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
-                    let mut parts = names::parts(name)?;
-                    // Any column shows whether the name stands for the relation.
-                    parts.push(self.relation.map_or_else(String::new, |r| r.columns[0].name.to_string()));
-                    if let Some(relation) = self.relation {
-                        relation.find(&parts)?;
-                    }
-                    self.wildcard(&mut items, options)?;
+                    let parts = names::parts(name)?;
+                    let relation = self.frame().scope.relation_called(&parts);
+                    let Some(relation) = relation.filter(|_| !parts.is_empty()) else {
+                        return Err(self.frame().scope.no_field(&format!("{name}.*")));
+                    };
+                    self.wildcard(&mut items, Some(relation), options, expected)?;
                 }
                 other => return Err(SqlError::unsupported(other)),
             }
         }
+        unique_names(&items)?;
+        if expected.is_some_and(|e| e.len() != items.len()) {
+            return Err(SqlError::execution(
+                "Error during planning: both sides of UNION need the same number of columns",
+            ));
+        }
         Ok(items)
     }
 
-    fn wildcard(&mut self, items: &mut Vec<Item>, options: &WildcardAdditionalOptions) -> SqlResult<()> {
+    fn wildcard(
+        &mut self,
+        items: &mut Vec<Item>,
+        relation: Option<usize>,
+        options: &WildcardAdditionalOptions,
+        expected: Option<&[DataType]>,
+    ) -> SqlResult<()> {
         let WildcardAdditionalOptions {
             wildcard_token: _,
             opt_ilike,
@@ -348,19 +360,32 @@ impl Planner<'_> {
         if !plain {
             return Err(SqlError::unsupported("options of *"));
         }
-        let Some(relation) = self.relation else {
+        let scope = &self.frame().scope;
+        if scope.is_empty() {
             return Err(SqlError::execution("Error during planning: SELECT * needs a FROM clause"));
+        }
+        let positions: Vec<usize> = match relation {
+            None => (0..scope.width()).filter(|p| !scope.merged.contains(p)).collect(),
+            Some(relation) => {
+                let offset = scope.offset(relation);
+                (offset..offset + scope.relations[relation].columns.len()).collect()
+            }
         };
-        for column in &relation.columns {
-            let name = sqlparser::ast::Ident::with_quote('"', &*column.name);
-            let typed = self.translator.expr(&Expr::Identifier(name))?;
-            self.item(items, typed, None)?;
+        for position in positions {
+            let typed = self.own_column(position)?;
+            self.item(items, typed, None, expected)?;
         }
         Ok(())
     }
 
-    fn item(&mut self, items: &mut Vec<Item>, typed: Typed, alias: Option<String>) -> SqlResult<()> {
-        let column = typed.column.and_then(|position| self.relation.map(|r| &r.columns[position]));
+    fn item(
+        &mut self,
+        items: &mut Vec<Item>,
+        typed: Typed,
+        alias: Option<String>,
+        expected: Option<&[DataType]>,
+    ) -> SqlResult<()> {
+        let column = typed.column.and_then(|position| self.frame().scope.column(position)).map(|(_, c)| c);
         let qualified = alias.clone().unwrap_or_else(|| typed.name.clone());
         let name: Arc<str> = match (&alias, column) {
             (Some(alias), _) => alias.as_str().into(),
@@ -368,13 +393,26 @@ impl Planner<'_> {
             (None, None) => typed.name.as_str().into(),
         };
         let flags = column.map_or(Flags::NONE, |c| c.flags);
-        let (text, data_type) = self.translator.finish(typed)?;
-        let index = u32::try_from(items.len()).unwrap_or(u32::MAX);
-        items.push(Item { text, column: Column { name, data_type, index, flags }, qualified });
+        let untyped = typed.sql == Sql::Null;
+        let (text, data_type) = match expected.and_then(|e| e.get(items.len())) {
+            Some(expected) => {
+                self.unify(&[typed.clone(), Typed::new(String::new(), *expected, String::new())])?;
+                (self.coerce(typed, *expected)?, *expected)
+            }
+            None => self.finish(typed)?,
+        };
+        items.push(Item { text, output: OutputColumn { name, data_type, flags, untyped, qualified } });
         Ok(())
     }
 
-    fn order_by(&mut self, list: &[OrderByExpr], items: &[Item], distinct: bool) -> SqlResult<String> {
+    /// ` ORDER BY ...`; of a set operation (`outputs_only`) or with DISTINCT by the result's columns only.
+    pub(super) fn order_by(
+        &mut self,
+        list: &[OrderByExpr],
+        items: &[&OutputColumn],
+        distinct: bool,
+        outputs_only: bool,
+    ) -> SqlResult<String> {
         let mut texts = Vec::new();
         for OrderByExpr { expr, options, with_fill } in list {
             if with_fill.is_some() {
@@ -387,121 +425,43 @@ impl Planner<'_> {
             };
             let text = match output_position(expr, items)? {
                 Some(position) => (position + 1).to_string(),
+                None if outputs_only => {
+                    return Err(SqlError::execution(
+                        "Error during planning: ORDER BY of a UNION, INTERSECT or EXCEPT sorts by columns of the result",
+                    ));
+                }
                 None if distinct => {
                     return Err(SqlError::execution(
                         "Error during planning: For SELECT DISTINCT, ORDER BY expressions must appear in select list",
                     ));
                 }
                 None => {
-                    let typed = self.translator.expr(expr)?;
+                    let typed = self.expr(expr)?;
                     match typed.sql {
                         Sql::Text(text, _) => text,
                         // A constant orders nothing, and its number would be taken for a position.
-                        Sql::Null | Sql::Literal(_) => continue,
+                        _ => continue,
                     }
                 }
             };
-            // KalamDB's default: NULL is the greatest.
-            let nulls = if options.nulls_first.unwrap_or(descending) { "FIRST" } else { "LAST" };
-            texts.push(format!("{text} {} NULLS {nulls}", if descending { "DESC" } else { "ASC" }));
+            texts.push(format!("{text}{}", direction(descending, options.nulls_first)));
         }
         Ok(if texts.is_empty() { String::new() } else { format!(" ORDER BY {}", texts.join(", ")) })
     }
-
-    /// `sql` reads items and hidden keys; what comes out are the items in the order of the keys.
-    fn in_order_of_keys(&self, sql: String, items: usize) -> String {
-        if self.hidden.is_empty() {
-            return sql;
-        }
-        let names = |letter: char, count: usize| -> String {
-            (0..count).map(|n| format!("{letter}{n}")).collect::<Vec<_>>().join(", ")
-        };
-        let (items, keys) = (names('i', items), names('k', self.hidden.len()));
-        format!("WITH limited ({items}, {keys}) AS ({sql}) SELECT {items} FROM limited ORDER BY {keys}")
-    }
-
-    fn limit(&mut self, clause: Option<&LimitClause>, caps: Holes) -> SqlResult<String> {
-        let (limit, offset) = match clause {
-            None => (None, None),
-            Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
-                (limit.as_ref(), offset.as_ref().map(|o| &o.value))
-            }
-            Some(LimitClause::OffsetCommaLimit { offset, limit }) => (Some(limit), Some(offset)),
-            Some(_) => return Err(SqlError::unsupported("LIMIT BY")),
-        };
-        let most = caps.most_rows(limit.is_some());
-        if limit.is_none() && offset.is_none() && most.is_none() {
-            return Ok(String::new());
-        }
-        let limit = match (limit, most) {
-            (Some(limit), None) => self.count(limit, "LIMIT")?,
-            (Some(limit), Some(most)) => format!("min({}, {most})", self.count(limit, "LIMIT")?),
-            (None, most) => most.map_or_else(|| "-1".to_owned(), |most| most.to_string()),
-        };
-        let offset = offset.map_or(Ok("0".to_owned()), |o| self.count(o, "OFFSET"))?;
-        Ok(format!(" LIMIT {limit} OFFSET {offset}"))
-    }
-
-    fn count(&mut self, expr: &Expr, what: &str) -> SqlResult<String> {
-        let negative =
-            SqlError::execution(format!("Error during planning: {what} must be a whole number, 0 or more"));
-        let constant = match expr {
-            Expr::Value(value) => match &value.value {
-                Value::Number(text, _) => text.parse::<i64>().is_ok(),
-                Value::Placeholder(_) => true,
-                _ => false,
-            },
-            _ => false,
-        };
-        if !constant {
-            return Err(negative);
-        }
-        let typed = self.translator.expr(expr)?;
-        if typed.data_type() != Some(DataType::BigInt) {
-            return Err(negative);
-        }
-        let bound = self.translator.coerce(typed, DataType::BigInt)?;
-        // A negative LIMIT would mean "no limit" to SQLite; the value of a parameter is known only when it runs.
-        Ok(format!("max({bound}, 0)"))
-    }
 }
 
-/// ` WHERE ...` with what every read has: the caller's own rows, and no tombstones unless the filter asks about them
-/// (recorded in `wire/resume.jsonl`).
-pub(crate) fn where_clause(
-    translator: &mut Translator<'_>,
-    source: &Source,
-    selection: Option<&Expr>,
-) -> SqlResult<String> {
-    let filter = match selection {
-        None => None,
-        Some(selection) => {
-            let typed = translator.expr(selection)?;
-            Some(translator.boolean(typed, "WHERE")?)
-        }
-    };
-    let asks_deleted = translator.relation.is_some_and(|relation| {
-        translator.read.iter().any(|position| &*relation.columns[*position].name == DELETED)
-    });
-    let mut terms = Vec::new();
-    if let Source::Table(table) = source {
-        if table.has_owner() {
-            terms.push(format!("o = {}", translator.bind(Bind::CurrentUser)));
-        }
-        if !asks_deleted {
-            terms.push("d = 0".into());
-        }
+/// KalamDB's default: NULL is the greatest.
+pub(super) fn direction(descending: bool, nulls_first: Option<bool>) -> &'static str {
+    match (descending, nulls_first.unwrap_or(descending)) {
+        (false, false) => " ASC NULLS LAST",
+        (false, true) => " ASC NULLS FIRST",
+        (true, false) => " DESC NULLS LAST",
+        (true, true) => " DESC NULLS FIRST",
     }
-    terms.extend(filter);
-    Ok(if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) })
 }
 
 /// GROUP BY may name a column of the result by its alias or its number.
-fn group_target<'a>(
-    expr: &'a Expr,
-    projection: &'a [SelectItem],
-    relation: Option<&Relation>,
-) -> SqlResult<&'a Expr> {
+fn group_target<'a>(expr: &'a Expr, projection: &'a [SelectItem], scope: &Scope) -> SqlResult<&'a Expr> {
     let ordinal = ordinal(expr);
     if let Some(ordinal) = ordinal {
         return match projection.get(ordinal.wrapping_sub(1)) {
@@ -513,7 +473,7 @@ fn group_target<'a>(
     }
     if let Expr::Identifier(ident) = expr {
         let name = names::ident(ident);
-        if relation.is_none_or(|r| r.columns.iter().all(|c| *c.name != *name)) {
+        if scope.relations.iter().flat_map(|r| &r.columns).all(|c| *c.name != *name) {
             let aliased = projection.iter().find_map(|item| match item {
                 SelectItem::ExprWithAlias { expr, alias } if names::ident(alias) == name => Some(expr),
                 _ => None,
@@ -535,7 +495,7 @@ fn ordinal(expr: &Expr) -> Option<usize> {
 }
 
 /// Position of the result column that ORDER BY names: by number, or by name.
-fn output_position(expr: &Expr, items: &[Item]) -> SqlResult<Option<usize>> {
+fn output_position(expr: &Expr, items: &[&OutputColumn]) -> SqlResult<Option<usize>> {
     if let Some(ordinal) = ordinal(expr) {
         if (1..=items.len()).contains(&ordinal) {
             return Ok(Some(ordinal - 1));
@@ -546,15 +506,15 @@ fn output_position(expr: &Expr, items: &[Item]) -> SqlResult<Option<usize>> {
     }
     let Expr::Identifier(ident) = expr else { return Ok(None) };
     let name = names::ident(ident);
-    Ok(items.iter().position(|item| *item.column.name == *name))
+    Ok(items.iter().position(|item| *item.name == *name))
 }
 
 /// Recorded in `wire/types.jsonl`.
 fn unique_names(items: &[Item]) -> SqlResult<()> {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     for (position, item) in items.iter().enumerate() {
-        if let Some(first) = seen.insert(&item.qualified, position) {
-            let name = &item.qualified;
+        if let Some(first) = seen.insert(&item.output.qualified, position) {
+            let name = &item.output.qualified;
             return Err(SqlError::execution(format!(
                 "Execution error: Error during planning: Projections require unique expression names but the \
                  expression \"{name}\" at position {first} and \"{name}\" at position {position} have the same name. \

@@ -2,7 +2,7 @@
 
 use rusqlite::{
     Connection, Result,
-    functions::{Aggregate, Context, FunctionFlags},
+    functions::{Aggregate, Context, FunctionFlags, WindowAggregate},
     types::{Value, ValueRef},
 };
 
@@ -17,8 +17,74 @@ pub(super) fn register(connection: &Connection) -> Result<()> {
     for (name, operation) in bits {
         connection.create_aggregate_function(name, 1, flags, Bits(operation))?;
     }
-    connection.create_aggregate_function("k_dsum", 1, flags, DecimalSum { average: false })?;
-    connection.create_aggregate_function("k_davg", 2, flags, DecimalSum { average: true })
+    connection.create_window_function("k_dsum", 1, flags, DecimalSum { average: false })?;
+    connection.create_window_function("k_davg", 2, flags, DecimalSum { average: true })?;
+    for (name, sample, root) in [
+        ("k_var_pop", false, false),
+        ("k_var_samp", true, false),
+        ("k_stddev_pop", false, true),
+        ("k_stddev_samp", true, true),
+    ] {
+        connection.create_aggregate_function(name, 1, flags, Variance { sample, root })?;
+    }
+    connection.create_aggregate_function("k_single", 1, flags, Single)
+}
+
+/// The only value there is: what a sub-query in an expression stands for.
+struct Single;
+
+impl Aggregate<Option<Value>, Value> for Single {
+    fn init(&self, _: &mut Context<'_>) -> Result<Option<Value>> {
+        Ok(None)
+    }
+
+    fn step(&self, ctx: &mut Context<'_>, state: &mut Option<Value>) -> Result<()> {
+        if state.is_some() {
+            return Err(failure("a sub-query in an expression gave more than one row"));
+        }
+        *state = Some(ctx.get(0)?);
+        Ok(())
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, state: Option<Option<Value>>) -> Result<Value> {
+        Ok(state.flatten().unwrap_or(Value::Null))
+    }
+}
+
+/// Welford's method, which stays exact where a sum of squares would not.
+struct Variance {
+    sample: bool,
+    root: bool,
+}
+
+#[derive(Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Aggregate<Moments, Option<f64>> for Variance {
+    fn init(&self, _: &mut Context<'_>) -> Result<Moments> {
+        Ok(Moments::default())
+    }
+
+    fn step(&self, ctx: &mut Context<'_>, state: &mut Moments) -> Result<()> {
+        if let Some(value) = ctx.get::<Option<f64>>(0)? {
+            state.count += 1.0;
+            let distance = value - state.mean;
+            state.mean += distance / state.count;
+            state.squares += distance * (value - state.mean);
+        }
+        Ok(())
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, state: Option<Moments>) -> Result<Option<f64>> {
+        let Moments { count, squares, .. } = state.unwrap_or_default();
+        let divisor = if self.sample { count - 1.0 } else { count };
+        let variance = (divisor > 0.0).then(|| squares / divisor);
+        Ok(if self.root { variance.map(f64::sqrt) } else { variance })
+    }
 }
 
 struct Bits(fn(i64, i64) -> i64);
@@ -71,14 +137,35 @@ impl Aggregate<Sum, Value> for DecimalSum {
     }
 
     fn finalize(&self, _: &mut Context<'_>, state: Option<Sum>) -> Result<Value> {
+        self.result(state.as_ref())
+    }
+}
+
+impl WindowAggregate<Sum, Value> for DecimalSum {
+    fn value(&self, state: Option<&mut Sum>) -> Result<Value> {
+        self.result(state.as_deref())
+    }
+
+    fn inverse(&self, ctx: &mut Context<'_>, state: &mut Sum) -> Result<()> {
+        if ctx.get_raw(0) != ValueRef::Null {
+            // What was added before leaves the window.
+            state.total -= unscaled(ctx.get_raw(0))?;
+            state.count -= 1;
+        }
+        Ok(())
+    }
+}
+
+impl DecimalSum {
+    fn result(&self, state: Option<&Sum>) -> Result<Value> {
         let Some(Sum { total, count, digits }) = state.filter(|s| s.count > 0) else {
             return Ok(Value::Null);
         };
         let result = if self.average {
-            let shifted = decimal::power(digits).and_then(|p| total.checked_mul(p));
+            let shifted = decimal::power(*digits).and_then(|p| total.checked_mul(p));
             shifted.map(|t| t / count)
         } else {
-            Some(total)
+            Some(*total)
         };
         stored_decimal(result, decimal::MAX_PRECISION)
     }

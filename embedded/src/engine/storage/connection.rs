@@ -108,6 +108,9 @@ pub(crate) fn sql_error(error: rusqlite::Error) -> SqlError {
         rusqlite::Error::SqlInputError { msg, .. } if is_limit(msg) => {
             SqlError::execution(format!("Execution error: the statement is too large: {msg}"))
         }
+        rusqlite::Error::SqlInputError { msg, .. } if msg.contains("recursive") => {
+            SqlError::unsupported(format_args!("this recursive query: {msg}"))
+        }
         rusqlite::Error::SqlInputError { msg, .. } => SqlError::internal(format!("storage: {msg}")),
         _ => SqlError::internal(format!("storage: {error}")),
     }

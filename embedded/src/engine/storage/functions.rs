@@ -9,7 +9,7 @@ use rusqlite::{
     types::{ToSqlOutput, Value, ValueRef},
 };
 
-use super::{like, sequence};
+use super::{calendar, json, like, regexp, sequence};
 use crate::engine::{
     convert,
     decimal::{self, Decimal},
@@ -26,6 +26,10 @@ pub(super) fn register(connection: &Connection, identifiers: &Arc<Identifiers>) 
     decimals(connection)?;
     text(connection)?;
     math(connection)?;
+    bits(connection)?;
+    calendar::register(connection)?;
+    json::register(connection)?;
+    regexp::register(connection)?;
     for (name, strict) in [("k_cast", true), ("k_try_cast", false)] {
         scalar(connection, name, 3, move |ctx| {
             let (from, to) = (ctx.get(1)?, ctx.get(2)?);
@@ -47,6 +51,12 @@ pub(super) fn register(connection: &Connection, identifiers: &Arc<Identifiers>) 
     connection.create_scalar_function("k_uuid_v7", 0, FunctionFlags::SQLITE_UTF8, |_| {
         Ok(uuid::Uuid::now_v7().to_string())
     })?;
+    connection.create_scalar_function("k_random", 0, FunctionFlags::SQLITE_UTF8, |_| {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(|error| failure(error.to_string()))?;
+        // The 53 bits that a double below 1 has.
+        Ok((u64::from_le_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64)
+    })?;
     connection.create_scalar_function("k_ulid", 0, FunctionFlags::SQLITE_UTF8, |_| Ok(sequence::ulid()))
 }
 
@@ -64,7 +74,12 @@ fn owned(cell: &crate::engine::Cell) -> Result<Value> {
 }
 
 /// A deterministic function that is NULL when an argument is.
-fn scalar<F>(connection: &Connection, name: &'static str, arguments: i32, function: F) -> Result<()>
+pub(super) fn scalar<F>(
+    connection: &Connection,
+    name: &'static str,
+    arguments: i32,
+    function: F,
+) -> Result<()>
 where
     F: Fn(&Context<'_>) -> Result<Value> + Send + 'static,
 {
@@ -158,7 +173,7 @@ fn decimals(connection: &Connection) -> Result<()> {
     })
 }
 
-fn text_of<'a>(ctx: &'a Context<'_>, argument: usize) -> Result<&'a str> {
+pub(super) fn text_of<'a>(ctx: &'a Context<'_>, argument: usize) -> Result<&'a str> {
     ctx.get_raw(argument).as_str().map_err(|_| failure("text expected"))
 }
 
@@ -214,6 +229,69 @@ fn text(connection: &Connection) -> Result<()> {
         let take = usize::try_from(end.saturating_sub(start.max(1))).unwrap_or(0);
         Ok(Value::Text(text_of(ctx, 0)?.chars().skip(skip).take(take).collect()))
     })?;
+    // k_pad(text, length, fill, on the left)
+    scalar(connection, "k_pad", 4, |ctx| {
+        let (s, length, fill): (&str, i64, &str) = (text_of(ctx, 0)?, ctx.get(1)?, text_of(ctx, 2)?);
+        let (have, want) = (s.chars().count(), usize::try_from(length).unwrap_or(0));
+        if want > MAX_TEXT / 4 {
+            return Err(failure("padding would make a text of more than 4 million characters"));
+        }
+        if want <= have || fill.is_empty() {
+            return Ok(Value::Text(s.chars().take(want.min(have)).collect()));
+        }
+        let padding: String = fill.chars().cycle().take(want - have).collect();
+        Ok(Value::Text(if ctx.get(3)? { padding + s } else { s.to_owned() + &padding }))
+    })?;
+    scalar(connection, "k_repeat", 2, |ctx| {
+        let (s, times): (&str, i64) = (text_of(ctx, 0)?, ctx.get(1)?);
+        let times = usize::try_from(times).unwrap_or(0);
+        if s.len().saturating_mul(times) > MAX_TEXT {
+            return Err(failure("repeat() would make a text of more than 16 MiB"));
+        }
+        Ok(Value::Text(s.repeat(times)))
+    })?;
+    // Parts count from 1, from the end when negative.
+    scalar(connection, "k_split_part", 3, |ctx| {
+        let (s, by, n): (&str, &str, i64) = (text_of(ctx, 0)?, text_of(ctx, 1)?, ctx.get(2)?);
+        let at = usize::try_from(n.unsigned_abs()).unwrap_or(usize::MAX);
+        let part = match (n, by.is_empty()) {
+            (0, _) => return Err(failure("field position must not be zero")),
+            (1 | -1, true) => Some(s),
+            (_, true) => None,
+            (1.., false) => s.split(by).nth(at - 1),
+            (_, false) => s.rsplit(by).nth(at - 1),
+        };
+        Ok(Value::Text(part.unwrap_or_default().to_owned()))
+    })?;
+    scalar(connection, "k_initcap", 1, |ctx| {
+        let (mut out, mut inside) = (String::new(), false);
+        for c in text_of(ctx, 0)?.chars() {
+            match inside {
+                true => out.extend(c.to_lowercase()),
+                false => out.extend(c.to_uppercase()),
+            }
+            inside = c.is_alphanumeric();
+        }
+        Ok(Value::Text(out))
+    })?;
+    scalar(connection, "k_ascii", 1, |ctx| {
+        Ok(Value::Integer(text_of(ctx, 0)?.chars().next().map_or(0, |c| i64::from(u32::from(c)))))
+    })?;
+    scalar(connection, "k_chr", 1, |ctx| {
+        let code: i64 = ctx.get(0)?;
+        let c = u32::try_from(code).ok().filter(|c| *c != 0).and_then(char::from_u32);
+        c.map(|c| Value::Text(c.into())).ok_or_else(|| failure(format!("chr({code}) is not a character")))
+    })?;
+    scalar(connection, "k_translate", 3, |ctx| {
+        let (s, from, to) = (text_of(ctx, 0)?, text_of(ctx, 1)?, text_of(ctx, 2)?);
+        let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+        let map = |c: char| match from.iter().position(|f| *f == c) {
+            None => Some(c),
+            Some(at) => to.get(at).copied(),
+        };
+        Ok(Value::Text(s.chars().filter_map(map).collect()))
+    })?;
+    scalar(connection, "k_hex", 1, |ctx| Ok(Value::Text(format!("{:x}", ctx.get::<i64>(0)?))))?;
     for (name, from_left) in [("k_left", true), ("k_right", false)] {
         scalar(connection, name, 2, move |ctx| {
             let (s, n): (&str, i64) = (text_of(ctx, 0)?, ctx.get(1)?);
@@ -227,12 +305,45 @@ fn text(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Whole numbers of 16, 32 or 64 bits (the third argument).
+fn bits(connection: &Connection) -> Result<()> {
+    type Operation = fn(i64, i64) -> i64;
+    let plain: [(&'static str, Operation); 3] =
+        [("k_and", |a, b| a & b), ("k_or", |a, b| a | b), ("k_xor", |a, b| a ^ b)];
+    for (name, operation) in plain {
+        scalar(connection, name, 3, move |ctx| Ok(Value::Integer(operation(ctx.get(0)?, ctx.get(1)?))))?;
+    }
+    for (name, left) in [("k_shl", true), ("k_shr", false)] {
+        scalar(connection, name, 3, move |ctx| {
+            let (a, by, bits): (i64, i64, i64) = (ctx.get(0)?, ctx.get(1)?, ctx.get(2)?);
+            if !(0..bits).contains(&by) {
+                return Err(failure(format!("a shift by {by} bits of a number that has {bits}")));
+            }
+            // The number's own width decides what is shifted out.
+            let unused = 64 - bits;
+            let shifted = if left { (a << by) << unused >> unused } else { a >> by };
+            Ok(Value::Integer(shifted))
+        })?;
+    }
+    Ok(())
+}
+
 /// Longest text that a function may build, in bytes.
-const MAX_TEXT: usize = 16 << 20;
+pub(super) const MAX_TEXT: usize = 16 << 20;
 
 fn math(connection: &Connection) -> Result<()> {
     type OfOne = fn(f64) -> f64;
-    let one: [(&'static str, OfOne); 9] = [
+    let one: [(&'static str, OfOne); 19] = [
+        ("k_cbrt", f64::cbrt),
+        ("k_degrees", f64::to_degrees),
+        ("k_radians", f64::to_radians),
+        ("k_sin", f64::sin),
+        ("k_cos", f64::cos),
+        ("k_tan", f64::tan),
+        ("k_asin", f64::asin),
+        ("k_acos", f64::acos),
+        ("k_atan", f64::atan),
+        ("k_tanh", f64::tanh),
         ("k_ceil", f64::ceil),
         ("k_floor", f64::floor),
         ("k_trunc", f64::trunc),
@@ -247,6 +358,43 @@ fn math(connection: &Connection) -> Result<()> {
         scalar(connection, name, 1, move |ctx| Ok(Value::Real(function(ctx.get(0)?))))?;
     }
     scalar(connection, "k_power", 2, |ctx| Ok(Value::Real(ctx.get::<f64>(0)?.powf(ctx.get(1)?))))?;
+    scalar(connection, "k_atan2", 2, |ctx| Ok(Value::Real(ctx.get::<f64>(0)?.atan2(ctx.get(1)?))))?;
+    scalar(connection, "k_log", 2, |ctx| Ok(Value::Real(ctx.get::<f64>(1)?.log(ctx.get(0)?))))?;
+    for (name, multiple) in [("k_gcd", false), ("k_lcm", true)] {
+        scalar(connection, name, 2, move |ctx| {
+            let (x, y): (i64, i64) = (ctx.get(0)?, ctx.get(1)?);
+            let (mut a, mut b) = (x.unsigned_abs(), y.unsigned_abs());
+            while b != 0 {
+                (a, b) = (b, a % b);
+            }
+            let result = match multiple {
+                false => Some(a),
+                true if a == 0 => Some(0),
+                true => (x.unsigned_abs() / a).checked_mul(y.unsigned_abs()),
+            };
+            let result = result.and_then(|r| i64::try_from(r).ok());
+            result.map(Value::Integer).ok_or_else(|| failure("the result does not fit a BIGINT"))
+        })?;
+    }
+    // k_dtrunc(x, digits): cuts off, where k_round rounds.
+    scalar(connection, "k_trunc_digits", 2, |ctx| {
+        let (x, digits): (f64, i64) = (ctx.get(0)?, ctx.get(1)?);
+        let factor = 10_f64.powi(i32::try_from(digits.clamp(-300, 300)).unwrap_or(0));
+        let cut = (x * factor).trunc() / factor;
+        Ok(Value::Real(if cut.is_finite() { cut } else { x }))
+    })?;
+    scalar(connection, "k_cosine_distance", 2, |ctx| {
+        let read = |at: usize| -> Result<Vec<f64>> {
+            let bytes = ctx.get_raw(at).as_blob().map_err(|_| failure("an embedding is expected"))?;
+            let floats = bytes.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(f32::from_le_bytes);
+            Ok(floats.map(f64::from).collect())
+        };
+        let (a, b) = (read(0)?, read(1)?);
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let lengths = (dot(&a, &a) * dot(&b, &b)).sqrt();
+        // The angle of a vector without a direction is not known.
+        Ok(if lengths == 0.0 { Value::Null } else { Value::Real(1.0 - dot(&a, &b) / lengths) })
+    })?;
     scalar(connection, "k_round", 2, |ctx| {
         let (x, digits): (f64, i64) = (ctx.get(0)?, ctx.get(1)?);
         let factor = 10_f64.powi(i32::try_from(digits.clamp(-400, 400)).unwrap_or(0));

@@ -8,7 +8,7 @@ use crate::engine::{
     EngineError, Role, TableId,
     catalog::{Catalog, DEFAULT_NAMESPACE, Namespace, Table},
     time,
-    topics::{self, TopicSet},
+    topics::{self, Progress, TopicSet},
 };
 
 /// Grows with every change of the tables below or of the row tables' shape.
@@ -22,6 +22,7 @@ pub(crate) struct Loaded {
     pub(crate) reserved_seq: i64,
     pub(crate) catalog: Catalog,
     pub(crate) topics: TopicSet,
+    pub(crate) topic_progress: Progress,
     pub(crate) users: Vec<StoredUser>,
 }
 
@@ -58,6 +59,7 @@ pub(super) fn load(db: &Connection, file: Option<&str>) -> Result<Loaded, Engine
         reserved_seq,
         catalog: load_catalog(db)?,
         topics: topics::store::load(db)?,
+        topic_progress: topics::store::progress(db)?,
         users: load_users(db)?,
     })
 }

@@ -6,11 +6,14 @@
 //! connection behind the commit lock is simpler and faster.
 
 mod aggregates;
+mod calendar;
 mod connection;
 mod directory;
 mod functions;
+mod json;
 mod like;
 pub(crate) mod meta;
+mod regexp;
 mod sequence;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

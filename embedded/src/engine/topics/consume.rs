@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{ConsumeRequest, Consumed, Position, TopicRecord, definition::Topic, groups::Group, store};
+use super::{
+    ConsumeRequest, Consumed, Member, Position, TopicRecord, definition::Topic, groups::Group, store,
+};
 use crate::engine::{
     Caller, Engine, Inner, Role, SqlError,
     error::SqlResult,
@@ -226,10 +228,24 @@ impl Inner {
                 format!("Offset {upto} is beyond the end of topic '{}', which is at {end}", topic.name),
             ));
         }
-        let place = (topic.id, group, partition);
-        self.change(|db| store::move_group(&db.connection, place, base, false, time::now_micros() / 1000))?;
-        if let Some(known) = groups.get_mut(&(topic.id, Arc::from(group), partition)) {
+        let member = (topic.id, Arc::<str>::from(group), partition);
+        self.move_group(&member, base, false)?;
+        if let Some(known) = groups.get_mut(&member) {
             known.advance(base);
+        }
+        Ok(())
+    }
+
+    fn move_group(&self, member: &Member, base: i64, back: bool) -> SqlResult<()> {
+        let (topic, group, partition) = member;
+        let now_ms = time::now_micros() / 1000;
+        self.change(|db| store::move_group(&db.connection, (*topic, group, *partition), base, back, now_ms))?;
+        let mut progress = self.topics.progress.lock();
+        let before = progress.get(member).map(|(acked, _)| *acked);
+        if base == 0 {
+            progress.remove(member);
+        } else if back || before.is_none_or(|acked| acked < base - 1) {
+            progress.insert(member.clone(), (base - 1, now_ms));
         }
         Ok(())
     }
@@ -270,11 +286,9 @@ impl Inner {
         let mut groups = self.topics.groups.lock();
         for partition in partitions {
             let base = self.storage.read(|db| resolve(db, (topic.id, partition), to))?;
-            let place = (topic.id, group, partition);
-            self.change(|db| {
-                store::move_group(&db.connection, place, base, true, time::now_micros() / 1000)
-            })?;
-            groups.insert((topic.id, Arc::from(group), partition), Group::at(base));
+            let member = (topic.id, Arc::<str>::from(group), partition);
+            self.move_group(&member, base, true)?;
+            groups.insert(member, Group::at(base));
             moved_to = base;
         }
         Ok(moved_to)

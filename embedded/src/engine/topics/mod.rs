@@ -11,7 +11,7 @@ mod statements;
 pub(super) mod store;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub(super) use self::{
     definition::{Payload, Retention, TopicSet},
-    statements::{Outcome, remove_namespace, system_rows},
+    statements::{Outcome, offset_rows, remove_namespace, topic_rows},
 };
 use self::{
     groups::Group,
@@ -31,21 +31,27 @@ use super::{ChangeKind, Inner, RowChange, error::SqlResult, storage::Db};
 /// A group in one partition: topic, group, partition.
 type Member = (i64, Arc<str>, u32);
 
+/// Last acknowledged offset, and when, in milliseconds since the epoch.
+pub(super) type Progress = BTreeMap<Member, (i64, i64)>;
+
 /// Everything about topics but what is in SQLite.
 pub(super) struct Topics {
     /// Replaced under the commit lock.
     set: RwLock<Arc<TopicSet>>,
     groups: Mutex<HashMap<Member, Group>>,
     filters: Mutex<Compiled>,
+    /// What groups have acknowledged; as stored.
+    progress: Mutex<Progress>,
     /// How long a consumer may hold a record before it is delivered again.
     visibility: Duration,
 }
 
 impl Topics {
-    pub(super) fn new(set: TopicSet, visibility: Duration) -> Self {
+    pub(super) fn new(set: TopicSet, progress: Progress, visibility: Duration) -> Self {
         Self {
             set: RwLock::new(Arc::new(set)),
             groups: Mutex::default(),
+            progress: Mutex::new(progress),
             filters: Mutex::default(),
             visibility,
         }

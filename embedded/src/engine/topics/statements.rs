@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    ConsumeRequest,
+    ConsumeRequest, Topics,
     definition::{Op, Retention, Route, Topic, TopicSet},
     store,
 };
@@ -18,7 +18,6 @@ use crate::engine::{
         topics::{Source, TopicStatement},
     },
     storage::{Db, sql_error},
-    system::SystemTable,
     time,
 };
 
@@ -291,48 +290,46 @@ fn consume_columns() -> Arc<[Column]> {
     (0..).zip(columns).map(column).collect()
 }
 
-/// Rows of `system.topics` and `system.topic_offsets`. Their times are milliseconds, as recorded.
-pub(in crate::engine) fn system_rows(
-    table: SystemTable,
-    set: &TopicSet,
-    db: &Db,
-) -> SqlResult<Vec<Vec<Cell>>> {
-    let text = |value: &str| Cell::Text(value.into());
-    if table == SystemTable::Topics {
-        let number = |value: Option<i64>| value.map_or(Cell::Null, Cell::BigInt);
-        let row = |topic: &Arc<Topic>| {
-            let routes: Vec<serde_json::Value> = topic
-                .routes
-                .iter()
-                .map(|r| {
-                    json!({"table_id": r.table, "op": r.op.name(), "payload_mode": r.payload.name(),
-                           "filter_expr": r.filter, "partition_key_expr": null})
-                })
-                .collect();
-            vec![
-                text(&topic.name),
-                text(&topic.name),
-                Cell::Null,
-                Cell::Int(i64::from(topic.partitions)),
-                number(topic.retention.seconds),
-                number(topic.retention.max_bytes),
-                Cell::Json(serde_json::Value::from(routes).to_string().into()),
-                Cell::Timestamp(topic.created_at / 1000),
-                Cell::Timestamp(topic.updated_at / 1000),
-            ]
-        };
-        return Ok(set.iter().map(row).collect());
-    }
-    let name_of = |id: i64| set.iter().find(|topic| topic.id == id).map(|topic| &topic.name);
-    let progress = store::progress(&db.connection).map_err(sql_error)?;
-    let rows = progress.into_iter().filter_map(|(topic, group, partition, acked, updated_ms)| {
+/// Rows of `system.topics`. Its times are milliseconds, as recorded.
+pub(in crate::engine) fn topic_rows(topics: &Topics) -> Vec<Vec<Cell>> {
+    let number = |value: Option<i64>| value.map_or(Cell::Null, Cell::BigInt);
+    let row = |topic: &Arc<Topic>| {
+        let routes: Vec<serde_json::Value> = topic
+            .routes
+            .iter()
+            .map(|r| {
+                json!({"table_id": r.table, "op": r.op.name(), "payload_mode": r.payload.name(),
+                       "filter_expr": r.filter, "partition_key_expr": null})
+            })
+            .collect();
+        vec![
+            Cell::Text(topic.name.clone()),
+            Cell::Text(topic.name.clone()),
+            Cell::Null,
+            Cell::Int(i64::from(topic.partitions)),
+            number(topic.retention.seconds),
+            number(topic.retention.max_bytes),
+            Cell::Json(serde_json::Value::from(routes).to_string().into()),
+            Cell::Timestamp(topic.created_at / 1000),
+            Cell::Timestamp(topic.updated_at / 1000),
+        ]
+    };
+    topics.set().iter().map(row).collect()
+}
+
+/// Rows of `system.topic_offsets`: every group that has acknowledged something. Its times are milliseconds, as recorded.
+pub(in crate::engine) fn offset_rows(topics: &Topics) -> Vec<Vec<Cell>> {
+    let set = topics.set();
+    let name_of = |id: i64| set.iter().find(|topic| topic.id == id).map(|topic| topic.name.clone());
+    let progress = topics.progress.lock();
+    let rows = progress.iter().filter_map(|((topic, group, partition), (acked, updated_ms))| {
         Some(vec![
-            text(name_of(topic)?),
-            text(&group),
-            Cell::Int(i64::from(partition)),
-            Cell::BigInt(acked),
-            Cell::Timestamp(updated_ms),
+            Cell::Text(name_of(*topic)?),
+            Cell::Text(group.clone()),
+            Cell::Int(i64::from(*partition)),
+            Cell::BigInt(*acked),
+            Cell::Timestamp(*updated_ms),
         ])
     });
-    Ok(rows.collect())
+    rows.collect()
 }

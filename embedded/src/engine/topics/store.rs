@@ -3,7 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::definition::{Retention, Topic, TopicSet};
-use crate::engine::{ChangeKind, EngineError, topics::TopicRecord};
+use crate::engine::{
+    ChangeKind, EngineError,
+    topics::{Progress, TopicRecord},
+};
 
 /// Data of an older server get the tables when they are opened.
 pub(crate) fn create(db: &Connection) -> Result<()> {
@@ -263,15 +266,13 @@ pub(super) fn move_group(
     .map(drop)
 }
 
-/// Progress of a group: topic, group, partition, last acknowledged offset, when in milliseconds.
-pub(super) type Progress = (i64, String, u32, i64, i64);
-
-/// Every group that has acknowledged something, in order.
-pub(super) fn progress(db: &Connection) -> Result<Vec<Progress>> {
-    db.prepare_cached(
-        "SELECT topic, name, partition, acked, updated_ms FROM topic_groups WHERE acked IS NOT NULL
-         ORDER BY topic, name, partition",
-    )?
-    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
-    .collect()
+/// Every group that has acknowledged something.
+pub(crate) fn progress(db: &Connection) -> Result<Progress> {
+    let sql = "SELECT topic, name, partition, acked, updated_ms FROM topic_groups WHERE acked IS NOT NULL";
+    db.prepare(sql)?
+        .query_map([], |row| {
+            let member = (row.get(0)?, row.get::<_, String>(1)?.into(), row.get(2)?);
+            Ok((member, (row.get(3)?, row.get(4)?)))
+        })?
+        .collect()
 }
