@@ -7,10 +7,6 @@ use std::collections::BTreeMap;
 pub(super) struct Offsets(BTreeMap<u64, u64>);
 
 impl Offsets {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn len(&self) -> u64 {
         self.0.iter().map(|(start, end)| end - start).sum()
     }

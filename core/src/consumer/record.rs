@@ -47,14 +47,8 @@ impl ConsumerRecord {
             user: message.user,
             payload: message.payload,
             problem: message.problem,
-            table: None,
+            table: message.table,
         }
-    }
-
-    /// The same with the columns of its table, by which the payload is read.
-    #[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "tables are asked for by the runtime"))]
-    pub(crate) fn set_table(&mut self, table: Option<Arc<Schema>>) {
-        self.table = table;
     }
 
     /// The payload as a row, each cell typed by its column. `None` when it is no row of a table that the client may read:

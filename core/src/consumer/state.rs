@@ -18,8 +18,9 @@ const MOST_RECORDS: usize = 5_000;
 /// two requests a second.
 const PAUSES: [Time; 4] =
     [Time::from_millis(50), Time::from_millis(150), Time::from_millis(400), Time::from_millis(700)];
-/// How long until what is held back is looked after again: shortest and longest.
-const LOOK: (Time, Time) = (Time::from_millis(500), Time::from_secs(5));
+/// How long until what is held back is looked after again: shortest, after progress, and longest. Two healthy members take
+/// turns in committing what they finished alternately.
+const LOOK: (Time, Time) = (Time::from_millis(20), Time::from_secs(5));
 
 /// What the driver is to do. Each is answered by the `handle_` function of the same name, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -405,7 +406,9 @@ impl Consumer {
             return Some(action);
         }
         if let Some(deadline) = self.closing {
-            let idle = self.acking.is_none() && !self.looking && self.answered == self.asked;
+            // Another member may close the gap while there is time.
+            let waits = self.is_held_back() && !self.held.contains(self.base);
+            let idle = self.acking.is_none() && !self.looking && self.answered == self.asked && !waits;
             if idle || now >= deadline {
                 self.closed = true;
                 let late = Error::new(ErrorCode::Timeout, "not committed before the consumer was closed");
@@ -417,15 +420,8 @@ impl Consumer {
         if self.failure.is_some() || now < self.trouble.retry_at || now < self.not_before {
             return None;
         }
-        match self.begin {
-            Begin::Done => {}
-            _ if !wanted || self.looking || self.acking.is_some() => return None,
-            Begin::Look => return Some(self.look(self.config.reset.into())),
-            Begin::Latest(_) => return Some(self.look(TopicStart::Earliest)),
-            Begin::Establish(end) => {
-                self.acking = Some(end - 1);
-                return Some(Action::Ack { upto: end - 1 });
-            }
+        if self.begin != Begin::Done {
+            return if wanted { self.begin_action() } else { None };
         }
         if self.fetching.is_some() || !(wanted || self.wants_ahead()) {
             return None;
@@ -435,6 +431,22 @@ impl Consumer {
         let limit = u32::try_from(self.fetch_limit).unwrap_or(u32::MAX);
         self.fetching = Some(Fetching { sent: now, wait, limit, void: false });
         Some(Action::Fetch { start: self.start(), limit, wait })
+    }
+
+    /// The next step towards knowing where the group is.
+    fn begin_action(&mut self) -> Option<Action> {
+        if self.looking || self.acking.is_some() {
+            return None;
+        }
+        Some(match self.begin {
+            Begin::Done => return None,
+            Begin::Look => self.look(self.config.reset.into()),
+            Begin::Latest(_) => self.look(TopicStart::Earliest),
+            Begin::Establish(end) => {
+                self.acking = Some(end - 1);
+                Action::Ack { upto: end - 1 }
+            }
+        })
     }
 
     /// Always the same for a group that has committed nothing: the server then counts from there for every member.
@@ -472,7 +484,12 @@ impl Consumer {
         if self.looking {
             return None;
         }
-        if self.is_held_back() && self.begin == Begin::Done && self.closing.is_none_or(|_| asked) {
+        // Something was marked before anything was read.
+        if self.begin != Begin::Done && self.done.end().is_some() && self.failure.is_none() {
+            self.ack_trouble.retry_at = self.trouble.retry_at;
+            return if now < self.trouble.retry_at { None } else { self.begin_action() };
+        }
+        if self.is_held_back() && self.begin == Begin::Done {
             // Another member may have closed the gap. Asked once for each commit, and then now and then.
             if late || (asked && self.looked_for < self.asked && !self.held.contains(self.base)) {
                 self.looked_for = self.asked;
@@ -562,11 +579,6 @@ impl Consumer {
         }
     }
 
-    /// Gives the records that were fetched and not handed out what their tables are made of.
-    pub fn queued_mut(&mut self) -> impl Iterator<Item = &mut ConsumerRecord> {
-        self.queue.iter_mut()
-    }
-
     fn failed(&mut self, now: Time, error: Error) {
         if error.retryable() {
             self.trouble.failures += 1;
@@ -649,11 +661,11 @@ impl Consumer {
             Ok(()) => {
                 self.advance(upto + 1);
                 self.ack_trouble = Trouble::default();
-                if self.committable().is_none() {
-                    if !self.is_held_back() {
-                        self.look_at = None;
-                        self.answer_commits(self.asked, Ok(self.committed()));
-                    }
+                if self.is_held_back() {
+                    self.look_at = Some(now + self.look_pause);
+                } else if self.committable().is_none() {
+                    self.look_at = None;
+                    self.answer_commits(self.asked, Ok(self.committed()));
                 } else if self.config.auto_commit {
                     let interval = self.config.auto_commit_interval;
                     self.auto_commit_at.get_or_insert(now + interval);

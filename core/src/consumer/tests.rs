@@ -27,6 +27,7 @@ fn message(offset: u64) -> TopicMessage {
         user: None,
         payload: Arc::from(&b"{}"[..]),
         problem: None,
+        table: None,
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Worker {
     known: HashMap<u64, CompactString>,
     running: usize,
     undecided: VecDeque<Failed>,
+    /// Handed out to be decided about.
+    deciding: usize,
     stopping: bool,
 }
 
@@ -115,6 +117,7 @@ impl Worker {
             known: HashMap::new(),
             running: 0,
             undecided: VecDeque::new(),
+            deciding: 0,
             stopping: false,
         }
     }
@@ -205,13 +208,24 @@ impl Worker {
         }
     }
 
+    /// A job that was not begun after all, since the worker is stopping. Its record stays unfinished.
+    pub fn give_back(&mut self, offset: u64) {
+        if let Some(name) = self.known.get(&offset).cloned() {
+            self.running = self.running.saturating_sub(1);
+            self.leave(&name, offset);
+        }
+    }
+
     /// The next record that failed, to be decided about by [`decide`](Self::decide).
     pub fn next_failed(&mut self) -> Option<Failed> {
-        self.undecided.pop_front()
+        let failed = self.undecided.pop_front();
+        self.deciding += usize::from(failed.is_some());
+        failed
     }
 
     /// What becomes of a record that failed. Returns whether it counts as finished.
     pub fn decide(&mut self, offset: u64, action: FailedAction) -> bool {
+        self.deciding = self.deciding.saturating_sub(1);
         let Some(name) = self.known.get(&offset).cloned() else { return false };
         match action {
             FailedAction::Skip => {
@@ -251,6 +265,6 @@ impl Worker {
 
     /// Whether nothing is being handled or decided.
     pub fn is_idle(&self) -> bool {
-        self.running == 0 && self.undecided.is_empty()
+        self.running == 0 && self.undecided.is_empty() && self.deciding == 0
     }
 }

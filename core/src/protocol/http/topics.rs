@@ -104,6 +104,8 @@ pub struct TopicMessage {
     pub payload: Arc<[u8]>,
     /// What of the record could not be read; the rest is as good as it gets.
     pub problem: Option<Box<str>>,
+    /// The columns of its table. The wire does not have them: whoever can ask for them sets them.
+    pub table: Option<Arc<Schema>>,
 }
 
 /// The body of a request for records.
@@ -217,6 +219,7 @@ impl Message<'_> {
             user: self.user,
             payload,
             problem: wrong_payload.or(wrong_op),
+            table: None,
         })
     }
 }
@@ -263,6 +266,7 @@ fn read_loosely(value: &serde_json::Value) -> Option<TopicMessage> {
         user: text("user").map(Into::into),
         payload,
         problem: wrong_payload.or(wrong_op),
+        table: None,
     })
 }
 
