@@ -21,7 +21,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 
 .PHONY: help demo test bench bench-server lint clean system python node \
-	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-examples
+	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-inspector test-examples
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -29,7 +29,7 @@ help:
 demo: python
 	cd examples/python && $(CURDIR)/$(BIN)/python departures_board.py
 
-test: lint test-pure test-rust test-simulation test-python test-node test-examples
+test: lint test-pure test-rust test-simulation test-python test-node test-inspector test-examples
 
 lint: lint-rust lint-python lint-node
 
@@ -63,6 +63,11 @@ test-python: python
 test-node: node
 	cd bindings-node && node scripts/test.mjs
 
+# The page of the embedded server, in Chromium, at the command that test-rust builds.
+test-inspector: system tests/inspector/node_modules/.ready
+	cargo build --workspace --profile $(PROFILE) --bin kalam-embedded
+	cd tests/inspector && npm test --silent
+
 test-examples: python node examples/node/node_modules/.ready
 	$(BIN)/python -m pytest tests/examples
 	cd examples/node && npm test --silent
@@ -77,7 +82,7 @@ bench-server: system
 
 clean:
 	cargo clean
-	rm -rf $(VENV) .node bindings-node/node_modules bindings-node/build bindings-node/dist examples/node/node_modules
+	rm -rf $(VENV) .node bindings-node/node_modules bindings-node/build bindings-node/dist examples/node/node_modules tests/inspector/node_modules
 
 system:
 	@scripts/system-packages
@@ -100,6 +105,11 @@ bindings-node/node_modules/.ready: bindings-node/package-lock.json
 examples/node/node_modules/.ready: examples/node/package-lock.json
 	@scripts/system-packages chromium
 	cd examples/node && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+tests/inspector/node_modules/.ready: tests/inspector/package-lock.json
+	@scripts/system-packages chromium
+	cd tests/inspector && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 node: bindings-node/node_modules/.ready

@@ -12,6 +12,8 @@ pub enum Reason {
     NewestRows,
     /// The columns of the table changed.
     Schema,
+    /// Rows changed while the connection was lost.
+    Reconnect,
     /// Changes keep coming, so that versions can not be compared.
     Traffic,
 }
@@ -24,6 +26,7 @@ impl Reason {
             Self::Mismatch => "mismatch",
             Self::NewestRows => "newest_rows",
             Self::Schema => "schema",
+            Self::Reconnect => "reconnect",
             Self::Traffic => "traffic",
         }
     }

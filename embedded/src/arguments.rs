@@ -28,6 +28,7 @@ Options:
                          without some of its holes, or single ones
   --topic-visibility S   deliver a record of a topic again when its consumer has
                          not acknowledged it for S seconds [default: 30]
+  --no-ui                serve no inspector, the page at /
   --node N               number row versions as node N, 0 to 1023 [default: 0]
   --verbose              log more
   -h, --help             print this help
@@ -92,6 +93,7 @@ pub(crate) fn parse(
                         format!("--topic-visibility must be a number of seconds, not '{seconds}'")
                     })?;
             }
+            Long("no-ui") => options.ui = false,
             Long("allow-remote") => options.allow_remote = true,
             Long("root-password") => {
                 options.root_password = Some(text(parser.value().map_err(message)?, "--root-password")?);
@@ -156,6 +158,7 @@ mod tests {
         let options = parsed("serve --emulate kalamdb-0.4,-drop --node 7", None).unwrap();
         assert!(options.emulate.is_some_and(|holes| holes.exits && !holes.drop));
         assert_eq!(options.node, 7);
+        assert!(options.ui && !parsed("serve --no-ui", None).unwrap().ui);
         let options = parsed("serve", Some("e")).unwrap();
         assert_eq!((options.data, options.port), (Data::Memory, 2900));
         assert_eq!(options.root_password.as_deref(), Some("e"));

@@ -57,13 +57,15 @@ pub struct Holes {
     /// A request for records of a topic is answered at once, whatever it is willing to wait, and where a group begins is
     /// not kept before it has acknowledged something (`topics`).
     pub topics: bool,
+    /// Rows of a STREAM table go without a word when their time is over (`tables`).
+    pub expiry: bool,
     /// Ten subscriptions a user, a hundred a connection, fifty messages a second (`limits`).
     pub limits: bool,
 }
 
 type Switch = fn(&mut Holes) -> &mut bool;
 
-const SWITCHES: [(&str, Switch); 15] = [
+const SWITCHES: [(&str, Switch); 16] = [
     ("drop", |holes| &mut holes.drop),
     ("load-buffer", |holes| &mut holes.load_buffer),
     ("caps", |holes| &mut holes.caps),
@@ -78,6 +80,7 @@ const SWITCHES: [(&str, Switch); 15] = [
     ("order", |holes| &mut holes.order),
     ("ddl", |holes| &mut holes.ddl),
     ("topics", |holes| &mut holes.topics),
+    ("expiry", |holes| &mut holes.expiry),
     ("limits", |holes| &mut holes.limits),
 ];
 

@@ -40,6 +40,8 @@ pub struct Options {
     pub shutdown_deadline: Duration,
     /// How long a consumer may hold a record of a topic before it is delivered again (30 seconds).
     pub topic_visibility: Duration,
+    /// Serve the inspector, a page at `/` that asks for a login (yes).
+    pub ui: bool,
     /// What a client may ask for.
     pub limits: Limits,
     /// Behave like KalamDB 0.4 where it leaves something out, for tests of clients: no announcement in
@@ -64,6 +66,7 @@ impl Default for Options {
             heartbeat_timeout: Duration::from_secs(10),
             shutdown_deadline: Duration::from_secs(5),
             topic_visibility: Duration::from_secs(30),
+            ui: true,
             limits: Limits::default(),
             emulate: None,
             node: 0,
@@ -86,6 +89,7 @@ impl fmt::Debug for Options {
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .field("shutdown_deadline", &self.shutdown_deadline)
             .field("topic_visibility", &self.topic_visibility)
+            .field("ui", &self.ui)
             .field("limits", &self.limits)
             .field("emulate", &self.emulate)
             .field("node", &self.node)
@@ -122,6 +126,10 @@ pub struct Limits {
     pub unfetched_rows: usize,
     /// Bytes of one HTTP request body.
     pub request_bytes: usize,
+    /// Bytes of one HTTP request body with files (a form).
+    pub upload_bytes: usize,
+    /// Bytes of one uploaded file.
+    pub file_bytes: usize,
     /// Bytes of the SQL text of one request or subscription.
     pub sql_bytes: usize,
     /// Statements that run at the same time.
@@ -154,6 +162,8 @@ impl Default for Limits {
             queue_frames: 131_072,
             unfetched_rows: 1_000_000,
             request_bytes: 10 << 20,
+            upload_bytes: 64 << 20,
+            file_bytes: 25 << 20,
             sql_bytes: 1 << 20,
             concurrent_requests: 16,
             waiting_requests: 1024,

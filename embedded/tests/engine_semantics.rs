@@ -417,7 +417,6 @@ fn what_is_not_on_the_list_is_refused() {
         "CREATE TEMPORARY TABLE n.x (id INT PRIMARY KEY)",
         "CREATE TABLE n.x (id INT PRIMARY KEY, v INT CHECK (v > 0))",
         "CREATE TABLE n.x (id INT PRIMARY KEY, v INT REFERENCES n.t(id))",
-        "CREATE STREAM TABLE n.x (id INT PRIMARY KEY) WITH (TTL_SECONDS = 5)",
         "TRUNCATE TABLE n.t",
         "EXPLAIN SELECT 1",
         "SET x = 1",

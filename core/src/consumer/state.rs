@@ -294,13 +294,18 @@ impl Consumer {
 
     // Finishing
 
-    /// A record is finished. Marking what another member has finished, or marking twice, changes nothing.
-    pub fn mark(&mut self, now: Time, offset: u64) {
+    /// A record is finished. Marking what another member has finished, or marking twice, changes nothing. Returns whether
+    /// [`next_timeout`](Self::next_timeout) is another now.
+    pub fn mark(&mut self, now: Time, offset: u64) -> bool {
         self.held.remove(offset);
-        if offset >= self.base && self.done.insert(offset) && self.config.auto_commit {
-            let interval = self.config.auto_commit_interval;
-            self.auto_commit_at.get_or_insert(now + interval);
+        let due = offset >= self.base
+            && self.done.insert(offset)
+            && self.config.auto_commit
+            && self.auto_commit_at.is_none();
+        if due {
+            self.auto_commit_at = Some(now + self.config.auto_commit_interval);
         }
+        due
     }
 
     /// Asks for a commit of all that is finished now, and returns its number for [`poll_committed`](Self::poll_committed).

@@ -83,7 +83,9 @@ fn a_commit_counts_from_where_the_group_is_not_from_ones_own_records() {
     // Another member holds 0 to 2.
     fetch(&mut consumer, S, 3..6);
     consumer.take(S, 10).unwrap();
-    (3..6).for_each(|offset| consumer.mark(S, offset));
+    for offset in 3..6 {
+        consumer.mark(S, offset);
+    }
     let ticket = consumer.commit();
     let look = Some(Action::Look { start: TopicStart::Offset(0) });
     assert_eq!(consumer.poll_action(S), look, "the other one may be done");

@@ -86,3 +86,15 @@ fn seq(value: &Value) -> Option<SeqId> {
 fn unusable(what: &str) -> Error {
     Error::new(ErrorCode::Protocol, format!("the answer to a check holds {what}"))
 }
+
+pub(super) fn first(results: &[StatementResult]) -> Result<&StatementResult> {
+    results.first().ok_or_else(|| Error::new(ErrorCode::Protocol, "a check was answered without a result"))
+}
+
+pub(super) fn out_of_order() -> Error {
+    Error::new(ErrorCode::Protocol, "a page of a check does not go on behind the one before it")
+}
+
+pub(super) fn no_rows() -> Error {
+    Error::new(ErrorCode::Closed, "there are no rows to check")
+}

@@ -1,6 +1,5 @@
 //! The check of all rows: versions first, content where they differ.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -8,18 +7,16 @@ use hashbrown::HashSet;
 
 use super::frames::Frames;
 use super::keeper::Keeper;
-use super::questions::PAGE;
-use super::sweep::{Scope, Sweep};
-use super::{AskId, Key, answer};
+use super::newest::Newest;
+use super::sweep::Sweep;
+use super::watermark::Watermark;
+use super::{AskId, answer};
 use crate::error::{Error, ErrorCode, Result};
-use crate::live::compare::compare_values;
-use crate::live::{Correction, Digest};
+use crate::live::Digest;
 use crate::machine::Time;
 use crate::protocol::StatementResult;
 use crate::repair::{Reason, Repair};
-use crate::row::Row;
 use crate::schema::SeqId;
-use crate::value::Value;
 
 /// Between two digests, or ten times what the last one took.
 const DISTANCE: Duration = Duration::from_secs(2);
@@ -32,16 +29,12 @@ const WITHOUT_WATCH: Duration = Duration::from_secs(10);
 /// Live queries that wait for the next digest of a table are told apart within this time.
 const TURNS: Duration = Duration::from_millis(50);
 const FARTHEST: Duration = Duration::from_secs(300);
+/// Failures in a row that make the rows doubtful.
+const MOST_FAILURES: u32 = 3;
 /// Digests in a row that prove nothing before content is compared.
 const MOST_INCONCLUSIVE: u32 = 3;
 /// States that are remembered while a digest is on its way.
 const MOST_SEEN: usize = 4_096;
-/// Ten seconds, as versions count them: milliseconds above 22 bits.
-const SLACK: i64 = 10_000 << 22;
-/// The newest rows in one answer.
-const NEWEST_PAGE: usize = 900;
-/// Keys that came up during a sweep and are looked up one by one; with more, the next check decides.
-const MOST_STRAYS: usize = 300;
 
 /// How far the check is, and what it knows.
 #[derive(Debug)]
@@ -49,7 +42,7 @@ pub(super) struct Check {
     pub(super) step: Step,
     /// When the next one begins.
     due: Option<Time>,
-    not_before: Time,
+    pub(super) not_before: Time,
     /// The same for the digests of all live queries on the table.
     table_not_before: Time,
     /// Between the digest that was asked for since somebody looked, and the next.
@@ -59,21 +52,23 @@ pub(super) struct Check {
     pub(super) report: Repair,
     /// States since the digest was asked for.
     seen: HashSet<Digest, RandomState>,
-    /// What was written up to here was compared.
-    since: Option<SeqId>,
+    /// The rows are those of an earlier connection, and not proven on this one.
+    pub(super) kept: bool,
+    /// From where to look for what was missed since the rows were proven. Outlives a connection.
+    pub(super) watermark: Option<Watermark>,
     /// The greatest version that the latest digest told.
-    greatest: Option<SeqId>,
-    swept: Swept,
+    pub(super) greatest: Option<SeqId>,
+    pub(super) swept: Swept,
     rounds: u32,
     inconclusive: u32,
-    failures: u32,
+    pub(super) failures: u32,
     /// The table was not found.
     missing: bool,
     /// The reader was told that the rows are doubtful.
     pub(super) doubtful: bool,
     /// Versions of this connection are not those of answers.
     foreign: bool,
-    newest: bool,
+    pub(super) newest: bool,
     everything: bool,
     factor: u32,
 }
@@ -100,20 +95,9 @@ pub(super) enum Step {
     Sweep(Sweep),
 }
 
-/// The newest rows that were found so far.
-#[derive(Debug)]
-pub(super) struct Newest {
-    /// Rows that are still to be asked for.
-    left: usize,
-    least: Option<SeqId>,
-    found: HashSet<Key, RandomState>,
-    /// The moment of the first query.
-    clock: u64,
-}
-
 /// The latest sweep since the rows were proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Swept {
+pub(super) enum Swept {
     Nothing,
     Recent,
     All { repaired: bool },
@@ -130,7 +114,8 @@ impl Default for Check {
             took: Duration::ZERO,
             report: Repair::new(Reason::Mismatch),
             seen: HashSet::default(),
-            since: None,
+            kept: false,
+            watermark: None,
             greatest: None,
             swept: Swept::Nothing,
             rounds: 0,
@@ -147,10 +132,24 @@ impl Default for Check {
 }
 
 impl Check {
-    /// Forgets all but the pace.
+    /// Forgets all but the pace and where it was.
     pub(super) fn stop(&mut self) {
-        let Self { not_before, table_not_before, asked, took, failures, missing, .. } = *self;
-        *self = Self { not_before, table_not_before, asked, took, failures, missing, ..Self::default() };
+        let Self { not_before, table_not_before, asked, took, failures, missing, watermark, .. } = *self;
+        *self = Self {
+            not_before,
+            table_not_before,
+            asked,
+            took,
+            failures,
+            missing,
+            watermark,
+            ..Self::default()
+        };
+    }
+
+    /// Whether it is known from where to look for what was missed, and answers come.
+    pub(super) fn is_able_to_catch_up(&self) -> bool {
+        self.watermark.is_some() && self.failures < MOST_FAILURES
     }
 
     pub(super) fn is_asked(&self, asked: AskId) -> bool {
@@ -172,7 +171,8 @@ impl Check {
     fn start_at(&self, frames: &Frames) -> Option<Time> {
         let burst = frames.last.filter(|_| frames.burst).map(|last| last + AFTER_BURST);
         let due = self.due.into_iter().chain(burst).min()?;
-        let asks_digest = !self.newest && !self.everything;
+        // After a reconnect nobody waits for others: a digest is less work than a snapshot.
+        let asks_digest = !self.newest && !self.everything && !self.kept;
         let at = due.max(self.not_before);
         if !asks_digest || at > self.table_not_before + TURNS {
             return Some(at);
@@ -195,9 +195,9 @@ impl Keeper {
         if self.questions.is_none() {
             return;
         }
-        let rules = self.options.rules;
-        self.check.newest = rules.ask_newest && self.options.last_rows.is_some();
-        let wait = if self.check.newest || !rules.check_snapshots {
+        let (rules, kept) = (self.options.rules, self.check.kept);
+        self.check.newest = rules.ask_newest && self.options.last_rows.is_some() && !kept;
+        let wait = if self.check.newest || !(kept || rules.check_snapshots) {
             Duration::ZERO
         } else if self.wants_watch().is_some() && !self.watched {
             // What changes until the watch stands is found by the same check.
@@ -205,7 +205,10 @@ impl Keeper {
         } else {
             self.random.up_to(Duration::from_millis(50))
         };
-        if self.check.newest || rules.check_snapshots {
+        if kept {
+            self.check.not_before = now;
+        }
+        if self.check.newest || kept || rules.check_snapshots {
             self.verify_by(now + wait);
         } else {
             self.check.due = Some(now + self.interval());
@@ -243,7 +246,7 @@ impl Keeper {
         if self.check.newest {
             let left = self.options.last_rows.map_or(0, |rows| rows as usize);
             let clock = self.frames.clock();
-            return self.ask_newest(now, Newest { left, least: None, found: HashSet::default(), clock });
+            return self.ask_newest(now, Newest::of(left, clock));
         }
         if !self.options.rules.digest {
             return;
@@ -308,7 +311,7 @@ impl Keeper {
         }
     }
 
-    fn failed(&mut self, now: Time, error: Error) {
+    pub(super) fn failed(&mut self, now: Time, error: Error) {
         self.check.step = Step::Idle;
         self.check.failures += 1;
         if error.code() == ErrorCode::NotFound {
@@ -337,14 +340,18 @@ impl Keeper {
         let wait = (DISTANCE * 2u32.saturating_pow(self.check.failures.min(8))).min(FARTHEST);
         let wait = wait + self.random.up_to(wait / 4);
         self.check.due = Some(now + wait);
-        if self.check.failures >= 3 {
+        if self.check.failures >= MOST_FAILURES {
+            if self.check.kept {
+                // Nobody tells what was missed.
+                return self.restart(now, Reason::Reconnect);
+            }
             self.view.set_unverified(true);
             self.check.doubtful = true;
         }
     }
 
     fn digest_answered(&mut self, now: Time, clock: u64, results: &[StatementResult]) -> Result<()> {
-        let (digest, greatest) = answer::digest(first(results)?)?;
+        let (digest, greatest) = answer::digest(answer::first(results)?)?;
         if self.options.rules.check_schema
             && let (Some(table), Some(rows)) = (results.get(1), self.view.schema())
             && !table.schema.columns().is_empty()
@@ -361,6 +368,10 @@ impl Keeper {
         self.check.failures = 0;
         if self.check.seen.contains(&digest) {
             self.proven(now);
+        } else if self.check.kept && self.check.swept == Swept::Nothing {
+            // As is to be expected: something was written while nobody listened.
+            self.check.report.reason = Reason::Reconnect;
+            self.sweep_recent(now);
         } else {
             self.check.step = Step::Settle { answer: digest, clock, until: now + QUIET };
         }
@@ -374,24 +385,26 @@ impl Keeper {
         self.restarts_helped();
         let check = &mut self.check;
         check.step = Step::Idle;
-        check.since = check.greatest;
+        check.watermark = check.greatest.map(|greatest| Watermark::proven(check.watermark, now, greatest));
         check.failures = 0;
         check.factor = 1;
         self.finish(now, false);
     }
 
     /// The check is over, until the next one.
-    fn finish(&mut self, now: Time, doubtful: bool) {
+    pub(super) fn finish(&mut self, now: Time, doubtful: bool) {
         let check = &mut self.check;
         (check.swept, check.rounds, check.inconclusive) = (Swept::Nothing, 0, 0);
         check.doubtful = doubtful;
+        check.kept = false;
         self.view.set_unverified(doubtful);
         let report = std::mem::replace(&mut self.check.report, Repair::new(Reason::Mismatch));
         if report.repaired() {
             self.report(report);
         }
+        // Another may have been asked for since this one began.
         let next = now + self.interval() * self.check.factor;
-        self.check.due = Some(next);
+        self.verify_by(next);
     }
 
     /// Changes came meanwhile.
@@ -433,234 +446,11 @@ impl Keeper {
         }
     }
 
-    fn is_foreign(&mut self) {
+    pub(super) fn is_foreign(&mut self) {
         if !self.check.foreign {
             self.check.foreign = true;
             self.counters.foreign_numbering += 1;
         }
-    }
-
-    fn sweep_recent(&mut self, now: Time) {
-        let clock = self.frames.clock();
-        let sweep = match self.check.since {
-            Some(since) => Sweep::since(SeqId::from(since.get().saturating_sub(SLACK)), clock),
-            None => Sweep::all(clock),
-        };
-        self.begin_sweep(now, sweep);
-    }
-
-    fn begin_sweep(&mut self, now: Time, sweep: Sweep) {
-        if sweep.is_all() && self.questions.as_ref().is_some_and(|q| !q.can_page()) {
-            // There is no order to page by.
-            let reason = self.check.report.reason;
-            return self.restart(now, reason);
-        }
-        if let Err(error) = self.ask_page(sweep) {
-            self.failed(now, error);
-        }
-    }
-
-    fn ask_page(&mut self, mut sweep: Sweep) -> Result<()> {
-        let questions = self.questions.as_ref().ok_or_else(no_rows)?;
-        let sql = match &sweep.scope {
-            Scope::All { after, .. } => questions.page(after.as_deref())?,
-            Scope::Since { after, stage, .. } => questions.since(*stage, *after)?,
-        };
-        sweep.asked = self.ask(sql);
-        sweep.clock = self.frames.clock();
-        self.check.report.queries += 1;
-        self.check.step = Step::Sweep(sweep);
-        Ok(())
-    }
-
-    fn sweep_answered(&mut self, now: Time, mut sweep: Sweep, results: &[StatementResult]) -> Result<()> {
-        let result = first(results)?;
-        let schema = self.view.schema().ok_or_else(no_rows)?.clone();
-        let mut report = self.check.report;
-        let mut done = false;
-        match &mut sweep.scope {
-            Scope::All { after, found, clock } => {
-                let rows = self.keyed(answer::rows(result, &schema)?)?;
-                let greatest = rows.iter().map(|(key, _)| key).max_by(|a, b| compare_keys(a, b)).cloned();
-                if let (Some(greatest), Some(after)) = (&greatest, &after)
-                    && compare_keys(greatest, after).is_le()
-                {
-                    return Err(out_of_order());
-                }
-                for (key, row) in rows {
-                    found.insert(key.clone());
-                    count(
-                        self.found(key, row, sweep.clock, &mut report),
-                        &mut sweep.repairs,
-                        &mut sweep.renumbered,
-                    );
-                }
-                // A server may return fewer rows than it was asked for: only an empty page is the last.
-                match greatest {
-                    Some(greatest) => *after = Some(greatest),
-                    None => {
-                        let before = report.removed;
-                        self.withdraw_others(now, found, *clock, &mut report);
-                        sweep.repairs += report.removed - before;
-                        done = true;
-                    }
-                }
-            }
-            Scope::Since { from, after, stage } => {
-                let versions: Vec<SeqId> = if *stage == super::sweep::Stage::Rows {
-                    let rows = self.keyed(answer::rows(result, &schema)?)?;
-                    let versions = rows.iter().filter_map(|(_, row)| row.version()).collect();
-                    for (key, row) in rows {
-                        let correction = self.found(key, row, sweep.clock, &mut report);
-                        count(correction, &mut sweep.repairs, &mut sweep.renumbered);
-                    }
-                    versions
-                } else {
-                    let keys = answer::keys(result, &schema, self.view.key_positions())?;
-                    let versions = keys.iter().map(|(_, version)| *version).collect();
-                    let before = report.removed;
-                    for (key, _) in keys {
-                        self.missing(now, key, None, sweep.clock, &mut report);
-                    }
-                    sweep.repairs += report.removed - before;
-                    versions
-                };
-                let more = versions.len() >= PAGE;
-                if let Some(greatest) = versions.into_iter().max() {
-                    if greatest <= *after {
-                        return Err(out_of_order());
-                    }
-                    *after = greatest;
-                }
-                if !more {
-                    let has_filter = self.questions.as_ref().is_some_and(|q| q.has_filter());
-                    match stage.next(has_filter) {
-                        Some(next) => (*stage, *after) = (next, *from),
-                        None => done = true,
-                    }
-                }
-            }
-        }
-        self.check.report = report;
-        if done {
-            self.swept(now, &sweep)
-        } else {
-            self.ask_page(sweep)?
-        }
-        Ok(())
-    }
-
-    /// Rows that no page had are gone, unless a frame told of them since.
-    fn withdraw_others(
-        &mut self,
-        now: Time,
-        found: &HashSet<Key, RandomState>,
-        clock: u64,
-        report: &mut Repair,
-    ) {
-        if !self.options.rules.sweep_removes {
-            return;
-        }
-        let mut others: Vec<Key> = self.view.held_keys().filter(|key| !found.contains(key)).collect();
-        others.sort_unstable_by(|a, b| compare_keys(a, b));
-        let mut strays = 0;
-        for key in others {
-            if self.horizon.flatten().is_some() {
-                // The horizon may be of a leader that was lost: only the key itself tells.
-                self.doubt.open(key, None);
-                continue;
-            }
-            if self.frames.touched_since(&key, clock) {
-                strays += 1;
-                if strays > MOST_STRAYS {
-                    continue;
-                }
-            }
-            self.missing(now, key, None, clock, report);
-        }
-    }
-
-    fn swept(&mut self, now: Time, sweep: &Sweep) {
-        let repaired = sweep.repairs > 0;
-        self.check.swept = if sweep.is_all() { Swept::All { repaired } } else { Swept::Recent };
-        self.check.since = self.check.greatest.or(self.check.since);
-        self.check.failures = 0;
-        if !repaired && sweep.renumbered > 0 {
-            self.is_foreign();
-        }
-        if self.check.report.reason == Reason::Traffic {
-            self.finish(now, false);
-        } else {
-            self.verify_by(now);
-        }
-    }
-
-    fn ask_newest(&mut self, now: Time, newest: Newest) {
-        let page = newest.left.min(NEWEST_PAGE);
-        let Some(sql) = self.questions.as_ref().and_then(|q| q.newest(page, newest.least).ok()) else {
-            return;
-        };
-        let id = self.ask(sql);
-        self.check.report.queries += 1;
-        self.check.step = Step::Newest { id, clock: self.frames.clock(), newest };
-        self.check_passing_state(now);
-    }
-
-    fn newest_answered(
-        &mut self,
-        now: Time,
-        clock: u64,
-        mut newest: Newest,
-        results: &[StatementResult],
-    ) -> Result<()> {
-        let schema = self.view.schema().ok_or_else(no_rows)?.clone();
-        let mut rows = self.keyed(answer::rows(first(results)?, &schema)?)?;
-        // Those that are missing arrive in the order in which they were written.
-        rows.sort_by_key(|(_, row)| row.version());
-        let mut report = Repair { reason: Reason::NewestRows, ..self.check.report };
-        let lowest = rows.iter().filter_map(|(_, row)| row.version()).min();
-        if let (Some(lowest), Some(least)) = (lowest, newest.least)
-            && lowest >= least
-        {
-            return Err(out_of_order());
-        }
-        // A server may return fewer rows than it was asked for: only an empty answer is the last.
-        let more = !rows.is_empty();
-        newest.left = newest.left.saturating_sub(rows.len());
-        newest.least = lowest.or(newest.least);
-        for (key, row) in rows {
-            newest.found.insert(key.clone());
-            self.found(key, row, clock, &mut report);
-        }
-        if more && newest.left > 0 {
-            self.check.report = report;
-            self.ask_newest(now, newest);
-            return Ok(());
-        }
-        self.check.newest = false;
-        if self.horizon.is_none() {
-            // The snapshot had older rows in the place of the newest.
-            self.withdraw_others(now, &newest.found, newest.clock, &mut report);
-            // Fewer than were asked for are all that there are.
-            self.horizon = Some(newest.least.filter(|_| newest.left == 0));
-        }
-        self.check.report = report;
-        if let Some(questions) = &mut self.questions {
-            questions.horizon = self.horizon.flatten();
-        }
-        self.check.not_before = now;
-        self.verify_by(now);
-        Ok(())
-    }
-
-    fn keyed(&self, rows: Vec<Row>) -> Result<Vec<(Key, Row)>> {
-        let keyed = |row: Row| {
-            let key = self.view.key_of(&row);
-            let key =
-                key.ok_or_else(|| Error::new(ErrorCode::Protocol, "a check brought a row without its key"))?;
-            Ok((key, row))
-        };
-        rows.into_iter().map(keyed).collect()
     }
 
     /// Time to the next check, where nothing calls for one before.
@@ -670,28 +460,4 @@ impl Keeper {
         let interval = if blind { interval.min(WITHOUT_WATCH) } else { interval };
         interval - interval / 10 + self.random.up_to(interval / 10)
     }
-}
-
-fn count(correction: Option<Correction>, repairs: &mut u64, renumbered: &mut u64) {
-    match correction {
-        Some(Correction::Added | Correction::Changed) => *repairs += 1,
-        Some(Correction::Renumbered) => *renumbered += 1,
-        Some(Correction::Right) | None => {}
-    }
-}
-
-fn compare_keys(a: &[Value], b: &[Value]) -> Ordering {
-    a.iter().zip(b).map(|(a, b)| compare_values(a, b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
-}
-
-fn first(results: &[StatementResult]) -> Result<&StatementResult> {
-    results.first().ok_or_else(|| Error::new(ErrorCode::Protocol, "a check was answered without a result"))
-}
-
-fn out_of_order() -> Error {
-    Error::new(ErrorCode::Protocol, "a page of a check does not go on behind the one before it")
-}
-
-fn no_rows() -> Error {
-    Error::new(ErrorCode::Closed, "there are no rows to check")
 }

@@ -56,6 +56,8 @@ pub struct Keeper {
     pub(super) random: Random,
     restart_not_before: Time,
     restarts: u32,
+    /// The subscription is to be begun anew: what it still tells is of no use.
+    left: bool,
     /// Waits for its time.
     restart_due: Option<Time>,
 }
@@ -123,6 +125,7 @@ impl Keeper {
             options,
             restart_not_before: Time::ZERO,
             restarts: 0,
+            left: false,
             restart_due: None,
         }
     }
@@ -141,15 +144,31 @@ impl Keeper {
     /// subscription's events on it.
     pub fn connected(&mut self, complete: bool, user: impl Into<String>) {
         self.stop();
-        self.server = Some(Server { complete, user: user.into() });
+        let user = user.into();
+        if self.server.as_ref().is_some_and(|server| server.user != user) {
+            // What is held may be what another user sees.
+            self.check.watermark = None;
+        }
+        self.server = Some(Server { complete, user });
+    }
+
+    /// Whether it can find out what changed while a connection is lost, so that the subscription needs no snapshot after
+    /// that ([`Machine::keep_rows`](crate::machine::Machine::keep_rows)): the rows were proven once, by a question that gave
+    /// a version from where to look.
+    pub fn keeps_rows(&self) -> bool {
+        self.options.rules.keep_rows
+            && self.check.is_able_to_catch_up()
+            && self.restart_due.is_none()
+            && (self.options.last_rows.is_none() || self.horizon.is_some())
+            && self.checks_here()
     }
 
     /// An event of the subscription.
     pub fn handle_event(&mut self, now: Time, event: SubscriptionEvent) -> Outcome {
-        let resumed = matches!(event, SubscriptionEvent::Acked { mode: Mode::Resumed, .. });
+        let held = matches!(event, SubscriptionEvent::Acked { mode: Mode::Resumed | Mode::Kept, .. });
         match self.apply(now, event) {
             Ok(outcome) => outcome,
-            Err(error) if resumed && error.code() == ErrorCode::Protocol => Outcome::StartAnew,
+            Err(error) if held && error.code() == ErrorCode::Protocol => self.start_anew(),
             Err(error) => {
                 self.stop();
                 self.view.fail(error);
@@ -158,11 +177,32 @@ impl Keeper {
         }
     }
 
+    fn start_anew(&mut self) -> Outcome {
+        self.stop();
+        self.check.watermark = None;
+        self.left = true;
+        Outcome::StartAnew
+    }
+
     fn apply(&mut self, now: Time, event: SubscriptionEvent) -> Result<Outcome> {
+        self.left &= matches!(
+            event,
+            SubscriptionEvent::Batch { .. } | SubscriptionEvent::Ready | SubscriptionEvent::Change(_)
+        );
         match event {
+            _ if self.left => {}
+            SubscriptionEvent::Acked { mode: Mode::Kept, .. } if !self.keeps_rows() => {
+                return Ok(self.start_anew());
+            }
             SubscriptionEvent::Acked { schema, mode, origin } => {
                 self.stop();
+                if mode == Mode::Kept {
+                    self.check.kept = true;
+                } else {
+                    self.check.watermark = None;
+                }
                 let begin = match mode {
+                    Mode::Kept => Begin::Kept,
                     Mode::Resumed => Begin::Resumed,
                     Mode::Fresh if self.keeps_older() => Begin::Newest,
                     Mode::Fresh => Begin::Fresh,
@@ -180,7 +220,7 @@ impl Keeper {
             SubscriptionEvent::Change(change) => self.change(now, change)?,
             // Not asked for.
             SubscriptionEvent::Deferred(_) => {}
-            // Live rows take a fresh snapshot where something may be missing.
+            // Live rows find out what is missing, or take a fresh snapshot.
             SubscriptionEvent::GapPossible { .. } => {}
             SubscriptionEvent::Interrupted => {
                 // Also said when the subscription is begun anew on a connection that stands: the server stays known until
@@ -495,6 +535,7 @@ impl Keeper {
         self.restart_not_before = now + wait.min(RESTART_FARTHEST);
         self.counters.restarts += 1;
         self.stop();
+        self.check.watermark = None;
         self.view.set_unverified(true);
         self.asks.push_back(Ask::Restart);
     }

@@ -16,12 +16,14 @@ mod doubt;
 mod frames;
 mod keeper;
 mod missed;
+mod newest;
 mod options;
 mod paces;
 mod questions;
 mod resolve;
 mod sweep;
 mod watches;
+mod watermark;
 
 use crate::value::Value;
 

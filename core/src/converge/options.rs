@@ -49,6 +49,8 @@ pub struct KeeperOptions {
 pub struct Rules {
     /// Versions of answers and of frames are not compared: each node has its own numbers.
     pub keep_sources_apart: bool,
+    /// Rows stay over a reconnect, and what changed meanwhile is looked for.
+    pub keep_rows: bool,
     /// An answer of HTTP says less about a row than a frame that came since the query was sent.
     pub frames_beat_answers: bool,
     /// A removed key remembers its version, so that a late frame can not bring it back.
@@ -83,6 +85,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             keep_sources_apart: true,
+            keep_rows: true,
             frames_beat_answers: true,
             remember_removals: true,
             digest: true,

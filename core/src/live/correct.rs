@@ -112,9 +112,4 @@ impl LiveView {
         self.bound();
         true
     }
-
-    /// Says whether there is doubt about the rows: [`Phase::Unverified`](crate::live::Phase::Unverified).
-    pub fn set_unverified(&mut self, unverified: bool) {
-        self.unverified = unverified;
-    }
 }

@@ -82,6 +82,11 @@ impl RowSet {
         self.next_arrival
     }
 
+    /// The connection that the versions came from is gone.
+    pub(crate) fn distrust_versions(&mut self) {
+        self.index.iter_mut().for_each(|held| held.foreign = true);
+    }
+
     pub(crate) fn shown(&self) -> &RankTree<Entry, Separator> {
         &self.shown.0
     }

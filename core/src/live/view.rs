@@ -40,7 +40,10 @@ pub struct LiveView {
     complete: bool,
     /// Whether `rows` started from a cursor instead of a snapshot.
     partial: bool,
-    pub(super) unverified: bool,
+    unverified: bool,
+    /// The rows are those of an earlier connection, and nothing has shown yet that they still are right: with the greatest
+    /// version that frames told since. It counts only when the rows do.
+    kept: Option<Option<SeqId>>,
     taken: Option<Phase>,
 }
 
@@ -84,6 +87,10 @@ pub enum Begin {
     Since,
     /// From a cursor: the rows that are held stay, and what was written since follows.
     Resumed,
+    /// Without anything: the rows that are held stay, to be checked and corrected. Until
+    /// [`LiveView::set_unverified`] says that they are right the phase is [`Phase::Reconnecting`], and no version counts
+    /// as reached. Only where rows of a complete snapshot are held.
+    Kept,
 }
 
 impl LiveView {
@@ -105,6 +112,7 @@ impl LiveView {
             complete: false,
             partial: false,
             unverified: false,
+            kept: None,
             taken: None,
         })
     }
@@ -112,8 +120,8 @@ impl LiveView {
     /// The subscription was acknowledged with these columns.
     ///
     /// # Errors
-    /// `invalid_argument` when there is no key or a column that the options name is missing; `protocol` when a resumed
-    /// subscription has other columns than the rows that are held: only a fresh snapshot helps then.
+    /// `invalid_argument` when there is no key or a column that the options name is missing; `protocol` when the rows that
+    /// are held are to stay and have other columns: only a fresh snapshot helps then.
     pub fn begin(&mut self, schema: Arc<Schema>, mode: Begin) -> Result<()> {
         self.begin_at(schema, mode, None)
     }
@@ -131,10 +139,25 @@ impl LiveView {
         match mode {
             Begin::Fresh | Begin::Newest | Begin::Since => self.begin_fresh(layout, mode),
             Begin::Resumed => self.begin_resumed(layout)?,
+            Begin::Kept => self.begin_kept(layout, origin.as_ref())?,
         }
         if let State::Loading(loading) = &mut self.state {
             loading.origin = origin;
         }
+        Ok(())
+    }
+
+    fn begin_kept(&mut self, layout: Layout, origin: Option<&Checkpoint>) -> Result<()> {
+        let held = self.rows.as_mut().filter(|rows| self.complete && rows.layout.schema == layout.schema);
+        let Some(held) = held else { return Err(other_columns()) };
+        held.layout = layout;
+        held.distrust_versions();
+        if self.origin.as_ref().map(Checkpoint::epoch) != origin.map(Checkpoint::epoch) {
+            // A number of elsewhere is no place to go on from here.
+            self.last_seq_id = None;
+        }
+        self.kept = Some(None);
+        self.state = State::Loading(Loading::new(Target::InPlace, true));
         Ok(())
     }
 
@@ -166,11 +189,7 @@ impl LiveView {
             _ => self.rows.as_mut().map(|rows| &mut rows.layout),
         };
         match held {
-            Some(held) if held.schema != layout.schema => {
-                return Err(protocol(
-                    "the columns changed while the connection was lost; load the rows anew",
-                ));
-            }
+            Some(held) if held.schema != layout.schema => return Err(other_columns()),
             Some(held) => *held = layout,
             None => {
                 self.rows = Some(RowSet::new(layout, self.options.limit));
@@ -262,7 +281,7 @@ impl LiveView {
             State::Live => {
                 let Some(rows) = &mut self.rows else { return Err(no_subscription()) };
                 rows.layout.check(&row)?;
-                self.last_seq_id = self.last_seq_id.max(row.version());
+                reach(&mut self.last_seq_id, &mut self.kept, row.version());
                 rows.remove(&row, Source::Change, &mut self.pending);
             }
             State::Loading(Loading { target: Target::Aside(stage), removed, .. }) => {
@@ -274,7 +293,7 @@ impl LiveView {
             State::Loading(Loading { target: Target::InPlace, removed, .. }) => {
                 let Some(rows) = &mut self.rows else { return Err(no_subscription()) };
                 rows.layout.check(&row)?;
-                self.last_seq_id = self.last_seq_id.max(row.version());
+                reach(&mut self.last_seq_id, &mut self.kept, row.version());
                 rows.remove(&row, Source::EarlyChange, &mut self.pending);
                 removed.remember(&rows.layout.keys, &row, rows.len());
             }
@@ -371,6 +390,7 @@ impl LiveView {
             // Nobody asks for rows anew on a sound connection unless the ones that are held are in doubt.
             State::Loading(_) => Phase::Unverified,
             State::Live if self.unverified => Phase::Unverified,
+            State::Live if self.kept.is_some() => Phase::Reconnecting,
             State::Live if self.partial => Phase::Partial,
             State::Live => Phase::Live,
         }
@@ -409,7 +429,7 @@ impl LiveView {
         };
         let Some(rows) = &mut self.rows else { return Err(no_subscription()) };
         rows.layout.check(&row)?;
-        self.last_seq_id = self.last_seq_id.max(row.version());
+        reach(&mut self.last_seq_id, &mut self.kept, row.version());
         if removed.is_none_or(|removed| !removed.blocks(&rows.layout.keys, &row, source)) {
             rows.upsert(row, source, &mut self.pending);
             self.bound();
@@ -441,6 +461,7 @@ impl LiveView {
         }
         self.rows = Some(after);
         self.last_seq_id = last_seq_id;
+        self.kept = None;
         self.partial = false;
         self.bound();
     }
@@ -448,6 +469,15 @@ impl LiveView {
     /// Whether changes are applied as they come: nothing is loading, and the connection stands.
     pub fn is_live(&self) -> bool {
         matches!(self.state, State::Live)
+    }
+
+    /// Says whether there is doubt about the rows: [`Phase::Unverified`]. Where there is none, rows of an earlier connection
+    /// have been found to be right.
+    pub fn set_unverified(&mut self, unverified: bool) {
+        self.unverified = unverified;
+        if !unverified && let Some(reached) = self.kept.take() {
+            self.last_seq_id = self.last_seq_id.max(reached);
+        }
     }
 
     /// Positions of the key columns among the columns of the rows that are arriving, or else of those that are held.
@@ -463,6 +493,16 @@ impl LiveView {
     pub(super) fn bound(&mut self) {
         self.pending.bound(self.rows.as_ref().map_or(0, |rows| rows.shown().len()));
     }
+}
+
+/// A frame told this version.
+fn reach(last: &mut Option<SeqId>, kept: &mut Option<Option<SeqId>>, version: Option<SeqId>) {
+    let reached = kept.as_mut().unwrap_or(last);
+    *reached = (*reached).max(version);
+}
+
+fn other_columns() -> Error {
+    protocol("the columns changed while the connection was lost; load the rows anew")
 }
 
 fn no_subscription() -> Error {

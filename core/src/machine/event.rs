@@ -243,6 +243,9 @@ pub enum Mode {
     Since,
     /// What follows was written after what is held.
     Resumed,
+    /// Nothing follows but changes from now on. What is held stays, and its reader finds out what it missed:
+    /// [`Machine::keep_rows`](super::Machine::keep_rows).
+    Kept,
 }
 
 /// Why something may have been missed.
@@ -382,7 +385,8 @@ impl Default for SubscribeOptions {
 pub enum Resume {
     /// Resumes from the checkpoint and says what can not be known with [`SubscriptionEvent::GapPossible`].
     Cursor,
-    /// Takes a fresh snapshot: without it, rows deleted meanwhile would stay.
+    /// Takes a fresh snapshot: without it, rows deleted meanwhile would stay. Or none, if the reader
+    /// [checks what it holds](super::Machine::keep_rows).
     Live,
 }
 

@@ -251,6 +251,7 @@ impl Machine {
             _ if refusal.code == SCHEMA_CHANGED => {
                 // What was held has other columns.
                 subscription.position.set(None);
+                subscription.keeps = false;
                 let was_acked = subscription.incarnation().is_some_and(|i| i.progress != Progress::Unacked);
                 // However often a table is altered; but not for a server that says so in answer to every subscribe.
                 if was_acked {

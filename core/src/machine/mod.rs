@@ -235,6 +235,7 @@ impl Machine {
             decoding,
             position: position::Position::new(self.config.sabotage()),
             established: false,
+            keeps: false,
             stage: Stage::Offline,
             retries: Retries::default(),
             strikes: 0,
@@ -255,10 +256,20 @@ impl Machine {
         self.flush(now);
     }
 
+    /// Says whether the reader of live rows is able to find out by itself what changed while the connection was lost. At a
+    /// server that does not announce itself complete the subscription then goes on without a snapshot, in [`Mode::Kept`].
+    /// Holds until something else is said, or the subscription has to begin anew.
+    pub fn keep_rows(&mut self, key: SubscriptionKey, keeps: bool) {
+        if let Some(subscription) = self.table.get_mut(key) {
+            subscription.keeps = keeps && subscription.resume == Resume::Live;
+        }
+    }
+
     /// Begins a subscription anew: because its rows are in doubt, or because its reader lost some.
     pub fn restart(&mut self, now: Time, key: SubscriptionKey, from: Restart) {
         let Some(subscription) = self.table.get_mut(key) else { return };
         subscription.position.set(from.into_checkpoint());
+        subscription.keeps = false;
         if subscription.incarnation().is_some() {
             self.counters.restarts += 1;
             self.begin_anew(key, None);

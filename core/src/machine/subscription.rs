@@ -26,6 +26,8 @@ pub(super) struct Subscription {
     pub(super) position: Position,
     /// Was ready once, so that its handle expects it to survive.
     pub(super) established: bool,
+    /// Its reader needs no snapshot after a reconnect.
+    pub(super) keeps: bool,
     pub(super) stage: Stage,
     pub(super) retries: Retries,
     /// Connections in a row that the server ended with a complaint while this waited for its ack.
@@ -148,6 +150,9 @@ impl Subscription {
                 from: Some(from.clone()),
                 gap: told(if complete { unproven } else { Some(GapReason::ResumedWithoutDeletes) }),
             };
+        }
+        if self.keeps && self.established && !complete {
+            return Request { options: None, mode: Mode::Kept, from: None, gap: None };
         }
         let gap = match from {
             Some(_) => told(Some(GapReason::AnotherEpoch)),

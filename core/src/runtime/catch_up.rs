@@ -65,7 +65,7 @@ impl CatchUp {
                 self.found.clear();
                 None
             }
-            Mode::Since | Mode::Resumed => Some((schema.clone(), origin.seq())),
+            Mode::Since | Mode::Resumed | Mode::Kept => Some((schema.clone(), origin.seq())),
         };
     }
 

@@ -70,6 +70,13 @@ impl SharedConsumer {
         result
     }
 
+    /// A record is finished.
+    pub(crate) fn mark(&self, offset: u64) {
+        if self.with(|consumer, now| consumer.mark(now, offset)) {
+            self.driver.notify_one();
+        }
+    }
+
     /// Ready when a poll has something to tell. Otherwise the task of the latest call is woken once it has.
     pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.now();
@@ -160,8 +167,11 @@ pub(crate) struct Requests {
     topic: Arc<str>,
     group: Arc<str>,
     partition: u32,
-    tables: Mutex<HashMap<Box<str>, (Instant, Option<Arc<Schema>>)>>,
+    tables: Mutex<Tables>,
 }
+
+/// The columns of tables, `namespace:table`, and since when they are known.
+type Tables = HashMap<Box<str>, (Instant, Option<Arc<Schema>>)>;
 
 impl Requests {
     pub(crate) fn new(asker: Asker, config: &ConsumerConfig) -> Self {

@@ -29,6 +29,8 @@ pub(super) struct Wishes {
     pub(super) timeout: Option<Duration>,
     /// A digest of the table is among the questions: how far the next should be.
     pub(super) digest: Option<(TableName, Duration)>,
+    /// After a reconnect no snapshot is needed.
+    pub(super) keeps_rows: bool,
     /// What to watch, if that may have changed.
     pub(super) watch: Option<Option<(Arc<str>, LiveSql)>>,
 }
@@ -71,6 +73,7 @@ impl LiveState {
             repairs: std::iter::from_fn(|| self.keeper.poll_report()).collect(),
             counters: self.keeper.take_counters(),
             timeout: self.keeper.next_timeout(),
+            keeps_rows: self.keeper.keeps_rows(),
             digest: self.keeper.take_digest().map(|distance| (self.keeper.table().clone(), distance)),
             watch,
         }

@@ -94,6 +94,7 @@ impl Owner {
         if let Some((table, distance)) = wishes.digest {
             self.share_pace(now, &table, distance);
         }
+        self.machine.keep_rows(key, wishes.keeps_rows);
         let acted = !wishes.asks.is_empty();
         for ask in wishes.asks {
             match ask {

@@ -194,7 +194,7 @@ impl EventSink {
             SubscriptionEvent::Acked { schema, mode: Mode::Fresh | Mode::Since, origin } => {
                 ChangeEvent::Ack { subscription_id, schema, origin }
             }
-            SubscriptionEvent::Acked { mode: Mode::Resumed, origin, .. } => {
+            SubscriptionEvent::Acked { mode: Mode::Resumed | Mode::Kept, origin, .. } => {
                 ChangeEvent::Resumed { subscription_id, origin }
             }
             SubscriptionEvent::Batch { rows, has_more } => {

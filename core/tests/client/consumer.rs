@@ -178,7 +178,7 @@ async fn two_healthy_workers_share_a_topic_and_handle_nothing_twice() {
     for (task, _) in workers {
         total += task.await.unwrap().1;
     }
-    let handled = handled.lock().unwrap();
+    let handled = handled.lock().unwrap().clone();
     assert_eq!(total, 200);
     assert_eq!(handled.iter().collect::<BTreeSet<_>>().len(), 200, "each once");
     let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();

@@ -27,6 +27,8 @@ pub(crate) enum TableKind {
     /// Each user has rows of their own.
     User,
     Shared,
+    /// As USER, and each row goes when its time is over.
+    Stream,
 }
 
 impl TableKind {
@@ -34,6 +36,7 @@ impl TableKind {
         match self {
             Self::User => "user",
             Self::Shared => "shared",
+            Self::Stream => "stream",
         }
     }
 }
@@ -147,6 +150,12 @@ pub(crate) struct Table {
     /// Counts ALTER TABLE, from 1.
     pub(crate) version: u32,
     pub(crate) next_column_id: u32,
+    /// How long rows of a STREAM table live.
+    #[serde(default)]
+    pub(crate) ttl_seconds: Option<u64>,
+    /// How long tombstones are kept, where the table says so.
+    #[serde(default)]
+    pub(crate) retention_hours: Option<u64>,
     /// Options of CREATE TABLE that change nothing here (FLUSH_POLICY, STORAGE_ID, ...), kept to be shown.
     pub(crate) options: BTreeMap<String, String>,
     /// Microseconds since the epoch.
@@ -159,7 +168,7 @@ pub(crate) struct Table {
 /// The SQLite statements that write one row; the same for all rows, so that they are prepared once.
 #[derive(Debug, Clone)]
 pub(crate) struct RowSql {
-    /// Owner (USER tables), columns, `_seq`. Writes over a tombstone of the same key; writes nothing when the key
+    /// Owner (USER and STREAM tables), columns, `_seq`, when it expires (STREAM tables). Writes over a tombstone of the same key; writes nothing when the key
     /// has a row.
     pub(crate) insert: String,
     /// Columns, new `_seq`, old `_seq`, owner (USER tables).
@@ -190,7 +199,13 @@ impl Table {
     }
 
     pub(crate) fn has_owner(&self) -> bool {
-        self.kind == TableKind::User
+        self.kind != TableKind::Shared
+    }
+
+    /// Microseconds that a row lives.
+    pub(crate) fn ttl_micros(&self) -> Option<i64> {
+        let ttl = self.ttl_seconds?.checked_mul(1_000_000)?;
+        i64::try_from(ttl).ok()
     }
 
     pub(crate) fn flags(&self, position: usize) -> Flags {
@@ -226,10 +241,14 @@ impl RowSql {
         let set: String =
             columns.iter().zip(marks(1, count)).map(|(c, mark)| format!("{c} = {mark}, ")).collect();
         let own = |n: usize| if table.has_owner() { format!(" AND o = ?{n}") } else { String::new() };
+        let (expiry, expiry_mark, expiry_set) = match table.kind {
+            TableKind::Stream => (", e", format!(", ?{}", width + 2), ", e = excluded.e"),
+            _ => ("", String::new(), ""),
+        };
         Self {
             insert: format!(
-                "INSERT INTO {name} ({}, s, n, d) VALUES ({}, ?{}, ?{}, 0) ON CONFLICT ({}) DO UPDATE SET \
-                 {excluded}s = excluded.s, n = excluded.n, d = 0 WHERE d = 1",
+                "INSERT INTO {name} ({}, s, n, d{expiry}) VALUES ({}, ?{}, ?{}, 0{expiry_mark}) ON CONFLICT ({}) DO \
+                 UPDATE SET {excluded}s = excluded.s, n = excluded.n, d = 0{expiry_set} WHERE d = 1",
                 all.join(", "),
                 marks(1, width).join(", "),
                 width + 1,

@@ -23,6 +23,11 @@ impl SqlError {
         Self { code, message: bounded(message.into()), details: None, status }
     }
 
+    /// A request that can not be carried out, under another of KalamDB's codes.
+    pub(crate) fn with_code(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(code, 400, message)
+    }
+
     /// The statement is not SQL that we understand: nothing of the batch ran.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new("INVALID_SQL", 400, message)

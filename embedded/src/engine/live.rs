@@ -14,6 +14,7 @@ use super::{
     run::{Values, bind_all, read_rows},
     sql::expr::Bind,
     storage::{Db, sql_error},
+    time,
 };
 
 /// A checked live query, bound to the user who asked.
@@ -117,6 +118,12 @@ impl LiveQuery {
     #[must_use]
     pub fn table_name(&self) -> String {
         self.table.qualified()
+    }
+
+    /// Its table's namespace and name.
+    #[must_use]
+    pub fn names(&self) -> (&str, &str) {
+        (&self.table.namespace, &self.table.name)
     }
 
     /// The owner whose rows it sees, for USER tables. A change of another owner never concerns it.
@@ -223,7 +230,7 @@ impl LiveQuery {
     }
 
     fn values(&self) -> Values<'_> {
-        Values { engine: None, caller: &self.caller, params: &[], now: 0 }
+        Values { engine: None, caller: &self.caller, params: &[], files: &[], now: 0 }
     }
 
     // Frames
@@ -329,9 +336,10 @@ impl LiveQuery {
             None => ("ASC", String::new()),
         };
         let sql = format!(
-            "SELECT {}, 1 FROM {} WHERE {owner}d = 0{filter} ORDER BY s {direction}{limit}",
+            "SELECT {}, 1 FROM {} WHERE {owner}d = 0{}{filter} ORDER BY s {direction}{limit}",
             self.scan_columns(),
-            self.table.sqlite_name()
+            self.table.sqlite_name(),
+            self.unexpired(time::now_micros())
         );
         let mut rows: Vec<StoredRow> = self.scan(db, &sql, &binds)?.into_iter().map(|(row, _)| row).collect();
         if last_rows.is_some() {
@@ -351,8 +359,9 @@ impl LiveQuery {
         binds.push(Bind::Cell(Cell::BigInt(cursor)));
         // A tombstone's old values need not be in the filter's domain (a division, say), so they are not asked.
         let sql = format!(
-            "SELECT {}, CASE WHEN d = 1 THEN 0 ELSE coalesce({filter}, 0) END FROM {} WHERE {owner}s > ?{} ORDER BY s",
+            "SELECT {}, CASE WHEN NOT (d = 0{}) THEN 0 ELSE coalesce({filter}, 0) END FROM {} WHERE {owner}s > ?{} ORDER BY s",
             self.scan_columns(),
+            self.unexpired(time::now_micros()),
             self.table.sqlite_name(),
             binds.len()
         );
@@ -377,6 +386,11 @@ impl LiveQuery {
             [Cell::BigInt(seq)] => Some(seq),
             _ => None,
         }))
+    }
+
+    /// What is over is not there, swept or not: ` AND ...`, of rows that are no tombstones.
+    pub(super) fn unexpired(&self, now: i64) -> String {
+        if self.table.ttl_seconds.is_some() { format!(" AND e > {now}") } else { String::new() }
     }
 
     pub(super) fn owner_term(&self, binds: &mut Vec<Bind>) -> String {

@@ -127,10 +127,11 @@ impl LiveQuery {
         let by_key = key.collect::<Vec<_>>().join(", ");
         let order = if holes.pages || matches!(page, Page::Newest { .. }) { &*by_key } else { "s" };
         let sql = format!(
-            "SELECT * FROM (SELECT {}, 1 FROM {} WHERE {owner}d = 0{filter}{after} ORDER BY s {direction} LIMIT {}) \
+            "SELECT * FROM (SELECT {}, 1 FROM {} WHERE {owner}d = 0{}{filter}{after} ORDER BY s {direction} LIMIT {}) \
              ORDER BY {order}",
             self.scan_columns(),
             self.table.sqlite_name(),
+            self.unexpired(super::time::now_micros()),
             u64::from(wished) + u64::from(one_more)
         );
         let mut rows = self.scan(db, &sql, &binds)?;

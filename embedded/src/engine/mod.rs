@@ -26,9 +26,11 @@ mod convert;
 mod data_type;
 mod decimal;
 mod error;
+mod files;
 mod interval;
 mod live;
 mod live_emulated;
+mod live_list;
 mod live_plan;
 mod options;
 mod plans;
@@ -37,12 +39,13 @@ mod run;
 mod sql;
 mod statement;
 mod storage;
+mod sweep;
 mod system;
 mod time;
 mod topics;
 mod user;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -51,6 +54,7 @@ use catalog::Catalog;
 use commits::Commits;
 use plans::Plans;
 use storage::{Db, Storage, meta, sql_error};
+use sweep::Sweeper;
 use topics::Topics;
 
 use crate::holes::Holes;
@@ -60,18 +64,23 @@ pub use commits::CommitCounts;
 pub use data_type::{Column, DataType, Flags};
 pub use decimal::Decimal;
 pub use error::{CredentialError, EngineError, SqlError};
+pub use files::{FileAddress, FileContent, MOST_FILES, Upload};
 pub use live::{LiveChange, LiveFields, LiveQuery, LiveRow, LiveStart, Start};
 pub use live_emulated::Page;
+pub use live_list::{LiveInfo, LiveList};
 pub use options::{Data, EngineLimits, EngineOptions};
 pub use row::{ChangeKind, CommitObserver, RowChange, StoredRow, TableId};
 pub use run::Submitted;
 pub use statement::{SqlRequest, StatementResult};
+pub(crate) use time::now_micros;
 pub use topics::{ConsumeRequest, Consumed, Position, TopicRecord};
 pub use user::{Caller, Role, UserInfo};
 
 /// A database, in memory or in a directory. Cheap to clone; closed when the last clone is dropped.
 #[derive(Clone)]
 pub struct Engine {
+    /// Before the data, which it holds while it looks.
+    _sweeper: Arc<Sweeper>,
     inner: Arc<Inner>,
 }
 
@@ -82,6 +91,7 @@ struct Inner {
     catalog: RwLock<Arc<Catalog>>,
     accounts: RwLock<Accounts>,
     observer: RwLock<Option<Arc<dyn CommitObserver>>>,
+    live_list: RwLock<Option<Arc<dyn LiveList>>>,
     plans: Plans,
     topics: Topics,
     /// Private connections without data: for expressions and system tables, and for the filters of live queries.
@@ -89,9 +99,12 @@ struct Inner {
     evaluator: Arc<Mutex<Db>>,
     limits: EngineLimits,
     holes: Holes,
+    node: u16,
     secret: [u8; 32],
     epoch: String,
     generated_root_password: Option<String>,
+    /// How long tombstones are kept in tables that do not say.
+    tombstone_hours: u64,
 }
 
 impl Inner {
@@ -113,6 +126,11 @@ impl Inner {
         }
     }
 
+    /// The live queries that are open, as far as somebody tells.
+    fn live(&self) -> Vec<LiveInfo> {
+        self.live_list.read().as_ref().map(|list| list.live()).unwrap_or_default()
+    }
+
     fn tell_changed(&self, table: TableId, dropped: bool) {
         if let Some(observer) = &*self.observer.read() {
             observer.table_changed(table, dropped);
@@ -131,26 +149,27 @@ impl Engine {
         let generated_root_password = set_root(&storage, &mut accounts, options.root_password.as_deref())?;
         let scratch = Mutex::new(Db::memory(&storage.identifiers)?);
         let evaluator = Arc::new(Mutex::new(Db::memory(&storage.identifiers)?));
-        let engine = Self {
-            inner: Arc::new(Inner {
-                commits: Commits::new(),
-                storage,
-                catalog: RwLock::new(Arc::new(loaded.catalog)),
-                accounts: RwLock::new(accounts),
-                observer: RwLock::new(None),
-                plans: Plans::default(),
-                topics: Topics::new(loaded.topics, loaded.topic_progress, options.topic_visibility),
-                scratch,
-                evaluator,
-                limits: options.limits,
-                holes: options.holes,
-                secret: loaded.secret,
-                epoch: loaded.epoch,
-                generated_root_password,
-            }),
-        };
-        engine.inner.commits.start(Arc::downgrade(&engine.inner))?;
-        Ok(engine)
+        let inner = Arc::new(Inner {
+            commits: Commits::new(),
+            storage,
+            catalog: RwLock::new(Arc::new(loaded.catalog)),
+            accounts: RwLock::new(accounts),
+            observer: RwLock::new(None),
+            live_list: RwLock::new(None),
+            node: options.node,
+            plans: Plans::default(),
+            topics: Topics::new(loaded.topics, loaded.topic_progress, options.topic_visibility),
+            scratch,
+            evaluator,
+            limits: options.limits,
+            holes: options.holes,
+            secret: loaded.secret,
+            epoch: loaded.epoch,
+            generated_root_password,
+            tombstone_hours: options.tombstone_hours,
+        });
+        inner.commits.start(Arc::downgrade(&inner))?;
+        Ok(Self { _sweeper: Arc::new(Sweeper::start(Arc::downgrade(&inner))?), inner })
     }
 
     /// Names the data: numbers of versions mean nothing to other data, also not to a copy of these that was made earlier.
@@ -199,7 +218,28 @@ impl Engine {
     /// Codes as recorded in `wire/sql_surface.jsonl`: `INVALID_SQL` (nothing ran), `SQL_EXECUTION_ERROR` with the number
     /// of the statement, `PERMISSION_DENIED`, `INVALID_PARAMETER`, `PARAMS_WITH_BATCH`, `EMPTY_SQL`, `INTERNAL_ERROR`.
     pub fn execute(&self, caller: &Caller, request: &SqlRequest) -> Result<Vec<StatementResult>, SqlError> {
-        run::Batch::run(&self.inner, caller, request)
+        run::Batch::run(&self.inner, caller, request, &[])
+    }
+
+    /// As [`Engine::execute`], with files for what `FILE("name")` in the statements asks for.
+    ///
+    /// # Errors
+    /// Also `MISSING_FILE`, `EXTRA_FILE` and `TOO_MANY_FILES`; then nothing ran.
+    pub fn execute_with_files(
+        &self,
+        caller: &Caller,
+        request: &SqlRequest,
+        files: &[Upload],
+    ) -> Result<Vec<StatementResult>, SqlError> {
+        run::Batch::run(&self.inner, caller, request, files)
+    }
+
+    /// Reads a file that a row holds.
+    ///
+    /// # Errors
+    /// `FILE_NOT_FOUND`, also for files of others; `PERMISSION_DENIED` where the caller's rank does not do.
+    pub fn file(&self, caller: &Caller, address: &FileAddress<'_>) -> Result<FileContent, SqlError> {
+        files::read(&self.inner, caller, address)
     }
 
     /// Queues a request that is a single INSERT, UPDATE or DELETE, without blocking: `done` is called, on another thread or
@@ -266,6 +306,17 @@ impl Engine {
                 ));
             }
         }
+        if let Start::From(cursor) = start
+            && meta::forgotten(&writer.db.connection, query.table.id)
+                .map_err(sql_error)?
+                .is_some_and(|f| f > cursor)
+        {
+            return Err(SqlError::new(
+                "CURSOR_EXPIRED",
+                410,
+                "rows were deleted since this cursor and their tombstones are gone: subscribe again with a snapshot",
+            ));
+        }
         let Some(reader) = reader else {
             let registered = register();
             return Ok((query.read_start(&writer.db, start)?, registered));
@@ -281,6 +332,13 @@ impl Engine {
         Ok((query.read_start(reader.db(), start)?, registered))
     }
 
+    /// Takes out what is over at `now` (microseconds since the epoch): rows of STREAM tables, which subscribers are told
+    /// of, and tombstones older than their table's retention. Happens by itself all the time; reads never show what is
+    /// over, swept or not.
+    pub fn sweep(&self, now: i64) {
+        sweep::sweep(&self.inner, now, true, &AtomicBool::new(false));
+    }
+
     /// Reads a part of a snapshot the way KalamDB does: whatever is there now, in its order. True if it says that more
     /// follows.
     ///
@@ -288,6 +346,11 @@ impl Engine {
     /// `SUBSCRIPTION_FAILED` when reading fails.
     pub fn live_page(&self, query: &LiveQuery, page: Page) -> Result<(Vec<LiveRow>, bool), SqlError> {
         self.inner.storage.read(|db| query.page(db, page))
+    }
+
+    /// Says who knows the open live queries, for `system.live`.
+    pub fn set_live_list(&self, list: Arc<dyn LiveList>) {
+        *self.inner.live_list.write() = Some(list);
     }
 
     /// Replaces the observer of commits.
@@ -316,7 +379,7 @@ fn set_root(
     };
     accounts::check_new_password(&password)
         .map_err(|e| EngineError::Storage(format!("root: {}", e.message)))?;
-    let now = time::now_micros();
+    let now = now_micros();
     let account = Account {
         id: ROOT.into(),
         hash: accounts::hash(&password).map_err(EngineError::Storage)?,

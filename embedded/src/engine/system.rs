@@ -21,6 +21,7 @@ pub(crate) enum SystemTable {
     Users,
     Topics,
     TopicOffsets,
+    Live,
     InformationTables,
 }
 
@@ -117,6 +118,24 @@ const TOPIC_OFFSETS: [ColumnSpec; 5] = [
     ("updated_at", DataType::Timestamp, NN),
 ];
 
+/// Recorded in `wire/tables.jsonl`.
+const LIVE: [ColumnSpec; 14] = [
+    ("live_id", TEXT, Flags::KEY),
+    ("connection_id", TEXT, NN),
+    ("subscription_id", TEXT, NN),
+    ("namespace_id", TEXT, NN),
+    ("table_name", TEXT, NN),
+    ("user_id", TEXT, NN),
+    ("query", TEXT, NN),
+    ("options", DataType::Json, NONE),
+    ("status", TEXT, NN),
+    ("created_at", DataType::Timestamp, NN),
+    ("last_update", DataType::Timestamp, NN),
+    ("changes", DataType::BigInt, NN),
+    ("node_id", DataType::BigInt, NN),
+    ("last_ping_at", DataType::Timestamp, NN),
+];
+
 /// Recorded in `wire/sql_surface.jsonl`.
 const INFORMATION_TABLES: [ColumnSpec; 4] = [
     ("table_catalog", TEXT, NONE),
@@ -134,6 +153,7 @@ impl SystemTable {
             ("system", "users") => Self::Users,
             ("system", "topics") => Self::Topics,
             ("system", "topic_offsets") => Self::TopicOffsets,
+            ("system", "live") => Self::Live,
             ("information_schema", "tables") => Self::InformationTables,
             _ => return None,
         })
@@ -152,6 +172,7 @@ impl SystemTable {
             Self::Users => ("system", "users"),
             Self::Topics => ("system", "topics"),
             Self::TopicOffsets => ("system", "topic_offsets"),
+            Self::Live => ("system", "live"),
             Self::InformationTables => ("information_schema", "tables"),
         }
     }
@@ -164,6 +185,7 @@ impl SystemTable {
             Self::Users => &USERS,
             Self::Topics => &TOPICS,
             Self::TopicOffsets => &TOPIC_OFFSETS,
+            Self::Live => &LIVE,
             Self::InformationTables => &INFORMATION_TABLES,
         }
     }
@@ -185,9 +207,9 @@ impl SystemTable {
     }
 
     pub(crate) fn rows(self, engine: &Inner) -> Vec<Vec<Cell>> {
-        let catalog = engine.catalog();
+        let catalog = &engine.catalog();
         match self {
-            Self::Namespaces => namespaces(&catalog),
+            Self::Namespaces => namespaces(catalog),
             Self::Tables => catalog.tables().map(|t| table_row(t)).collect(),
             Self::Columns => catalog
                 .tables()
@@ -199,6 +221,7 @@ impl SystemTable {
             Self::Users => engine.accounts.read().list().iter().map(user_row).collect(),
             Self::Topics => topics::topic_rows(&engine.topics),
             Self::TopicOffsets => topics::offset_rows(&engine.topics),
+            Self::Live => engine.live().iter().map(|live| live.row(engine.node)).collect(),
             Self::InformationTables => catalog
                 .tables()
                 .map(|t| vec![text("kalam"), text(&t.namespace), text(&t.name), text("BASE TABLE")])

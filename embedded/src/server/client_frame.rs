@@ -1,6 +1,6 @@
 //! The frames that clients send (`wire/live_basic.jsonl`, `wire/live_errors.jsonl`).
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One message of a client. What does not parse closes the socket with 1011 and serde's message, as recorded.
 #[derive(Debug, Deserialize)]
@@ -45,13 +45,13 @@ pub(crate) struct SubscribeRequest {
     pub(crate) options: Option<SubscribeOptions>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct SubscribeOptions {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) batch_size: Option<u32>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_rows: Option<u32>,
-    #[serde(default, alias = "from_seq_id")]
+    #[serde(default, alias = "from_seq_id", skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<i64>,
 }
 

@@ -1,13 +1,19 @@
 //! All WebSockets: how many there are, whose they are, and how to close them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
+use serde::Serialize;
 use tokio::sync::watch;
 
+use super::client_frame::SubscribeOptions;
 use super::identity::Identity;
 use super::outbox::Outbox;
+use super::subscription::Subscription;
+use crate::engine::{LiveInfo, LiveList, LiveQuery, now_micros};
 use crate::options::Limits;
 
 /// The table of open WebSockets and of the subscriptions that each user has.
@@ -21,8 +27,10 @@ pub(crate) struct Connections {
 
 #[derive(Default)]
 struct Members {
-    open: HashMap<u64, Member>,
+    /// By age.
+    open: BTreeMap<u64, Member>,
     next: u64,
+    next_query: u64,
     /// Set when the server stops: nobody may join any more.
     closed: bool,
 }
@@ -30,12 +38,50 @@ struct Members {
 struct Member {
     outbox: Arc<Outbox>,
     identity: Option<Identity>,
+    /// What others may know it by.
+    id: String,
+    peer: SocketAddr,
+    connected_at: i64,
+    heard_at: Arc<AtomicI64>,
+    /// By age.
+    queries: BTreeMap<u64, Query>,
+}
+
+/// A live query, for who asks what the server is doing.
+struct Query {
+    subscription: Arc<Subscription>,
+    live: Arc<LiveQuery>,
+    sql: String,
+    options: String,
+    created_at: i64,
 }
 
 /// One open WebSocket; leaves the table when dropped.
 pub(crate) struct Membership {
     connections: Arc<Connections>,
     number: u64,
+    heard_at: Arc<AtomicI64>,
+}
+
+/// A live query in the list; leaves it when dropped.
+pub(crate) struct Listed {
+    connections: Arc<Connections>,
+    member: u64,
+    number: u64,
+}
+
+/// An open WebSocket, as it is shown. Times are microseconds since the epoch.
+#[derive(Debug, Serialize)]
+pub(crate) struct ConnectionInfo {
+    pub(crate) connection_id: String,
+    /// `null` before it has authenticated.
+    pub(crate) user_id: Option<Arc<str>>,
+    pub(crate) peer: String,
+    pub(crate) connected_at: i64,
+    pub(crate) last_ping_at: i64,
+    pub(crate) subscriptions: usize,
+    /// What waits to be sent.
+    pub(crate) queued_bytes: usize,
 }
 
 /// One subscription's place in its user's limit; free again when dropped.
@@ -56,16 +102,27 @@ impl Connections {
     }
 
     /// `None` if there are too many already, or the server stops.
-    pub(crate) fn join(self: &Arc<Self>, outbox: Arc<Outbox>) -> Option<Membership> {
+    pub(crate) fn join(self: &Arc<Self>, outbox: Arc<Outbox>, peer: SocketAddr) -> Option<Membership> {
         let mut members = self.members.lock();
         if members.closed || members.open.len() >= self.most {
             return None;
         }
         let number = members.next;
         members.next += 1;
-        members.open.insert(number, Member { outbox, identity: None });
+        let connected_at = now_micros();
+        let heard_at = Arc::new(AtomicI64::new(connected_at));
+        let member = Member {
+            outbox,
+            identity: None,
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            peer,
+            connected_at,
+            heard_at: heard_at.clone(),
+            queries: BTreeMap::new(),
+        };
+        members.open.insert(number, member);
         self.count.send_replace(members.open.len());
-        Some(Membership { connections: self.clone(), number })
+        Some(Membership { connections: self.clone(), number, heard_at })
     }
 
     /// `None` if the user has too many subscriptions already.
@@ -77,6 +134,20 @@ impl Connections {
         }
         *count += 1;
         Some(Slot { connections: self.clone(), user: user.clone() })
+    }
+
+    /// Those that are open, oldest first.
+    pub(crate) fn list(&self) -> Vec<ConnectionInfo> {
+        let info = |member: &Member| ConnectionInfo {
+            connection_id: member.id.clone(),
+            user_id: member.identity.as_ref().map(|identity| identity.user.clone()),
+            peer: member.peer.to_string(),
+            connected_at: member.connected_at,
+            last_ping_at: member.heard_at.load(Ordering::Relaxed),
+            subscriptions: member.queries.len(),
+            queued_bytes: member.outbox.queued_bytes(),
+        };
+        self.members.lock().open.values().map(info).collect()
     }
 
     /// Closes the WebSockets of users who were changed or dropped since they authenticated.
@@ -104,7 +175,66 @@ impl Connections {
     }
 }
 
+impl LiveList for Connections {
+    fn live(&self) -> Vec<LiveInfo> {
+        let members = self.members.lock();
+        let of =
+            |member: &Member| member.queries.values().map(|query| query.info(member)).collect::<Vec<_>>();
+        members.open.values().flat_map(of).collect()
+    }
+}
+
+impl Query {
+    fn info(&self, member: &Member) -> LiveInfo {
+        let (changes, last) = self.subscription.delivered();
+        let (namespace, table) = self.live.names();
+        LiveInfo {
+            connection_id: member.id.clone(),
+            subscription_id: self.subscription.id().to_owned(),
+            namespace: namespace.to_owned(),
+            table: table.to_owned(),
+            user: member.identity.as_ref().map(|identity| identity.user.to_string()).unwrap_or_default(),
+            query: self.sql.clone(),
+            options: self.options.clone(),
+            created_at: self.created_at,
+            last_update: last.unwrap_or(self.created_at),
+            changes,
+            last_ping_at: member.heard_at.load(Ordering::Relaxed),
+        }
+    }
+}
+
 impl Membership {
+    /// The client sent something.
+    pub(crate) fn heard(&self) {
+        self.heard_at.store(now_micros(), Ordering::Relaxed);
+    }
+
+    /// Lists a live query of this connection.
+    pub(crate) fn list(
+        &self,
+        subscription: Arc<Subscription>,
+        live: Arc<LiveQuery>,
+        sql: &str,
+        options: Option<&SubscribeOptions>,
+    ) -> Listed {
+        let options = options.map(|options| serde_json::to_string(options).unwrap_or_default());
+        let query = Query {
+            subscription,
+            live,
+            sql: sql.trim().to_owned(),
+            options: options.unwrap_or_else(|| "{}".to_owned()),
+            created_at: now_micros(),
+        };
+        let mut members = self.connections.members.lock();
+        let number = members.next_query;
+        members.next_query += 1;
+        if let Some(member) = members.open.get_mut(&self.number) {
+            member.queries.insert(number, query);
+        }
+        Listed { connections: self.connections.clone(), member: self.number, number }
+    }
+
     /// Says whose connection it is, once that is known.
     pub(crate) fn identify(&self, identity: Identity) {
         if let Some(member) = self.connections.members.lock().open.get_mut(&self.number) {
@@ -118,6 +248,14 @@ impl Drop for Membership {
         let mut members = self.connections.members.lock();
         members.open.remove(&self.number);
         self.connections.count.send_replace(members.open.len());
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        if let Some(member) = self.connections.members.lock().open.get_mut(&self.member) {
+            member.queries.remove(&self.number);
+        }
     }
 }
 

@@ -12,22 +12,29 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::app::App;
-use super::{http_auth, http_health, http_sql, http_topics, server_frame, socket};
+use super::{
+    http_auth, http_connections, http_files, http_health, http_sql, http_topics, http_ui, server_frame,
+    socket,
+};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn router(app: Arc<App>) -> Router {
+    let page = if app.options.ui { http_ui::routes() } else { Router::new() };
     Router::new()
+        .merge(page)
         .route("/v1/api/auth/login", post(http_auth::login))
         .route("/v1/api/auth/refresh", post(http_auth::refresh))
         .route("/v1/api/auth/me", get(http_auth::me))
         .route("/v1/api/auth/logout", post(http_auth::logout))
         .route("/v1/api/auth/status", get(http_auth::status))
         .route("/v1/api/auth/setup", post(http_auth::setup))
+        .route("/v1/api/connections", get(http_connections::connections))
         .route("/v1/api/sql", post(http_sql::sql))
         .route("/v1/api/topics/consume", post(http_topics::consume))
         .route("/v1/api/topics/ack", post(http_topics::ack))
+        .route("/v1/files/{namespace}/{table}/{folder}/{name}", get(http_files::download))
         .route("/health", get(http_health::health))
         .route("/v1/api/healthcheck", get(http_health::health))
         .route("/v1/api/cluster/health", get(http_health::cluster))

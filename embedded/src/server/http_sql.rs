@@ -13,8 +13,10 @@ use tokio::sync::oneshot;
 
 use super::app::{App, NotDone};
 use super::http::{json, read};
-use super::server_frame;
-use crate::engine::{Caller, Cell, Column, Role, SqlError, SqlRequest, StatementResult, Submitted};
+use super::{multipart, server_frame};
+use crate::engine::{
+    Caller, Cell, Column, MOST_FILES, Role, SqlError, SqlRequest, StatementResult, Submitted, Upload,
+};
 
 #[derive(Deserialize)]
 struct Request {
@@ -68,23 +70,20 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         let message = "Too many requests: try again in a second";
         return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", message);
     }
-    if is_multipart(&headers) {
-        let message = "not supported by the embedded server: file uploads (multipart requests)";
-        return refuse(StatusCode::BAD_REQUEST, "INVALID_INPUT", message);
-    }
-    let most_bytes = app.options.limits.request_bytes;
+    let limits = &app.options.limits;
+    let form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(multipart::boundary);
+    let most_bytes = if form.is_some() { limits.upload_bytes } else { limits.request_bytes };
     let bytes = match read(body, most_bytes).await {
         Ok(bytes) => bytes,
         Err(error) => return refuse(error.status(), "INVALID_INPUT", &error.message(most_bytes)),
     };
-    let request = match serde_json::from_slice::<Request>(&bytes) {
-        Ok(request) => request,
-        Err(error) => {
-            let message = format!(
-                r#"The body must be JSON, {{"sql": "...", "params": [...], "namespace_id": "..."}}: {error}"#
-            );
-            return refuse(StatusCode::BAD_REQUEST, "INVALID_INPUT", &message);
-        }
+    let understood = match &form {
+        Some(boundary) => of_form(&bytes, boundary, limits.file_bytes),
+        None => of_json(&bytes),
+    };
+    let Form { request, files } = match understood {
+        Ok(form) => form,
+        Err(error) => return engine_failed(began, &error),
     };
     drop(bytes);
 
@@ -95,7 +94,11 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         namespace: request.namespace_id,
     };
     app.hub.caught_up().await;
-    match submitted(&app, &identity.caller(), &request).await {
+    let queued = match files.is_empty() {
+        true => submitted(&app, &identity.caller(), &request).await,
+        false => Queued::NotAWrite,
+    };
+    match queued {
         Queued::Done(Ok(results)) => return succeeded(began, &results),
         Queued::Done(Err(error)) => return engine_failed(began, &error),
         Queued::Full => return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY),
@@ -104,7 +107,7 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
     let execute = {
         let app = app.clone();
         move || {
-            let executed = app.engine.execute(&identity.caller(), &request);
+            let executed = app.engine.execute_with_files(&identity.caller(), &request, &files);
             if may_change_users {
                 app.close_revoked();
             }
@@ -154,9 +157,65 @@ async fn submitted(app: &App, caller: &Caller, request: &SqlRequest) -> Queued {
     }
 }
 
-fn is_multipart(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("multipart/"))
+/// A request, and what was uploaded with it.
+struct Form {
+    request: Request,
+    files: Vec<Upload>,
+}
+
+fn of_json(bytes: &[u8]) -> Result<Form, SqlError> {
+    match serde_json::from_slice(bytes) {
+        Ok(request) => Ok(Form { request, files: Vec::new() }),
+        Err(error) => Err(invalid(format!(
+            r#"The body must be JSON, {{"sql": "...", "params": [...], "namespace_id": "..."}}: {error}"#
+        ))),
+    }
+}
+
+/// `sql`, `params` (JSON text), `namespace_id` and `file:name` parts (recorded in `wire/files.jsonl`).
+fn of_form(bytes: &[u8], boundary: &str, most_bytes: usize) -> Result<Form, SqlError> {
+    let parts = multipart::parts(bytes, boundary)
+        .map_err(|what| invalid(format!("The form can not be read: {what}")))?;
+    let text = |body: &[u8], name: &str| {
+        String::from_utf8(body.to_vec()).map_err(|_| invalid(format!("The field '{name}' is not UTF-8")))
+    };
+    let (mut sql, mut params, mut namespace_id, mut files) = (None, None, None, Vec::new());
+    for part in parts {
+        match (&*part.name, part.name.strip_prefix("file:")) {
+            ("sql", _) => sql = Some(text(part.body, "sql")?),
+            ("namespace_id", _) => namespace_id = Some(text(part.body, "namespace_id")?),
+            ("params", _) => {
+                let list = serde_json::from_slice(part.body);
+                params =
+                    Some(list.map_err(|e| invalid(format!("The field 'params' must be a JSON list: {e}")))?);
+            }
+            (_, Some(placeholder)) => {
+                if part.body.len() > most_bytes {
+                    let message = format!("The file '{placeholder}' is longer than {most_bytes} bytes");
+                    return Err(SqlError::with_code("FILE_TOO_LARGE", message));
+                }
+                if files.len() == MOST_FILES {
+                    let message = format!("More than {MOST_FILES} files in one request");
+                    return Err(SqlError::with_code("TOO_MANY_FILES", message));
+                }
+                let name = part.file_name.as_deref().unwrap_or(placeholder);
+                let mime = part.content_type.as_deref().unwrap_or("application/octet-stream");
+                files.push(Upload::new(placeholder, name, mime, part.body.into())?);
+            }
+            (other, None) => {
+                let shown: String = other.chars().take(64).collect();
+                return Err(invalid(format!(
+                    "The form has a field '{shown}': there are sql, params, namespace_id and file:name"
+                )));
+            }
+        }
+    }
+    let sql = sql.ok_or_else(|| invalid("The form has no field 'sql'"))?;
+    Ok(Form { request: Request { sql, params, namespace_id }, files })
+}
+
+fn invalid(message: impl Into<String>) -> SqlError {
+    SqlError::with_code("INVALID_INPUT", message)
 }
 
 /// Every statement that changes a user has this word; a statement that has it otherwise costs a look at the

@@ -18,12 +18,16 @@ mod client_frame;
 mod connections;
 mod http;
 mod http_auth;
+mod http_connections;
+mod http_files;
 mod http_health;
 mod http_sql;
 mod http_topics;
+mod http_ui;
 mod hub;
 mod identity;
 mod listen;
+mod multipart;
 mod outbox;
 mod pager;
 mod rate;
@@ -79,9 +83,11 @@ pub(crate) fn run(
     };
     engine.set_observer(Arc::new(hub.clone()));
     let deadline = options.shutdown_deadline;
-    let app = Arc::new(App::new(engine, hub.clone(), options));
+    let app = Arc::new(App::new(engine.clone(), hub.clone(), options));
+    engine.set_live_list(app.connections.clone());
     // The caller waits for this message, so it is there.
     let _ = started.send(Ok(()));
+    drop(engine);
     runtime.block_on(serve(app, listener, stop, deadline));
     hub.stop();
     if hub_thread.join().is_err() {

@@ -132,6 +132,11 @@ impl Outbox {
         true
     }
 
+    /// Bytes that wait to be sent.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
     /// Queues frames that were counted by [`Self::reserve`].
     pub(crate) fn push_reserved(&self, frames: Vec<Frame>) {
         let mut state = self.state.lock();

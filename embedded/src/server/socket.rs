@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -18,6 +18,7 @@ use super::client_frame::{ClientFrame, WishedProtocol, gzip_wished};
 use super::connections::Membership;
 use super::http::failure;
 use super::identity::{Identity, Unauthorized};
+use super::listen::Peer;
 use super::outbox::Outbox;
 use super::rate::Bucket;
 use super::subscriptions::Subscriptions;
@@ -32,6 +33,7 @@ const READ_BUFFER: usize = 16 << 10;
 
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
+    Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
     uri: Uri,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -47,7 +49,7 @@ pub(crate) async fn upgrade(
         Err(error) => return failure(StatusCode::UNAUTHORIZED, error.code(), error.message()),
     };
     let outbox = Arc::new(Outbox::new(&app.options.limits, app.holes.drop));
-    let Some(membership) = app.connections.join(outbox.clone()) else {
+    let Some(membership) = app.connections.join(outbox.clone(), peer) else {
         let message = "Too many connections, or the server is stopping: try again later";
         return failure(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
     };
@@ -73,6 +75,7 @@ async fn serve(
     let gzip = Arc::new(AtomicBool::new(gzip));
     let mut writer = tokio::spawn(writer::run(sink, outbox.clone(), gzip.clone()));
     let messages = Bucket::new(app.options.limits.messages_per_second, Instant::now());
+    let membership = Arc::new(membership);
     let mut session = Session { app, outbox, gzip, membership, messages, subscriptions: None };
     if let Some(identity) = identity {
         session.authenticated(identity);
@@ -107,7 +110,7 @@ struct Session {
     app: Arc<App>,
     outbox: Arc<Outbox>,
     gzip: Arc<AtomicBool>,
-    membership: Membership,
+    membership: Arc<Membership>,
     messages: Bucket,
     /// There once the client has authenticated.
     subscriptions: Option<Subscriptions>,
@@ -127,6 +130,7 @@ impl Session {
                 _ = self.outbox.closing() => return End::Closing,
                 received = timeout_at(deadline, stream.next()) => received,
             };
+            self.membership.heard();
             match received {
                 Ok(Some(Ok(Message::Text(text)))) => self.text(&text).await,
                 Ok(Some(Ok(Message::Binary(_)))) => self.binary(),
@@ -224,7 +228,12 @@ impl Session {
             return;
         }
         self.send_auth_success(&identity);
-        self.subscriptions = Some(Subscriptions::new(self.app.clone(), self.outbox.clone(), identity));
+        self.subscriptions = Some(Subscriptions::new(
+            self.app.clone(),
+            self.outbox.clone(),
+            self.membership.clone(),
+            identity,
+        ));
     }
 
     fn send_auth_success(&self, identity: &Identity) {

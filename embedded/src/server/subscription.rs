@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::connections::Slot;
 use super::outbox::{Frame, Outbox};
 use super::server_frame;
+use crate::engine::now_micros;
 use crate::holes::Holes;
 
 /// Changes reach it from the hub; the connection's controller decides when they may pass.
@@ -18,6 +20,9 @@ pub(crate) struct Subscription {
     /// Changes that are kept while it loads; the oldest is lost beyond.
     most_held: usize,
     state: Mutex<State>,
+    /// Changes that were delivered, and when the last one was, in microseconds since the epoch; 0 for never.
+    changes: AtomicI64,
+    last_change: AtomicI64,
 }
 
 struct State {
@@ -37,11 +42,31 @@ impl Subscription {
     pub(crate) fn new(id: String, outbox: Arc<Outbox>, slot: Slot, holes: Holes) -> Self {
         let state = State { delivery: Delivery::Held(VecDeque::new()), slot: Some(slot) };
         let most_held = if holes.load_buffer { Holes::LOAD_BUFFER } else { usize::MAX };
-        Self { head: server_frame::change_head(&id), id, outbox, most_held, state: Mutex::new(state) }
+        Self {
+            head: server_frame::change_head(&id),
+            id,
+            outbox,
+            most_held,
+            state: Mutex::new(state),
+            changes: AtomicI64::new(0),
+            last_change: AtomicI64::new(0),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// How many changes there were, and when the last one was.
+    pub(crate) fn delivered(&self) -> (i64, Option<i64>) {
+        let last = self.last_change.load(Ordering::Relaxed);
+        (self.changes.load(Ordering::Relaxed), (last != 0).then_some(last))
     }
 
     /// A change, in commit order.
     pub(crate) fn deliver(&self, tail: &Arc<str>) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.last_change.store(now_micros(), Ordering::Relaxed);
         let frame = self.frame(tail.clone());
         match &mut self.state.lock().delivery {
             Delivery::Live => self.outbox.offer_change(frame),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::app::{App, NotDone};
 use super::client_frame::{SubscribeOptions, SubscribeRequest};
+use super::connections::{Listed, Membership};
 use super::hub::{Interest, Place};
 use super::identity::Identity;
 use super::outbox::Outbox;
@@ -26,6 +27,7 @@ const MOST_ID_BYTES: usize = 256;
 pub(crate) struct Subscriptions {
     app: Arc<App>,
     outbox: Arc<Outbox>,
+    membership: Arc<Membership>,
     identity: Identity,
     by_id: HashMap<String, Entry>,
 }
@@ -35,6 +37,7 @@ struct Entry {
     app: Arc<App>,
     subscription: Arc<Subscription>,
     place: Place,
+    _listed: Listed,
     /// What the client has not fetched yet.
     rest: Option<Rest>,
 }
@@ -69,8 +72,13 @@ struct Started {
 }
 
 impl Subscriptions {
-    pub(crate) fn new(app: Arc<App>, outbox: Arc<Outbox>, identity: Identity) -> Self {
-        Self { app, outbox, identity, by_id: HashMap::new() }
+    pub(crate) fn new(
+        app: Arc<App>,
+        outbox: Arc<Outbox>,
+        membership: Arc<Membership>,
+        identity: Identity,
+    ) -> Self {
+        Self { app, outbox, membership, identity, by_id: HashMap::new() }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -141,10 +149,12 @@ impl Subscriptions {
         let subscription =
             Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot, self.app.holes));
         let (app, caller) = (self.app.clone(), self.identity.caller());
+        let (membership, options) = (self.membership.clone(), options.copied());
         let work = move || {
             let query = app.engine.prepare_live(&caller, &sql)?;
             let interest = Interest::new(query.clone(), &sql, &caller, app.holes);
             let place = interest.place(app.holes);
+            let listed = membership.list(subscription.clone(), query.clone(), &sql, options.as_ref());
             let (start, pager) = match begin {
                 Begin::Kept(start) => (start, None),
                 // Registered first, so that nothing lies between: a change may come twice, but none is missed.
@@ -153,7 +163,13 @@ impl Subscriptions {
             let register = || {
                 app.hub.subscribe(interest, subscription.clone());
                 // From here on there is something to undo.
-                Entry { app: app.clone(), subscription: subscription.clone(), place, rest: None }
+                Entry {
+                    app: app.clone(),
+                    subscription: subscription.clone(),
+                    place,
+                    _listed: listed,
+                    rest: None,
+                }
             };
             let (start, entry) = app.engine.start_live(&query, start, register)?;
             Ok::<_, SqlError>(Started { entry, schema: query.schema().clone(), start, pager })

@@ -2,7 +2,9 @@
 
 mod auth;
 mod command;
+mod connections;
 mod emulate;
+mod files;
 mod hostile;
 mod isolation;
 mod limits;

@@ -176,12 +176,7 @@ impl TopicConsumer {
 
     /// As [`mark_processed`](Self::mark_processed), by its offset.
     pub fn mark_offset(&self, offset: u64) {
-        // Its task only has to know when something is due by itself.
-        if self.config.auto_commit {
-            self.shared.command(|consumer, now| consumer.mark(now, offset));
-        } else {
-            self.shared.with(|consumer, now| consumer.mark(now, offset));
-        }
+        self.shared.mark(offset);
     }
 
     /// Commits what is finished, as far as nothing before it is unfinished, and waits for the server. What has to be held

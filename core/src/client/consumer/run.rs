@@ -73,7 +73,10 @@ struct State {
     /// Waiting for the dead letter topic.
     dead: Vec<Failed>,
     summary: RunSummary,
-    waiter: Option<Waker>,
+    /// Records are being asked for.
+    polling: bool,
+    /// Who waits for tasks: one for each record that may be handled at the same time, in some languages.
+    waiters: Vec<Waker>,
     outcome: Option<Result<RunSummary>>,
 }
 
@@ -100,7 +103,7 @@ impl ConsumerRun {
             concurrency: options.concurrency,
             max_attempts: options.max_attempts,
             backoff: Backoff { initial: options.backoff.0, max: options.backoff.1, ..Backoff::default() },
-            waiting: most,
+            waiting: most * 2,
             seed: RandomState::new().hash_one(std::process::id()),
         });
         let state = State {
@@ -108,7 +111,8 @@ impl ConsumerRun {
             tasks: Vec::new(),
             dead: Vec::new(),
             summary: RunSummary::default(),
-            waiter: None,
+            polling: false,
+            waiters: Vec::new(),
             outcome: None,
         };
         let shared = Arc::new(Shared {
@@ -132,7 +136,9 @@ impl ConsumerRun {
         if state.outcome.is_some() || self.shared.has_tasks(&mut state) {
             return Poll::Ready(());
         }
-        state.waiter = Some(cx.waker().clone());
+        if !state.waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+            state.waiters.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -147,14 +153,21 @@ impl ConsumerRun {
     /// The record at this offset was handled, or the attempt failed.
     pub fn handled(&self, offset: u64, result: std::result::Result<(), String>) {
         let now = self.shared.now();
+        let failed = result.is_err();
         let mut state = self.shared.lock();
         if state.worker.handled(now, offset, result) {
             state.summary.handled += 1;
             self.shared.mark(offset);
         }
         self.shared.settle(&mut state);
+        // The task is woken for what it has to do, not for each record.
+        self.shared.has_tasks(&mut state);
+        let wanted = !state.polling && state.worker.room() >= self.shared.most;
+        let busy = failed || wanted || self.shared.stop.is_stopped() || state.worker.is_idle();
         self.shared.wake(state);
-        self.shared.changed.notify_one();
+        if busy {
+            self.shared.changed.notify_one();
+        }
     }
 
     /// What becomes of a record that failed; `None`: what happens without asking.
@@ -198,7 +211,7 @@ impl Shared {
     }
 
     fn mark(&self, offset: u64) {
-        self.consumer.with(|consumer, now| consumer.mark(now, offset));
+        self.consumer.mark(offset);
     }
 
     fn has_tasks(&self, state: &mut State) -> bool {
@@ -237,11 +250,9 @@ impl Shared {
     /// Wakes who waits for tasks, if there are any.
     fn wake(&self, mut state: MutexGuard<'_, State>) {
         let ready = state.outcome.is_some() || self.has_tasks(&mut state);
-        let waiter = if ready { state.waiter.take() } else { None };
+        let waiters = if ready { std::mem::take(&mut state.waiters) } else { Vec::new() };
         drop(state);
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
+        waiters.into_iter().for_each(Waker::wake);
     }
 
     fn end(&self, outcome: Result<()>) {
@@ -292,9 +303,12 @@ async fn drive(shared: Arc<Shared>) {
         if stopping && idle {
             break;
         }
-        if stopping || room == 0 {
+        if stopping {
             polling = None;
-        } else if polling.is_none() && paused_until.is_none_or(|until| until <= Instant::now()) {
+        } else if room >= shared.most
+            && polling.is_none()
+            && paused_until.is_none_or(|until| until <= Instant::now())
+        {
             match Polling::begin(&shared.consumer, POLL) {
                 Ok(begun) => polling = Some(begun),
                 Err(error) => {
@@ -303,6 +317,7 @@ async fn drive(shared: Arc<Shared>) {
                 }
             }
         }
+        shared.lock().polling = polling.is_some();
         let due = [retry_at, paused_until.filter(|_| polling.is_none()), Some(commit_at)];
         let due = due.into_iter().flatten().min().unwrap_or(commit_at);
         let mut sleep = pin!(tokio::time::sleep_until(due.into()));

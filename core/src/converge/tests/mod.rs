@@ -1,5 +1,6 @@
 //! Each rule as a transcript; where it is cheap, once more with the rule off.
 
+mod kept;
 mod random;
 mod server;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::converge::{Ask, AskId, Keeper, KeeperOptions};
+use crate::converge::{Ask, AskId, Keeper, KeeperOptions, Outcome};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live::{Digest, LiveOptions, LiveView, Phase};
 use crate::machine::{Mode, SubscriptionEvent, Time};
@@ -100,6 +100,22 @@ impl World {
         let rows = ids.iter().map(|id| self.frame_row(*id)).collect();
         self.event(SubscriptionEvent::Batch { rows, has_more: false });
         self.event(SubscriptionEvent::Ready);
+    }
+
+    /// The connection is lost, and comes back without a snapshot.
+    pub(super) fn reconnect(&mut self, meanwhile: impl FnOnce(&mut Self)) {
+        self.event(SubscriptionEvent::Interrupted);
+        self.keeper.handle_watch_state(self.now, false);
+        assert!(self.keeper.keeps_rows());
+        meanwhile(self);
+        self.keeper.connected(false, "root");
+        self.ack_kept(Self::schema());
+        self.event(SubscriptionEvent::Ready);
+    }
+
+    pub(super) fn ack_kept(&mut self, schema: Arc<Schema>) -> Outcome {
+        let (mode, origin) = (Mode::Kept, SeqId::from(0).into());
+        self.keeper.handle_event(self.now, SubscriptionEvent::Acked { schema, mode, origin })
     }
 
     pub(super) fn event(&mut self, event: SubscriptionEvent) {

@@ -53,6 +53,8 @@ pub(super) struct Model {
     complete: bool,
     partial: bool,
     since: bool,
+    /// What is shown is not proven since a reconnect: with the greatest version since.
+    kept: Option<Option<i64>>,
     pages: usize,
     arrivals: u64,
     /// Upper bound of how many rows changed since the last take, and whether the reader must start over.
@@ -74,6 +76,7 @@ impl Model {
             complete: false,
             partial: false,
             since: false,
+            kept: None,
             pages: 0,
             arrivals: 0,
             touched: 0,
@@ -86,6 +89,11 @@ impl Model {
         let was_interrupted = self.status == Status::Interrupted;
         match mode {
             Begin::Newest => unreachable!("not part of the model"),
+            Begin::Kept => {
+                let held = self.shown.as_mut().filter(|held| self.complete && held.schema == schema);
+                held.ok_or(())?.removed.clear();
+                (self.aside, self.kept, self.since, self.reconnecting) = (None, Some(None), false, true);
+            }
             Begin::Fresh | Begin::Since => {
                 if self.options.partial && self.shown.is_none() {
                     self.shown = Some(list);
@@ -140,13 +148,15 @@ impl Model {
     }
 
     fn apply(&mut self, id: Option<i64>, row: &Row, present: bool, from: From) -> Outcome {
+        let kept = self.kept.as_mut().filter(|_| self.aside.is_none());
         let list = self.aside.as_mut().or(self.shown.as_mut()).expect("begun");
         let id = id.ok_or(())?;
         if *row.schema() != list.schema {
             return Err(());
         }
         let version = row.version().expect("the model's rows have versions").get();
-        list.last_seq = list.last_seq.max(Some(version));
+        let reached = kept.unwrap_or(&mut list.last_seq);
+        *reached = (*reached).max(Some(version));
         self.touched += 2;
 
         // The newest word on a key wins, be it a row or its removal; between equals, a change beats a page.
@@ -202,6 +212,7 @@ impl Model {
             let added = new.items.iter().filter(|item| !has(&old, item.id)).cloned();
             let items = kept.chain(added).collect();
             self.shown = Some(List { items, ..new.clone() });
+            self.kept = None;
             self.partial = false;
         }
         if let Some(shown) = &mut self.shown {
@@ -221,6 +232,12 @@ impl Model {
         }
     }
 
+    pub(super) fn proven(&mut self) {
+        if let (Some(kept), Some(shown)) = (self.kept.take(), &mut self.shown) {
+            shown.last_seq = shown.last_seq.max(kept);
+        }
+    }
+
     pub(super) fn phase(&self) -> Phase {
         match self.status {
             Status::Idle => Phase::Loading { rows: 0, pages: 0 },
@@ -231,6 +248,7 @@ impl Model {
             Status::Loading if self.reconnecting => Phase::Reconnecting,
             Status::Loading => Phase::Unverified,
             Status::Interrupted => Phase::Reconnecting,
+            Status::Live if self.kept.is_some() => Phase::Reconnecting,
             Status::Live if self.partial => Phase::Partial,
             Status::Live => Phase::Live,
         }

@@ -24,13 +24,18 @@ struct RowSpec {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Begin { mode: Begin, wide: bool },
+    Begin {
+        mode: Begin,
+        wide: bool,
+    },
     Batch(Vec<RowSpec>),
     Ready,
     Insert(RowSpec),
     Update(RowSpec),
     Delete(RowSpec),
     Interrupted,
+    /// The rows were compared with the server's.
+    Proven,
     Take,
 }
 
@@ -46,7 +51,7 @@ fn row_spec() -> impl Strategy<Value = RowSpec> {
 }
 
 const BEGINNINGS: &[Begin] =
-    &[Begin::Fresh, Begin::Fresh, Begin::Fresh, Begin::Since, Begin::Resumed, Begin::Resumed];
+    &[Begin::Fresh, Begin::Fresh, Begin::Fresh, Begin::Since, Begin::Resumed, Begin::Resumed, Begin::Kept];
 
 fn op() -> impl Strategy<Value = Op> {
     let begin = (prop::sample::select(BEGINNINGS), prop::bool::weighted(0.1));
@@ -58,6 +63,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => row_spec().prop_map(Op::Update),
         6 => row_spec().prop_map(Op::Delete),
         1 => Just(Op::Interrupted),
+        1 => Just(Op::Proven),
         6 => Just(Op::Take),
     ]
 }
@@ -132,6 +138,11 @@ impl Pair {
             Op::Interrupted => {
                 self.view.interrupted();
                 self.model.interrupted();
+                (Ok(()), Ok(()))
+            }
+            Op::Proven => {
+                self.view.set_unverified(false);
+                self.model.proven();
                 (Ok(()), Ok(()))
             }
             Op::Take => return self.take(),

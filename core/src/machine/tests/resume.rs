@@ -78,6 +78,42 @@ fn elsewhere_a_live_subscription_takes_a_fresh_snapshot() {
 }
 
 #[test]
+fn a_reader_that_finds_out_by_itself_gets_no_snapshot() {
+    let mut rig = Rig::online(|_| {}, None);
+    let key = rig.ready(Resume::Live);
+    rig.machine.keep_rows(key, true);
+    assert_eq!(reconnect(&mut rig, None), ["> subscribe live1_2 none"]);
+    rig.ack("live1_2", None);
+    rig.insert("live1_2", &[(2, 6)]);
+    rig.expect(&["1: acked Kept id,v", "1: ready", "1: insert 2@6"]);
+    // As often as it takes, until the rows are in doubt.
+    assert_eq!(reconnect(&mut rig, None), ["> subscribe live1_3 none"]);
+    rig.ack("live1_3", None);
+    rig.machine.restart(rig.now, key, Restart::Fresh);
+    assert!(rig.log().contains(&r#"> subscribe live1_4 {"batch_size":400}"#.to_owned()));
+    assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_5 {"batch_size":400}"#]);
+    // A complete server tells what was missed.
+    rig.machine.keep_rows(key, true);
+    assert_eq!(reconnect(&mut rig, complete()), [r#"> subscribe live1_6 {"batch_size":5000}"#]);
+}
+
+#[test]
+fn only_live_rows_are_kept() {
+    let mut rig = Rig::online(|_| {}, None);
+    let events = rig.ready(Resume::Cursor);
+    rig.machine.keep_rows(events, true);
+    assert_eq!(reconnect(&mut rig, None), [r#"> subscribe live1_2 {"batch_size":400,"from":10}"#]);
+    let mut rig = Rig::online(|_| {}, None);
+    let key = rig.subscribe(Resume::Live);
+    rig.machine.keep_rows(key, true);
+    assert_eq!(
+        reconnect(&mut rig, None),
+        [r#"> subscribe live1_2 {"batch_size":400}"#],
+        "nothing was loaded yet"
+    );
+}
+
+#[test]
 fn elsewhere_events_resume_and_say_what_is_not_known() {
     let mut rig = Rig::online(|_| {}, None);
     rig.ready(Resume::Cursor);

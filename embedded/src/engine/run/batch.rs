@@ -8,10 +8,12 @@ use serde_json::Value as Json;
 use super::{
     Values, ddl, query,
     single::{self, Outcome, SingleWrite, is_current},
+    values::missing_file,
     write,
 };
 use crate::engine::{
-    Caller, Cell, Column, EngineLimits, Inner, RowChange, SqlError, SqlRequest, StatementResult,
+    Caller, Cell, Column, EngineLimits, Inner, MOST_FILES, RowChange, SqlError, SqlRequest, StatementResult,
+    Upload,
     accounts::{self, require_admin},
     catalog::{Access, Catalog, DEFAULT_NAMESPACE, Table},
     error::SqlResult,
@@ -26,6 +28,7 @@ use crate::engine::{
         topics::TopicStatement,
     },
     storage::{Writer, meta, sql_error},
+    sweep,
     system::{self, SystemTable},
     time, topics,
 };
@@ -55,6 +58,7 @@ pub(crate) struct Batch<'a> {
     caller: Caller,
     namespace: String,
     params: &'a [Json],
+    files: &'a [Upload],
     kinds: Vec<ParamKind>,
     transaction: Option<Transaction<'a>>,
     /// What the results still to come may take.
@@ -76,13 +80,19 @@ impl Drop for Transaction<'_> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(engine: &'a Inner, caller: &Caller, request: &'a SqlRequest) -> SqlResult<Self> {
+    fn new(
+        engine: &'a Inner,
+        caller: &Caller,
+        request: &'a SqlRequest,
+        files: &'a [Upload],
+    ) -> SqlResult<Self> {
         let kinds = request.params.iter().enumerate().map(|(at, value)| ParamKind::of(at + 1, value));
         Ok(Self {
             engine,
             caller: caller.clone(),
             namespace: request.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
             params: &request.params,
+            files,
             kinds: kinds.collect::<SqlResult<_>>()?,
             transaction: None,
             limits: engine.limits.clone(),
@@ -93,9 +103,11 @@ impl<'a> Batch<'a> {
         engine: &'a Inner,
         caller: &Caller,
         request: &'a SqlRequest,
+        files: &'a [Upload],
     ) -> SqlResult<Vec<StatementResult>> {
-        let mut batch = Self::new(engine, caller, request)?;
-        let key = PlanKey::new(&request.sql, &batch.namespace, &batch.kinds);
+        let mut batch = Self::new(engine, caller, request, files)?;
+        // With files there is more to check than a kept plan knows.
+        let key = PlanKey::new(&request.sql, &batch.namespace, &batch.kinds).filter(|_| files.is_empty());
         if let Some(key) = &key
             && let Some(plan) = engine.plans.get(key, engine.catalog().version)
         {
@@ -109,6 +121,7 @@ impl<'a> Batch<'a> {
             let message = "Parameters not supported with multi-statement batches";
             return Err(SqlError::new("PARAMS_WITH_BATCH", 400, message));
         }
+        check_files(&pieces, files)?;
         // All are parsed before the first one runs (recorded in wire/sql_surface.jsonl).
         let statements = pieces.iter().map(statement::parse).collect::<SqlResult<Vec<_>>>()?;
         let key = key.filter(|_| statements.len() == 1);
@@ -137,7 +150,7 @@ impl<'a> Batch<'a> {
     where
         F: FnOnce(Submitted) + Send + 'static,
     {
-        let planned = Self::new(engine, caller, request).and_then(|batch| {
+        let planned = Self::new(engine, caller, request, &[]).and_then(|batch| {
             let Some((plan, shown)) = batch.single_write(request)? else { return Ok(None) };
             match &*plan {
                 Plan::Write(write) => check_write(write, caller)
@@ -163,7 +176,7 @@ impl<'a> Batch<'a> {
             });
         };
         let now = time::now_micros();
-        let job = SingleWrite::new(plan, caller.clone(), request.params.clone(), now, tell);
+        let job = SingleWrite::new(plan, caller.clone(), request.params.clone(), Vec::new(), now, tell);
         engine.commits.submit(Box::new(job));
         true
     }
@@ -306,7 +319,7 @@ impl<'a> Batch<'a> {
     }
 
     fn query(&self, query: &QueryPlan, now: i64) -> SqlResult<StatementResult> {
-        let values = Values::new(self.engine, &self.caller, self.params, now);
+        let values = Values::new(self.engine, &self.caller, self.params, self.files, now);
         let limits = &self.limits;
         let reads_tables = query.sources.iter().any(|s| matches!(s, Source::Table(_)));
         let rows = match (&self.transaction, reads_tables) {
@@ -332,13 +345,13 @@ impl<'a> Batch<'a> {
             if !is_current(engine, write) {
                 return Err(changed_meanwhile());
             }
-            let values = Values::new(engine, &caller, self.params, now);
+            let values = Values::new(engine, &caller, self.params, self.files, now);
             let written = run_write(engine, &mut open.writer, write, &values, &mut open.changes)?;
             return Ok(written.result(caller.user));
         }
         let mut plan = Arc::clone(plan);
         for _ in 0..MOST_PLANS {
-            match (single::write(engine, &plan, &caller, self.params, now)?, statement) {
+            match (single::write(engine, &plan, &caller, self.params, self.files, now)?, statement) {
                 (Outcome::Written(written), _) => return Ok(written.result(caller.user)),
                 (Outcome::Stale, None) => break,
                 (Outcome::Stale, Some(statement)) => plan = self.plan(statement)?.0,
@@ -545,6 +558,21 @@ impl Written {
     }
 }
 
+fn expire_all(
+    engine: &Inner,
+    writer: &mut Writer,
+    table: &Arc<Table>,
+    now: i64,
+    changes: &mut Vec<RowChange>,
+) -> SqlResult<()> {
+    let mut expired = Vec::new();
+    while write::expire(writer, table, now, sweep::MOST_AT_ONCE, &engine.limits, &mut expired)? {}
+    if !engine.holes.expiry {
+        changes.append(&mut expired);
+    }
+    Ok(())
+}
+
 /// Carries out a plan that is current.
 pub(super) fn run_write(
     engine: &Inner,
@@ -554,6 +582,10 @@ pub(super) fn run_write(
     changes: &mut Vec<RowChange>,
 ) -> SqlResult<Written> {
     let limits = &engine.limits;
+    if plan.table().ttl_seconds.is_some() {
+        // What is over does not stand in the way of a new row with its key, and is not written to.
+        expire_all(engine, writer, plan.table(), values.now, changes)?;
+    }
     let before = changes.len();
     let (verb, count) = match plan {
         WritePlan::Insert(plan) => ("Inserted", write::insert(writer, plan, values, limits, changes)?),
@@ -572,6 +604,32 @@ pub(super) fn run_write(
         None => None,
     };
     Ok(Written { verb, count, returned })
+}
+
+/// Every file is asked for, and every one that is asked for came.
+fn check_files(pieces: &[split::Piece], files: &[Upload]) -> SqlResult<()> {
+    if files.len() > MOST_FILES {
+        return Err(SqlError::new(
+            "TOO_MANY_FILES",
+            400,
+            format!("more than {MOST_FILES} files in one request"),
+        ));
+    }
+    if files.is_empty() {
+        return Ok(());
+    }
+    let asked: Vec<String> = pieces.iter().flat_map(split::Piece::files).collect();
+    if let Some(name) = asked.iter().find(|name| files.iter().all(|f| f.placeholder != **name)) {
+        return Err(missing_file(name));
+    }
+    match files.iter().find(|f| !asked.contains(&f.placeholder)) {
+        None => Ok(()),
+        Some(file) => Err(SqlError::new(
+            "EXTRA_FILE",
+            400,
+            format!("no FILE(\"{0}\") in the SQL asks for the part 'file:{0}'", file.placeholder),
+        )),
+    }
 }
 
 fn check_write(write: &WritePlan, caller: &Caller) -> SqlResult<()> {

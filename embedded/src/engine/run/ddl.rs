@@ -15,6 +15,7 @@ use crate::engine::{
     },
     convert,
     error::SqlResult,
+    files,
     sql::{dml, names, statement::Statement, types},
     storage::{Writer, meta, sql_error},
     time,
@@ -166,6 +167,8 @@ fn create_table(
         columns,
         key,
         version: 1,
+        ttl_seconds: settings.ttl_seconds,
+        retention_hours: settings.retention_hours,
         options: std::mem::take(&mut settings.shown),
         created_at: now,
         updated_at: now,
@@ -205,6 +208,8 @@ fn create_error(message: impl std::fmt::Display) -> SqlError {
 struct Settings {
     kind: TableKind,
     access: Access,
+    ttl_seconds: Option<u64>,
+    retention_hours: Option<u64>,
     shown: std::collections::BTreeMap<String, String>,
 }
 
@@ -217,7 +222,7 @@ impl Settings {
         };
         let (mut kind, mut access) = (prefix.map(str::to_owned), None);
         let mut shown = std::collections::BTreeMap::new();
-        let mut ttl = false;
+        let (mut ttl_seconds, mut retention_hours) = (None, None);
         for option in list {
             let SqlOption::KeyValue { key, value } = option else {
                 return Err(create_error(format_args!("{option} is not an option")));
@@ -231,37 +236,80 @@ impl Settings {
                             create_error("ACCESS_LEVEL is PUBLIC, PRIVATE, RESTRICTED or DBA")
                         })?);
                 }
-                "TTL_SECONDS" => ttl = true,
-                "STORAGE_ID"
-                | "USE_USER_STORAGE"
-                | "FLUSH_POLICY"
-                | "COMPRESSION"
-                | "DELETED_RETENTION_HOURS"
-                | "EVICTION_STRATEGY"
-                | "MAX_STREAM_SIZE_BYTES" => {
+                "TTL_SECONDS" => ttl_seconds = Some(whole(&key, &value, 1)?),
+                "DELETED_RETENTION_HOURS" => retention_hours = Some(whole(&key, &value, 0)?),
+                _ => {
+                    check_option(&key, &value)?;
                     shown.insert(key, value);
                 }
-                // Recorded in wire/sql_surface.jsonl.
-                _ => return Err(create_error(format_args!("Unknown table option '{key}'"))),
             }
         }
         let kind = match kind.as_deref() {
             None | Some("SHARED") => TableKind::Shared,
             Some("USER") => TableKind::User,
             // Recorded in wire/sql_surface.jsonl.
-            Some("STREAM") if !ttl => return Err(create_error("STREAM tables must specify 'TTL_SECONDS'")),
-            Some("STREAM") => return Err(SqlError::unsupported("STREAM tables")),
+            Some("STREAM") if ttl_seconds.is_none() => {
+                return Err(create_error("STREAM tables must specify 'TTL_SECONDS'"));
+            }
+            Some("STREAM") => TableKind::Stream,
             Some(other) => {
-                return Err(create_error(format_args!("unknown TYPE '{other}': use USER or SHARED")));
+                return Err(create_error(format_args!("unknown TYPE '{other}': use USER, SHARED or STREAM")));
             }
         };
-        if ttl {
-            return Err(create_error("TTL_SECONDS is an option of STREAM tables only"));
+        let only = |key: &str, kinds: &[TableKind]| match kinds.contains(&kind) {
+            true => Ok(()),
+            false => {
+                let names: Vec<String> = kinds.iter().map(|k| k.name().to_uppercase()).collect();
+                Err(create_error(format_args!("{key} is an option of {} tables only", names.join(" and "))))
+            }
+        };
+        if ttl_seconds.is_some() {
+            only("TTL_SECONDS", &[TableKind::Stream])?;
         }
-        if access.is_some() && kind == TableKind::User {
-            return Err(create_error("ACCESS_LEVEL is an option of SHARED tables only"));
+        if access.is_some() {
+            only("ACCESS_LEVEL", &[TableKind::Shared])?;
         }
-        Ok(Self { kind, access: access.unwrap_or(Access::Private), shown })
+        for key in shown.keys() {
+            match key.as_str() {
+                "USE_USER_STORAGE" => only(key, &[TableKind::User])?,
+                "FLUSH_POLICY" | "COMPRESSION" => only(key, &[TableKind::User, TableKind::Shared])?,
+                "EVICTION_STRATEGY" | "MAX_STREAM_SIZE_BYTES" => only(key, &[TableKind::Stream])?,
+                _ => {}
+            }
+        }
+        Ok(Self { kind, access: access.unwrap_or(Access::Private), ttl_seconds, retention_hours, shown })
+    }
+}
+
+/// A whole number that is at least so great.
+fn whole(key: &str, value: &str, least: u64) -> SqlResult<u64> {
+    let number = value.parse().ok().filter(|n| (least..=100_000_000_000).contains(n));
+    number.ok_or_else(|| create_error(format_args!("{key} is a whole number from {least}, not '{value}'")))
+}
+
+/// Options that are kept to be shown: the embedded server has one way to store.
+fn check_option(key: &str, value: &str) -> SqlResult<()> {
+    let valid = match key {
+        "STORAGE_ID" => {
+            !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        }
+        "USE_USER_STORAGE" => matches!(value.to_ascii_lowercase().as_str(), "true" | "false"),
+        "FLUSH_POLICY" => value.split(',').all(|part| {
+            part.trim().split_once(':').is_some_and(|(what, n)| {
+                matches!(what, "rows" | "interval") && n.parse::<u64>().is_ok_and(|n| n > 0)
+            })
+        }),
+        "COMPRESSION" => matches!(value.to_ascii_lowercase().as_str(), "none" | "snappy" | "zstd"),
+        "EVICTION_STRATEGY" => {
+            matches!(value.to_ascii_lowercase().as_str(), "time_based" | "size_based" | "hybrid")
+        }
+        "MAX_STREAM_SIZE_BYTES" => value.parse::<u64>().is_ok(),
+        // Recorded in wire/sql_surface.jsonl.
+        _ => return Err(create_error(format_args!("Unknown table option '{key}'"))),
+    };
+    match valid {
+        true => Ok(()),
+        false => Err(create_error(format_args!("'{value}' is not a value of {key}"))),
     }
 }
 
@@ -347,6 +395,9 @@ fn column(definition: &ColumnDef, id: u32) -> SqlResult<(TableColumn, bool)> {
         match &option.option {
             ColumnOption::Null => {}
             ColumnOption::NotNull => column.not_null = true,
+            ColumnOption::Default(_) if data_type == DataType::File => {
+                return Err(create_error("a FILE column has no DEFAULT: each file belongs to one row"));
+            }
             ColumnOption::Default(value) => column.default = default_value(&column, value)?,
             ColumnOption::PrimaryKey(_) => key = true,
             ColumnOption::Comment(_) => {}
@@ -505,6 +556,9 @@ fn drop_column(writer: &Writer, table: &mut Table, name: &str) -> SqlResult<Stri
     let column = table.columns.remove(position);
     for key in &mut table.key {
         *key -= usize::from(*key > position);
+    }
+    if column.data_type == DataType::File {
+        files::release_column(&writer.db.connection, table, &column).map_err(sql_error)?;
     }
     let drop = format!("ALTER TABLE {} DROP COLUMN {}", table.sqlite_name(), column.sqlite_name());
     writer.db.connection.execute(&drop, []).map_err(sql_error)?;

@@ -11,3 +11,4 @@ pub use batch::Submitted;
 pub(crate) use batch::{Batch, check_table};
 pub(crate) use query::{bind_all, read_rows};
 pub(crate) use values::Values;
+pub(super) use write::expire;

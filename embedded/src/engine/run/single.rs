@@ -9,7 +9,7 @@ use super::{
     batch::{Written, run_write},
 };
 use crate::engine::{
-    Caller, Inner, RowChange, SqlError,
+    Caller, Inner, RowChange, SqlError, Upload,
     catalog::Table,
     commits::Job,
     error::SqlResult,
@@ -29,6 +29,7 @@ pub(crate) struct SingleWrite<F: FnOnce(SqlResult<Outcome>) + Send> {
     plan: Arc<Plan>,
     caller: Caller,
     params: Vec<Json>,
+    files: Vec<Upload>,
     now: i64,
     changes: Vec<RowChange>,
     outcome: Outcome,
@@ -37,8 +38,24 @@ pub(crate) struct SingleWrite<F: FnOnce(SqlResult<Outcome>) + Send> {
 }
 
 impl<F: FnOnce(SqlResult<Outcome>) + Send> SingleWrite<F> {
-    pub(crate) fn new(plan: Arc<Plan>, caller: Caller, params: Vec<Json>, now: i64, done: F) -> Self {
-        Self { plan, caller, params, now, changes: Vec::new(), outcome: Outcome::Stale, done: Some(done) }
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        caller: Caller,
+        params: Vec<Json>,
+        files: Vec<Upload>,
+        now: i64,
+        done: F,
+    ) -> Self {
+        Self {
+            plan,
+            caller,
+            params,
+            files,
+            now,
+            changes: Vec::new(),
+            outcome: Outcome::Stale,
+            done: Some(done),
+        }
     }
 }
 
@@ -48,11 +65,12 @@ pub(crate) fn write(
     plan: &Arc<Plan>,
     caller: &Caller,
     params: &[Json],
+    files: &[Upload],
     now: i64,
 ) -> SqlResult<Outcome> {
     let (answer, answered) = mpsc::sync_channel(1);
     let tell = move |outcome| drop(answer.try_send(outcome));
-    let job = SingleWrite::new(plan.clone(), caller.clone(), params.to_vec(), now, tell);
+    let job = SingleWrite::new(plan.clone(), caller.clone(), params.to_vec(), files.to_vec(), now, tell);
     engine.commits.run(engine, Box::new(job));
     answered.recv().unwrap_or_else(|_| Err(stopped()))
 }
@@ -69,7 +87,7 @@ impl<F: FnOnce(SqlResult<Outcome>) + Send> Job for SingleWrite<F> {
             return Err(SqlError::internal("a query among the writes"));
         };
         if is_current(engine, plan) {
-            let values = Values::new(engine, &self.caller, &self.params, self.now);
+            let values = Values::new(engine, &self.caller, &self.params, &self.files, self.now);
             self.outcome = Outcome::Written(run_write(engine, writer, plan, &values, &mut self.changes)?);
             engine.publish(&writer.db, &self.changes)?;
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 
 use crate::engine::{
-    Caller, Cell, DataType, Inner, SqlError, convert, error::SqlResult, sql::expr::Bind, system,
+    Caller, Cell, DataType, Inner, SqlError, Upload, convert, error::SqlResult, sql::expr::Bind, system,
 };
 
 /// The values of one request.
@@ -14,13 +14,25 @@ pub(crate) struct Values<'a> {
     pub(crate) engine: Option<&'a Inner>,
     pub(crate) caller: &'a Caller,
     pub(crate) params: &'a [Json],
+    pub(crate) files: &'a [Upload],
     /// One moment for the whole statement, in microseconds since the epoch.
     pub(crate) now: i64,
 }
 
 impl<'a> Values<'a> {
-    pub(crate) fn new(engine: &'a Inner, caller: &'a Caller, params: &'a [Json], now: i64) -> Self {
-        Self { engine: Some(engine), caller, params, now }
+    pub(crate) fn new(
+        engine: &'a Inner,
+        caller: &'a Caller,
+        params: &'a [Json],
+        files: &'a [Upload],
+        now: i64,
+    ) -> Self {
+        Self { engine: Some(engine), caller, params, files, now }
+    }
+
+    /// The file that came under this name.
+    pub(crate) fn upload(&self, name: &str) -> SqlResult<&Upload> {
+        self.files.iter().find(|file| file.placeholder == name).ok_or_else(|| missing_file(name))
     }
 
     pub(crate) fn get<'b>(&self, bind: &'b Bind) -> SqlResult<Cow<'b, Cell>> {
@@ -42,4 +54,12 @@ impl<'a> Values<'a> {
         let value = self.params.get(index - 1).unwrap_or(&Json::Null);
         convert::from_json(value, data_type).map_err(|e| SqlError::parameter(index, e.0))
     }
+}
+
+pub(crate) fn missing_file(name: &str) -> SqlError {
+    SqlError::new(
+        "MISSING_FILE",
+        400,
+        format!("FILE(\"{name}\") needs a part 'file:{name}' in a multipart request"),
+    )
 }

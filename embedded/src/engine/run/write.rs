@@ -13,6 +13,7 @@ use crate::engine::{
     catalog::{DefaultValue, Table},
     convert,
     error::SqlResult,
+    files,
     sql::dml::{Computed, DeletePlan, InsertPlan, NewRows, Returning, Slot, UpdatePlan, coercion_error},
     storage::{Writer, sql_error, ulid},
 };
@@ -31,6 +32,8 @@ pub(super) fn insert(
     db.within(limits.statement_time, |connection| {
         let mut statement = connection.prepare_cached(&table.row_sql().insert).map_err(sql_error)?;
         let snowflake = || identifiers.snowflake.next();
+        let upload =
+            |id: i64, name: &str| files::store(connection, table, owner.as_deref(), id, values.upload(name)?);
         let found = match &plan.rows {
             NewRows::Values(_) => Vec::new(),
             NewRows::Query(query, _) => {
@@ -51,14 +54,18 @@ pub(super) fn insert(
                     let row = &rows[number];
                     let computed =
                         row.computed.as_ref().map(|c| compute(connection, c, values, limits)).transpose()?;
-                    insert_cells(table, &row.slots, computed, values, snowflake)?
+                    insert_cells(table, &row.slots, computed, values, snowflake, |name| {
+                        upload(sequence.next(), name)
+                    })?
                 }
                 NewRows::Query(_, targets) => {
                     let mut slots = vec![Slot::Default; table.columns.len()];
                     for (at, target) in targets.iter().enumerate() {
                         slots[*target] = Slot::Computed(at);
                     }
-                    insert_cells(table, &slots, found.next(), values, snowflake)?
+                    insert_cells(table, &slots, found.next(), values, snowflake, |name| {
+                        upload(sequence.next(), name)
+                    })?
                 }
             };
             check_not_null(table, &cells, number + 1)?;
@@ -71,6 +78,9 @@ pub(super) fn insert(
                 bind(&mut statement, &mut at, cell)?;
             }
             bind(&mut statement, &mut at, &Cell::BigInt(seq))?;
+            if let Some(ttl) = table.ttl_micros() {
+                bind(&mut statement, &mut at, &Cell::BigInt(values.now.saturating_add(ttl)))?;
+            }
             if statement.raw_execute().map_err(sql_error)? == 0 {
                 return Err(duplicate_key(table, &cells));
             }
@@ -109,6 +119,21 @@ pub(super) fn update(
                 cells[*position] = convert::assign(&value, column.data_type)
                     .map_err(|e| coercion_error(column, "of the expression", &e))?;
             }
+            for (position, name) in &plan.files {
+                if count > 1 && !name.is_empty() {
+                    return Err(SqlError::unsupported(
+                        "an UPDATE that gives one file to several rows: a file belongs to one row",
+                    ));
+                }
+                cells[*position] = match name.is_empty() {
+                    true => Cell::Null,
+                    false => {
+                        let (id, owner) = (sequence.next(), owner.as_deref());
+                        files::store(connection, table, owner, id, values.upload(name)?)?
+                    }
+                };
+            }
+            files::release(connection, table, &old.cells, Some(&cells))?;
             check_not_null(table, &cells, number + 1)?;
             let seq = sequence.next();
             let mut at = 1;
@@ -141,6 +166,7 @@ pub(super) fn delete(
         let mut statement = connection.prepare_cached(&table.row_sql().delete).map_err(sql_error)?;
         let count = found.len() as u64;
         for (old, _) in found {
+            files::release(connection, table, &old.cells, None)?;
             let seq = sequence.next();
             let mut at = 1;
             bind(&mut statement, &mut at, &Cell::BigInt(seq))?;
@@ -172,6 +198,52 @@ pub(super) fn returned(
             rows.append(&mut read_rows(&mut statement, types, limits)?);
         }
         Ok(rows)
+    })
+}
+
+/// Deletes the rows of a STREAM table whose time is over, of all users, at most so many. True when more may be left.
+pub(in crate::engine) fn expire(
+    writer: &mut Writer,
+    table: &Arc<Table>,
+    now: i64,
+    most: u32,
+    limits: &EngineLimits,
+    changes: &mut Vec<RowChange>,
+) -> SqlResult<bool> {
+    let mut types: Vec<DataType> = vec![DataType::Text];
+    types.extend(table.columns.iter().map(|c| c.data_type));
+    types.extend([DataType::BigInt, DataType::BigInt]);
+    let own: String = table.columns.iter().map(|c| format!("{}, ", c.sqlite_name())).collect();
+    let sql = format!(
+        "SELECT o, {own}s, n FROM {} WHERE d = 0 AND e <= ?1 ORDER BY e LIMIT {most}",
+        table.sqlite_name()
+    );
+    let Writer { db, sequence, .. } = writer;
+    db.within(limits.statement_time, |connection| {
+        let mut statement = connection.prepare_cached(&sql).map_err(sql_error)?;
+        statement.raw_bind_parameter(1, now).map_err(sql_error)?;
+        let rows = read_rows(&mut statement, &types, limits)?;
+        let count = rows.len();
+        let mut delete = connection.prepare_cached(&table.row_sql().delete).map_err(sql_error)?;
+        for mut row in rows {
+            let system = row.split_off(row.len() - 2);
+            let ([Cell::BigInt(seq), Cell::BigInt(created_seq)], Cell::Text(user)) =
+                (&system[..], row.remove(0))
+            else {
+                return Err(SqlError::internal("a row without a version"));
+            };
+            let old = StoredRow { seq: *seq, created_seq: *created_seq, deleted: false, cells: row.into() };
+            files::release(connection, table, &old.cells, None)?;
+            let seq = sequence.next();
+            let mut at = 1;
+            bind(&mut delete, &mut at, &Cell::BigInt(seq))?;
+            bind_row(&mut delete, at, old.seq, Some(&user))?;
+            write_one(&mut delete)?;
+            let tombstone =
+                StoredRow { seq, created_seq: old.created_seq, deleted: true, cells: old.cells.clone() };
+            changes.push(change(table, &Some(user), ChangeKind::Delete, old, Arc::new(tombstone)));
+        }
+        Ok(count == most as usize)
     })
 }
 
@@ -266,6 +338,7 @@ fn insert_cells(
     computed: Option<Vec<Cell>>,
     values: &Values<'_>,
     snowflake: impl Fn() -> i64,
+    mut upload: impl FnMut(&str) -> SqlResult<Cell>,
 ) -> SqlResult<Box<[Cell]>> {
     let made = |value: &DefaultValue, data_type: DataType| match value {
         DefaultValue::Now => Cell::Timestamp(values.now),
@@ -282,6 +355,7 @@ fn insert_cells(
         };
         match slot {
             Slot::Cell(cell) => Ok(cell.clone()),
+            Slot::File(name) => upload(name),
             Slot::Param(index) => values.param(*index, column.data_type),
             Slot::Made(value) => assign(&made(value, column.data_type), "of the function"),
             Slot::Computed(at) => match computed.get_mut(*at) {

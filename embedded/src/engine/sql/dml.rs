@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, FunctionArguments, Insert, ObjectName, SelectItem,
-    SetExpr, TableObject, TableWithJoins, UnaryOperator, Update, Value,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Insert, ObjectName, SelectItem, SetExpr, TableObject, TableWithJoins, UnaryOperator,
+    Update, Value,
 };
 
 use super::{
@@ -30,6 +31,8 @@ pub(crate) enum Slot {
     Made(DefaultValue),
     /// Position in the row's `computed`.
     Computed(usize),
+    /// The upload of this name.
+    File(Arc<str>),
     /// The column's default, or NULL.
     Default,
 }
@@ -82,6 +85,8 @@ pub(crate) struct UpdatePlan {
     pub(crate) find: Computed,
     /// Column that each new value goes to.
     pub(crate) targets: Vec<usize>,
+    /// FILE columns that are set, and the uploads that they get; none without a name.
+    pub(crate) files: Vec<(usize, Arc<str>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -286,8 +291,8 @@ fn insert_row(
 /// Values that need no evaluation: literals, parameters, NOW() and the like. The fast path of most inserts.
 fn simple_value(context: &Context<'_>, column: &TableColumn, value: &Expr) -> SqlResult<Option<Slot>> {
     let failed = |from: &str, error: &CastError| coercion_error(column, from, error);
-    if column.data_type == DataType::File && !matches!(value, Expr::Value(v) if v.value == Value::Null) {
-        return Err(SqlError::unsupported("FILE values"));
+    if column.data_type == DataType::File {
+        return file_value(column, value).map(Some);
     }
     Ok(Some(match value {
         Expr::Value(value) => match &value.value {
@@ -332,6 +337,44 @@ fn simple_value(context: &Context<'_>, column: &TableColumn, value: &Expr) -> Sq
         }
         _ => return Ok(None),
     }))
+}
+
+/// What a FILE column takes: NULL, its default, or an upload.
+fn file_value(column: &TableColumn, value: &Expr) -> SqlResult<Slot> {
+    match value {
+        Expr::Value(value) if value.value == Value::Null => Ok(Slot::Cell(Cell::Null)),
+        Expr::Identifier(i) if i.quote_style.is_none() && i.value.eq_ignore_ascii_case("default") => {
+            Ok(Slot::Default)
+        }
+        Expr::Function(call) => match file_name(call) {
+            Some(name) => Ok(Slot::File(name.into())),
+            None => Err(no_file(column)),
+        },
+        _ => Err(no_file(column)),
+    }
+}
+
+fn no_file(column: &TableColumn) -> SqlError {
+    SqlError::execution(format!(
+        "Invalid operation: the FILE column '{}' takes FILE(\"name\") of an upload in the same request, or NULL",
+        column.name
+    ))
+}
+
+/// The name in `FILE("name")`.
+fn file_name(call: &Function) -> Option<String> {
+    let FunctionArguments::List(list) = &call.args else { return None };
+    let is_file = names::parts(&call.name).is_ok_and(|parts| parts == ["file"]);
+    match &list.args[..] {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident)))] if is_file => {
+            Some(ident.value.clone())
+        }
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] if is_file => match &value.value {
+            Value::SingleQuotedString(name) => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn is_plain_call(args: &FunctionArguments) -> bool {
@@ -424,6 +467,7 @@ pub(crate) fn update(context: &Context<'_>, update: &Update) -> SqlResult<Update
     let relation = Relation::of_table(&table, alias).named("r0");
     let mut translator = Translator::within(context, Scope::of(relation));
     let (mut targets, mut texts, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    let mut files = Vec::new();
     for Assignment { target, value } in assignments {
         let AssignmentTarget::ColumnName(name) = target else {
             return Err(SqlError::unsupported("UPDATE ... SET (a, b) = ..."));
@@ -439,11 +483,15 @@ pub(crate) fn update(context: &Context<'_>, update: &Update) -> SqlResult<Update
                 column.name
             )));
         }
-        if targets.contains(&position) {
+        if targets.contains(&position) || files.iter().any(|(set, _)| *set == position) {
             return Err(SqlError::invalid(format!("the column {name} is set twice")));
         }
-        if column.data_type == DataType::File && !matches!(value, Expr::Value(v) if v.value == Value::Null) {
-            return Err(SqlError::unsupported("FILE values"));
+        if column.data_type == DataType::File {
+            match file_value(column, value)? {
+                Slot::File(name) => files.push((position, name)),
+                _ => files.push((position, "".into())),
+            }
+            continue;
         }
         let (text, data_type) = match value {
             Expr::Array(array) if array.named => {
@@ -463,7 +511,7 @@ pub(crate) fn update(context: &Context<'_>, update: &Update) -> SqlResult<Update
     let (find, more) = find(&table, translator, &texts, types, selection.as_ref())?;
     let sources = sources.into_iter().chain(more).collect();
     let returning = returning.as_deref().map(|items| self::returning(context, &table, items)).transpose()?;
-    Ok(UpdatePlan { find, table, targets, sources, returning })
+    Ok(UpdatePlan { find, table, targets, files, sources, returning })
 }
 
 pub(crate) fn delete(context: &Context<'_>, delete: &Delete) -> SqlResult<DeletePlan> {

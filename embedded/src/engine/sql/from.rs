@@ -251,6 +251,13 @@ pub(super) fn row_rules(
     if !asks_deleted {
         terms.push(format!("{prefix}d = 0"));
     }
+    if table.ttl_seconds.is_some() {
+        let now = translator.bind(Bind::Now);
+        terms.push(match asks_deleted {
+            true => format!("({prefix}d = 1 OR {prefix}e > {now})"),
+            false => format!("{prefix}e > {now}"),
+        });
+    }
     terms
 }
 

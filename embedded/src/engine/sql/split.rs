@@ -32,6 +32,25 @@ impl Piece {
         self.password_at().is_some()
     }
 
+    /// The names in `FILE("name")`.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let tokens: Vec<&Token> =
+            self.tokens.iter().map(|t| &t.token).filter(|t| !matches!(t, Token::Whitespace(_))).collect();
+        let name = |window: &[&Token]| match window {
+            [Token::Word(file), Token::LParen, name, Token::RParen]
+                if file.value.eq_ignore_ascii_case("file") =>
+            {
+                match name {
+                    Token::Word(name) => Some(name.value.clone()),
+                    Token::SingleQuotedString(name) => Some(name.clone()),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        tokens.windows(4).filter_map(name).collect()
+    }
+
     fn password_at(&self) -> Option<usize> {
         let said = |t: &TokenWithSpan| matches!(&t.token, Token::Word(w) if w.keyword == Keyword::PASSWORD);
         // ASCII case folding keeps positions.

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::engine::{
     EngineError, Role, TableId,
-    catalog::{Catalog, DEFAULT_NAMESPACE, Namespace, Table},
-    time,
+    catalog::{Catalog, DEFAULT_NAMESPACE, Namespace, Table, TableKind},
+    files, time,
     topics::{self, Progress, TopicSet},
 };
 
@@ -46,6 +46,7 @@ pub(super) fn load(db: &Connection, file: Option<&str>) -> Result<Loaded, Engine
         SCHEMA_VERSION => {}
         found => return Err(EngineError::SchemaVersion { found, known: SCHEMA_VERSION }),
     }
+    files::create(db)?;
     let secret: Vec<u8> =
         db.query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| row.get(0))?;
     let secret =
@@ -123,6 +124,7 @@ fn load_catalog(db: &Connection) -> Result<Catalog, EngineError> {
             EngineError::Corrupt(format!("the definition of table {id} can not be read: {e}"))
         })?;
         table.id = TableId(id);
+        index_tombstones(db, &table)?;
         let Some(namespace) = catalog.namespaces.get_mut(&table.namespace) else {
             return Err(EngineError::Corrupt(format!("table {id} is in a namespace that does not exist")));
         };
@@ -180,10 +182,44 @@ pub(crate) fn add_table(db: &Connection, table: &mut Table) -> Result<()> {
     } else {
         ("", ", PRIMARY KEY (s)) STRICT", key)
     };
+    let (expiry, expiry_index) = match table.kind {
+        TableKind::Stream => {
+            (", e INTEGER NOT NULL", format!("CREATE INDEX {name}_expiry ON {name} (e) WHERE d = 0;"))
+        }
+        _ => ("", String::new()),
+    };
     db.execute_batch(&format!(
-        "CREATE TABLE {name} ({owner}{columns}s INTEGER NOT NULL, n INTEGER NOT NULL, d INTEGER NOT NULL{cluster};
-         CREATE UNIQUE INDEX {name}_key ON {name} ({unique});"
-    ))
+        "CREATE TABLE {name} ({owner}{columns}s INTEGER NOT NULL, n INTEGER NOT NULL, d INTEGER NOT NULL{expiry}{cluster};
+         CREATE UNIQUE INDEX {name}_key ON {name} ({unique});{expiry_index}"
+    ))?;
+    index_tombstones(db, table)
+}
+
+/// Tombstones are found without a look at the rows. Tables of older data have no such index.
+fn index_tombstones(db: &Connection, table: &Table) -> Result<()> {
+    let name = table.sqlite_name();
+    db.execute_batch(&format!("CREATE INDEX IF NOT EXISTS {name}_dead ON {name} (s) WHERE d = 1"))
+}
+
+/// The newest version of a tombstone of the table that is gone: what was deleted up to it can not be told any more.
+pub(crate) fn forgotten(db: &Connection, table: TableId) -> Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT value FROM meta WHERE key = 'forgotten:' || ?1")?;
+    statement.query_row([table.0], |row| row.get(0)).optional()
+}
+
+/// Removes tombstones up to this version, at most so many. Returns how many they were.
+pub(crate) fn forget(db: &Connection, table: &Table, up_to: i64, most: u32) -> Result<u32> {
+    let name = table.sqlite_name();
+    let oldest = format!(
+        "SELECT max(s), count(*) FROM (SELECT s FROM {name} WHERE d = 1 AND s <= ?1 ORDER BY s LIMIT {most})"
+    );
+    let (last, count): (Option<i64>, u32) =
+        db.prepare_cached(&oldest)?.query_row([up_to], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Some(last) = last else { return Ok(0) };
+    db.prepare_cached(&format!("DELETE FROM {name} WHERE d = 1 AND s <= ?1"))?.execute([last])?;
+    db.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('forgotten:' || ?1, ?2)")?
+        .execute([table.id.0, last])?;
+    Ok(count)
 }
 
 /// Stores an altered definition.
@@ -194,6 +230,8 @@ pub(crate) fn update_table(db: &Connection, table: &Table) -> Result<()> {
 
 pub(crate) fn remove_table(db: &Connection, table: &Table) -> Result<()> {
     db.execute("DELETE FROM tables WHERE id = ?1", [table.id.0])?;
+    db.execute("DELETE FROM meta WHERE key = 'forgotten:' || ?1", [table.id.0])?;
+    files::release_table(db, table.id)?;
     db.execute_batch(&format!("DROP TABLE {}", table.sqlite_name()))
 }
 

@@ -24,7 +24,7 @@ use rusqlite::Connection;
 pub(crate) use connection::{Db, sql_error};
 pub(crate) use functions::Identifiers;
 pub(crate) use meta::{Loaded, StoredUser};
-pub(crate) use sequence::{Sequence, ulid};
+pub(crate) use sequence::{Sequence, first_at, ulid};
 
 use super::{Data, EngineError, error::SqlResult};
 

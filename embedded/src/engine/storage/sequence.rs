@@ -57,6 +57,11 @@ impl Sequence {
     }
 }
 
+/// The least number that could be given at this moment.
+pub(crate) fn first_at(micros: i64) -> i64 {
+    (micros / 1000 - SEQ_EPOCH_MS).max(0) << SHIFT
+}
+
 /// `SNOWFLAKE_ID()`: Unix milliseconds in the upper bits, unique in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Snowflake(AtomicI64);

@@ -62,7 +62,12 @@ pub(crate) async fn send(
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await?.to_bytes();
         connection.abort();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            // A downloaded file.
+            false => serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned())),
+        };
         Ok(Answer { status, body })
     };
     tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")

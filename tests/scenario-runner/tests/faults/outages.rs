@@ -74,12 +74,8 @@ async fn double_and_staggered_outages() {
             world.becomes_right(&mut live, sql).await?;
             lives.push((live, sql));
         }
-        let places = [
-            ("auth_success", 1),
-            ("subscription_ack", 1),
-            ("subscription_ack", 3),
-            ("initial_data_batch", 2),
-        ];
+        let places =
+            [("auth_success", 1), ("subscription_ack", 1), ("subscription_ack", 3), ("subscription_ack", 2)];
         for (round, (text, nth)) in places.into_iter().enumerate() {
             world.network_is_down().await?;
             world.write(round).await?;

@@ -287,6 +287,7 @@ impl Client {
                 self.replan = true;
             }
         }
+        self.machine.keep_rows(live.key, live.keeper.keeps_rows());
         let asked = live.keeper.take_digest();
         while let Some(ask) = live.keeper.poll_ask() {
             progress = true;

@@ -11,8 +11,9 @@ pub type Off = fn(&mut Rules);
 /// Every rule that is a switch, with the numbers that it has in `ARCHITECTURE.md`. Elsewhere: the order of arrival (2)
 /// is held by the other simulation, equality (6) by the tests of live rows, slots (14) by those of
 /// `kalam_live::converge::Watches`, literals (17) by property tests.
-pub const RULES: [(&str, &[u8], Off); 15] = [
+pub const RULES: [(&str, &[u8], Off); 16] = [
     ("keep_sources_apart", &[1, 4], |r| r.keep_sources_apart = false),
+    ("keep_rows", &[4, 16], |r| r.keep_rows = false),
     ("remember_removals", &[3], |r| r.remember_removals = false),
     ("frames_beat_answers", &[5], |r| r.frames_beat_answers = false),
     ("digest", &[7, 10], |r| r.digest = false),
