@@ -76,6 +76,7 @@ impl Embedded {
             ..EngineOptions::new(options.data.clone())
         })
         .map_err(StartError::Data)?;
+        engine.set_ws_url(format!("ws://{address}/v1/ws"));
         let root_password = given.or_else(|| engine.generated_root_password().map(str::to_owned));
 
         let (own_engine, token_lifetime) = (engine.clone(), options.access_token_lifetime);

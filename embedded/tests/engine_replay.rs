@@ -20,9 +20,13 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ),
     ("sql_surface", "CREATE USER 'carl288de9'", "no password in the details of an error"),
     ("sql_surface", "SHOW TABLES IN", "works here"),
-    ("sql_surface", "SHOW STATS", "not supported"),
-    ("sql_surface", "SUBSCRIBE TO", "not supported"),
-    ("sql_surface", "EXPLAIN", "not supported"),
+    ("sql_surface", "SHOW STATS", "counts the rows"),
+    (
+        "sql_surface",
+        "SUBSCRIBE TO",
+        "does not claim to have subscribed; `subscription` is JSON text, as its type says",
+    ),
+    ("sql_surface", "EXPLAIN", "SQLite's plan"),
     (
         "sql_surface",
         "CREATE TABLE IF NOT EXISTS w288de9.s (id BIGINT PRIMARY KEY) WITH",

@@ -270,6 +270,7 @@ impl RowSql {
 pub(crate) struct Namespace {
     /// Microseconds since the epoch.
     pub(crate) created_at: i64,
+    pub(crate) description: Option<Arc<str>>,
     pub(crate) tables: BTreeMap<Arc<str>, Arc<Table>>,
 }
 

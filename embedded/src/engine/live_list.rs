@@ -27,15 +27,23 @@ pub struct LiveInfo {
 pub trait LiveList: Send + Sync {
     /// All that are open.
     fn live(&self) -> Vec<LiveInfo>;
+
+    /// Ends the one with this `live_id`, as `KILL LIVE QUERY` asks. False when there is none.
+    fn kill(&self, live_id: &str) -> bool;
 }
 
 impl LiveInfo {
+    /// What `system.live` calls it.
+    #[must_use]
+    pub fn live_id(&self) -> String {
+        format!("{}-{}-{}", self.user, self.connection_id, self.subscription_id)
+    }
+
     /// A row of `system.live`, as recorded in `wire/tables.jsonl`.
     pub(crate) fn row(&self, node: u16) -> Vec<Cell> {
         let text = |text: &str| Cell::Text(text.into());
-        let id = format!("{}-{}-{}", self.user, self.connection_id, self.subscription_id);
         vec![
-            text(&id),
+            text(&self.live_id()),
             text(&self.connection_id),
             text(&self.subscription_id),
             text(&self.namespace),

@@ -91,6 +91,8 @@ struct Inner {
     catalog: RwLock<Arc<Catalog>>,
     accounts: RwLock<Accounts>,
     observer: RwLock<Option<Arc<dyn CommitObserver>>>,
+    /// Where WebSockets are accepted, once a server is there.
+    ws_url: RwLock<Option<String>>,
     live_list: RwLock<Option<Arc<dyn LiveList>>>,
     plans: Plans,
     topics: Topics,
@@ -131,6 +133,14 @@ impl Inner {
         self.live_list.read().as_ref().map(|list| list.live()).unwrap_or_default()
     }
 
+    fn kill_live(&self, live_id: &str) -> bool {
+        self.live_list.read().as_ref().is_some_and(|list| list.kill(live_id))
+    }
+
+    fn ws_url(&self) -> String {
+        self.ws_url.read().clone().unwrap_or_else(|| "ws://localhost/v1/ws".into())
+    }
+
     fn tell_changed(&self, table: TableId, dropped: bool) {
         if let Some(observer) = &*self.observer.read() {
             observer.table_changed(table, dropped);
@@ -155,6 +165,7 @@ impl Engine {
             catalog: RwLock::new(Arc::new(loaded.catalog)),
             accounts: RwLock::new(accounts),
             observer: RwLock::new(None),
+            ws_url: RwLock::new(None),
             live_list: RwLock::new(None),
             node: options.node,
             plans: Plans::default(),
@@ -330,6 +341,11 @@ impl Engine {
         let registered = register();
         drop(writer);
         Ok((query.read_start(reader.db(), start)?, registered))
+    }
+
+    /// Where clients open their WebSockets, for SUBSCRIBE TO.
+    pub fn set_ws_url(&self, url: String) {
+        *self.inner.ws_url.write() = Some(url);
     }
 
     /// Takes out what is over at `now` (microseconds since the epoch): rows of STREAM tables, which subscribers are told

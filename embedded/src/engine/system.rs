@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    Cell, Column, DataType, Flags, Inner, SqlError,
+    Caller, Cell, Column, DataType, Flags, Inner, SqlError,
     accounts::Account,
     catalog::{Catalog, Table},
     error::SqlResult,
+    run::check_table,
     sql::relation::{Relation, RelationColumn},
     topics,
 };
@@ -22,8 +23,19 @@ pub(crate) enum SystemTable {
     Topics,
     TopicOffsets,
     Live,
+    Settings,
+    Stats,
+    Storages,
+    Cluster,
+    Jobs,
     InformationTables,
+    InformationColumns,
+    InformationSchemata,
 }
+
+/// System tables of KalamDB that have nothing to show here.
+const LEFT_OUT: [&str; 8] =
+    ["sessions", "manifest", "audit_logs", "policies", "routines", "triggers", "schedules", "schemas"];
 
 type ColumnSpec = (&'static str, DataType, Flags);
 
@@ -144,7 +156,52 @@ const INFORMATION_TABLES: [ColumnSpec; 4] = [
     ("table_type", TEXT, NONE),
 ];
 
+const SETTINGS: [ColumnSpec; 3] =
+    [("name", TEXT, Flags::KEY), ("value", TEXT, NN), ("description", TEXT, NN)];
+
+const STATS: [ColumnSpec; 2] = [("metric_name", TEXT, Flags::KEY), ("metric_value", TEXT, NN)];
+
+const STORAGES: [ColumnSpec; 4] = [
+    ("storage_id", TEXT, Flags::KEY),
+    ("storage_name", TEXT, NN),
+    ("description", TEXT, NONE),
+    ("storage_type", TEXT, NN),
+];
+
+const CLUSTER: [ColumnSpec; 4] = [
+    ("node_id", DataType::BigInt, Flags::KEY),
+    ("is_self", DataType::Boolean, NN),
+    ("is_leader", DataType::Boolean, NN),
+    ("status", TEXT, NN),
+];
+
+/// There are none: what KalamDB does in jobs needs no doing, or is done at once.
+const JOBS: [ColumnSpec; 4] = [
+    ("job_id", TEXT, Flags::KEY),
+    ("job_type", TEXT, NN),
+    ("status", TEXT, NN),
+    ("created_at", DataType::Timestamp, NN),
+];
+
+const INFORMATION_COLUMNS: [ColumnSpec; 8] = [
+    ("table_catalog", TEXT, NONE),
+    ("table_schema", TEXT, NONE),
+    ("table_name", TEXT, NONE),
+    ("column_name", TEXT, NONE),
+    ("ordinal_position", DataType::BigInt, NONE),
+    ("column_default", TEXT, NONE),
+    ("is_nullable", TEXT, NONE),
+    ("data_type", TEXT, NONE),
+];
+
+const INFORMATION_SCHEMATA: [ColumnSpec; 2] = [("catalog_name", TEXT, NONE), ("schema_name", TEXT, NONE)];
+
 impl SystemTable {
+    /// Whether KalamDB has it and the embedded server has not.
+    pub(crate) fn is_left_out(namespace: &str, name: &str) -> bool {
+        namespace == "system" && LEFT_OUT.contains(&name)
+    }
+
     pub(crate) fn find(namespace: &str, name: &str) -> Option<Self> {
         Some(match (namespace, name) {
             ("system", "namespaces") => Self::Namespaces,
@@ -154,7 +211,14 @@ impl SystemTable {
             ("system", "topics") => Self::Topics,
             ("system", "topic_offsets") => Self::TopicOffsets,
             ("system", "live") => Self::Live,
+            ("system", "settings") => Self::Settings,
+            ("system", "stats") => Self::Stats,
+            ("system", "storages") => Self::Storages,
+            ("system", "cluster") => Self::Cluster,
+            ("system", "jobs") => Self::Jobs,
             ("information_schema", "tables") => Self::InformationTables,
+            ("information_schema", "columns") => Self::InformationColumns,
+            ("information_schema", "schemata") => Self::InformationSchemata,
             _ => return None,
         })
     }
@@ -173,7 +237,14 @@ impl SystemTable {
             Self::Topics => ("system", "topics"),
             Self::TopicOffsets => ("system", "topic_offsets"),
             Self::Live => ("system", "live"),
+            Self::Settings => ("system", "settings"),
+            Self::Stats => ("system", "stats"),
+            Self::Storages => ("system", "storages"),
+            Self::Cluster => ("system", "cluster"),
+            Self::Jobs => ("system", "jobs"),
             Self::InformationTables => ("information_schema", "tables"),
+            Self::InformationColumns => ("information_schema", "columns"),
+            Self::InformationSchemata => ("information_schema", "schemata"),
         }
     }
 
@@ -186,7 +257,14 @@ impl SystemTable {
             Self::Topics => &TOPICS,
             Self::TopicOffsets => &TOPIC_OFFSETS,
             Self::Live => &LIVE,
+            Self::Settings => &SETTINGS,
+            Self::Stats => &STATS,
+            Self::Storages => &STORAGES,
+            Self::Cluster => &CLUSTER,
+            Self::Jobs => &JOBS,
             Self::InformationTables => &INFORMATION_TABLES,
+            Self::InformationColumns => &INFORMATION_COLUMNS,
+            Self::InformationSchemata => &INFORMATION_SCHEMATA,
         }
     }
 
@@ -206,8 +284,10 @@ impl SystemTable {
         columns(self.specs())
     }
 
-    pub(crate) fn rows(self, engine: &Inner) -> Vec<Vec<Cell>> {
+    /// The rows that the caller may see.
+    pub(crate) fn rows(self, engine: &Inner, caller: &Caller) -> Vec<Vec<Cell>> {
         let catalog = &engine.catalog();
+        let visible = || catalog.tables().filter(|table| check_table(table, caller, false).is_ok());
         match self {
             Self::Namespaces => namespaces(catalog),
             Self::Tables => catalog.tables().map(|t| table_row(t)).collect(),
@@ -222,8 +302,23 @@ impl SystemTable {
             Self::Topics => topics::topic_rows(&engine.topics),
             Self::TopicOffsets => topics::offset_rows(&engine.topics),
             Self::Live => engine.live().iter().map(|live| live.row(engine.node)).collect(),
-            Self::InformationTables => catalog
-                .tables()
+            Self::Settings => settings(engine),
+            Self::Stats => stats(engine),
+            Self::Storages => {
+                vec![vec![text("local"), text("Local"), text("SQLite"), text("filesystem")]]
+            }
+            Self::Cluster => vec![vec![
+                Cell::BigInt(i64::from(engine.node) + 1),
+                Cell::Bool(true),
+                Cell::Bool(true),
+                text("active"),
+            ]],
+            Self::Jobs => Vec::new(),
+            Self::InformationColumns => visible().flat_map(|table| information_columns(table)).collect(),
+            Self::InformationSchemata => {
+                catalog.namespaces.keys().map(|name| vec![text("kalam"), text(name)]).collect()
+            }
+            Self::InformationTables => visible()
                 .map(|t| vec![text("kalam"), text(&t.namespace), text(&t.name), text("BASE TABLE")])
                 .collect(),
         }
@@ -231,8 +326,8 @@ impl SystemTable {
 }
 
 /// The rows of a system table as a JSON list of lists, which SQLite reads as a table.
-pub(crate) fn as_json(table: SystemTable, engine: &Inner) -> String {
-    let rows = table.rows(engine);
+pub(crate) fn as_json(table: SystemTable, engine: &Inner, caller: &Caller) -> String {
+    let rows = table.rows(engine, caller);
     let value = |cell: &Cell| match cell {
         Cell::Null => serde_json::Value::Null,
         Cell::Bool(value) => json!(value),
@@ -272,7 +367,10 @@ fn namespaces(catalog: &Catalog) -> Vec<Vec<Cell>> {
             text(name),
             text(name),
             Cell::Timestamp(namespace.created_at),
-            Cell::Json("{}".into()),
+            Cell::Json(match &namespace.description {
+                Some(description) => json!({ "description": &**description }).to_string().into(),
+                None => "{}".into(),
+            }),
             int(namespace.tables.len()),
         ]
     };
@@ -321,6 +419,71 @@ pub(crate) fn describe(table: &Table) -> Vec<Vec<Cell>> {
         .collect()
 }
 
+/// As [`describe`], of a system table.
+pub(crate) fn describe_system(table: SystemTable) -> Vec<Vec<Cell>> {
+    let row = |(at, (name, data_type, flags)): (usize, &ColumnSpec)| {
+        vec![
+            text(name),
+            int(at + 1),
+            Cell::BigInt(i64::try_from(at + 1).unwrap_or(i64::MAX)),
+            text(data_type.to_string()),
+            Cell::Bool(!flags.not_null),
+            Cell::Bool(flags.primary_key),
+            Cell::Null,
+            Cell::Null,
+            Cell::Int(1),
+        ]
+    };
+    table.specs().iter().enumerate().map(row).collect()
+}
+
+fn information_columns(table: &Table) -> Vec<Vec<Cell>> {
+    let row = |row: Vec<Cell>| {
+        let [name, position, _, data_type, nullable, _, default, ..] = &row[..] else { return Vec::new() };
+        let position = match position {
+            Cell::Int(position) => Cell::BigInt(*position),
+            other => other.clone(),
+        };
+        let nullable = text(if *nullable == Cell::Bool(true) { "YES" } else { "NO" });
+        let place = [text("kalam"), text(&table.namespace), text(&table.name)];
+        let column = [name.clone(), position, default.clone(), nullable, data_type.clone()];
+        place.into_iter().chain(column).collect()
+    };
+    describe(table).into_iter().map(row).collect()
+}
+
+fn settings(engine: &Inner) -> Vec<Vec<Cell>> {
+    let limits = &engine.limits;
+    let row = |name: &str, value: String, description: &str| vec![text(name), text(value), text(description)];
+    vec![
+        row("server", "kalam-embedded".into(), "What answers here"),
+        row("version", env!("CARGO_PKG_VERSION").into(), "Its version"),
+        row(
+            "statement_time_ms",
+            limits.statement_time.as_millis().to_string(),
+            "Wall clock for one statement",
+        ),
+        row("result_rows", limits.result_rows.to_string(), "Rows of one result"),
+        row("result_bytes", limits.result_bytes.to_string(), "Bytes of one result"),
+        row("sql_bytes", limits.sql_bytes.to_string(), "Length of the SQL of one request"),
+        row("statements", limits.statements.to_string(), "Statements in one request"),
+        row("tombstone_hours", engine.tombstone_hours.to_string(), "How long deleted rows are remembered"),
+    ]
+}
+
+fn stats(engine: &Inner) -> Vec<Vec<Cell>> {
+    let (catalog, commits) = (engine.catalog(), engine.commits.counts());
+    let row = |name: &str, value: String| vec![text(name), text(value)];
+    vec![
+        row("namespaces", catalog.namespaces.len().to_string()),
+        row("tables", catalog.tables().count().to_string()),
+        row("users", engine.accounts.read().list().len().to_string()),
+        row("live_queries", engine.live().len().to_string()),
+        row("commits", commits.commits.to_string()),
+        row("committed_statements", commits.statements.to_string()),
+    ]
+}
+
 fn table_row(table: &Table) -> Vec<Cell> {
     let columns: Vec<serde_json::Value> = table
         .columns
@@ -334,6 +497,12 @@ fn table_row(table: &Table) -> Vec<Cell> {
         })
         .collect();
     let mut options = json!({"table_type": table.kind.name().to_uppercase()});
+    if let Some(seconds) = table.ttl_seconds {
+        options["ttl_seconds"] = json!(seconds);
+    }
+    if let Some(hours) = table.retention_hours {
+        options["deleted_retention_hours"] = json!(hours);
+    }
     for (name, value) in &table.options {
         options[name.to_lowercase()] = json!(value);
     }
@@ -369,7 +538,8 @@ fn user_row(account: &Account) -> Vec<Cell> {
 
 /// Refuses system tables to users and services, as recorded (`wire/sql_surface.jsonl`).
 pub(crate) fn check_role(table: SystemTable, role: super::Role) -> SqlResult<()> {
-    if role.is_admin() {
+    // What information_schema shows is what the caller may use.
+    if role.is_admin() || table.name().0 == "information_schema" {
         return Ok(());
     }
     Err(SqlError::permission(format!(

@@ -182,6 +182,20 @@ impl LiveList for Connections {
             |member: &Member| member.queries.values().map(|query| query.info(member)).collect::<Vec<_>>();
         members.open.values().flat_map(of).collect()
     }
+
+    fn kill(&self, live_id: &str) -> bool {
+        let found = {
+            let members = self.members.lock();
+            let mut all =
+                members.open.values().flat_map(|member| member.queries.values().map(move |q| (member, q)));
+            all.find(|(member, query)| query.info(member).live_id() == live_id)
+                .map(|(_, query)| query.subscription.clone())
+        };
+        if let Some(subscription) = &found {
+            subscription.fail("SUBSCRIPTION_FAILED", "The live query was killed by an administrator");
+        }
+        found.is_some()
+    }
 }
 
 impl Query {

@@ -27,7 +27,7 @@ use crate::engine::{
         statement::{self, Statement, UserChange},
         topics::TopicStatement,
     },
-    storage::{Writer, meta, sql_error},
+    storage::{Db, Writer, meta, sql_error},
     sweep,
     system::{self, SystemTable},
     time, topics,
@@ -54,12 +54,12 @@ pub enum Submitted {
 const MOST_PLANS: usize = 8;
 
 pub(crate) struct Batch<'a> {
-    engine: &'a Inner,
-    caller: Caller,
-    namespace: String,
+    pub(super) engine: &'a Inner,
+    pub(super) caller: Caller,
+    pub(super) namespace: String,
     params: &'a [Json],
     files: &'a [Upload],
-    kinds: Vec<ParamKind>,
+    pub(super) kinds: Vec<ParamKind>,
     transaction: Option<Transaction<'a>>,
     /// What the results still to come may take.
     limits: EngineLimits,
@@ -243,11 +243,20 @@ impl<'a> Batch<'a> {
             Statement::ShowTables { namespace } => self.show(SystemTable::Tables, namespace.as_deref()),
             Statement::ShowNamespaces => self.show(SystemTable::Namespaces, None),
             Statement::Describe { name } => self.describe(name),
+            Statement::Admin(admin) => self.admin(admin),
             Statement::ExecuteAs { user, statement } => self.execute_as(user, statement),
         }
     }
 
-    fn message(&self, row_count: u64, message: String) -> StatementResult {
+    /// Reads tables, inside the transaction that is open.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Db) -> SqlResult<T>) -> SqlResult<T> {
+        match &self.transaction {
+            Some(open) => work(&open.writer.db),
+            None => self.engine.storage.read(work),
+        }
+    }
+
+    pub(super) fn message(&self, row_count: u64, message: String) -> StatementResult {
         StatementResult {
             columns: None,
             rows: Vec::new(),
@@ -257,7 +266,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn rows(&self, columns: Arc<[Column]>, rows: Vec<Vec<Cell>>) -> StatementResult {
+    pub(super) fn rows(&self, columns: Arc<[Column]>, rows: Vec<Vec<Cell>>) -> StatementResult {
         let row_count = rows.len() as u64;
         StatementResult {
             columns: Some(columns),
@@ -322,10 +331,9 @@ impl<'a> Batch<'a> {
         let values = Values::new(self.engine, &self.caller, self.params, self.files, now);
         let limits = &self.limits;
         let reads_tables = query.sources.iter().any(|s| matches!(s, Source::Table(_)));
-        let rows = match (&self.transaction, reads_tables) {
-            (_, false) => query::run(&self.engine.scratch.lock(), query, &values, limits)?,
-            (Some(open), true) => query::run(&open.writer.db, query, &values, limits)?,
-            (None, true) => self.engine.storage.read(|db| query::run(db, query, &values, limits))?,
+        let rows = match reads_tables {
+            false => query::run(&self.engine.scratch.lock(), query, &values, limits)?,
+            true => self.read(|db| query::run(db, query, &values, limits))?,
         };
         Ok(self.rows(Arc::clone(&query.columns), rows))
     }
@@ -396,7 +404,7 @@ impl<'a> Batch<'a> {
             .ok_or_else(|| SqlError::execution("Invalid operation: no transaction is open"))
     }
 
-    fn outside_transaction(&self, what: &str) -> SqlResult<()> {
+    pub(super) fn outside_transaction(&self, what: &str) -> SqlResult<()> {
         match self.transaction {
             None => Ok(()),
             Some(_) => Err(SqlError::unsupported(format_args!("{what} inside a transaction"))),
@@ -501,7 +509,7 @@ impl<'a> Batch<'a> {
 
     fn show(&self, table: SystemTable, namespace: Option<&str>) -> SqlResult<StatementResult> {
         system::check_role(table, self.caller.role)?;
-        let mut rows = table.rows(self.engine);
+        let mut rows = table.rows(self.engine, &self.caller);
         if let Some(namespace) = namespace {
             // Third column of system.tables.
             rows.retain(|row| matches!(&row[2], Cell::Text(name) if **name == *namespace));
@@ -513,9 +521,16 @@ impl<'a> Batch<'a> {
         let catalog = self.engine.catalog();
         let context =
             Context { catalog: &catalog, namespace: &self.namespace, params: &[], holes: self.engine.holes };
-        let table = context.user_table(name)?;
-        check_table(&table, &self.caller, false)?;
-        Ok(self.rows(system::describe_columns(), system::describe(&table)))
+        match context.table(name)? {
+            Source::Table(table) => {
+                check_table(&table, &self.caller, false)?;
+                Ok(self.rows(system::describe_columns(), system::describe(&table)))
+            }
+            Source::System(table) => {
+                system::check_role(table, self.caller.role)?;
+                Ok(self.rows(system::describe_columns(), system::describe_system(table)))
+            }
+        }
     }
 
     /// Recorded in `wire/tables.jsonl`.
@@ -640,7 +655,7 @@ fn check_write(write: &WritePlan, caller: &Caller) -> SqlResult<()> {
     check_reads(write.sources(), caller)
 }
 
-fn check_reads(sources: &[Source], caller: &Caller) -> SqlResult<()> {
+pub(super) fn check_reads(sources: &[Source], caller: &Caller) -> SqlResult<()> {
     sources.iter().try_for_each(|source| match source {
         Source::Table(table) => check_table(table, caller, false),
         Source::System(table) => system::check_role(*table, caller.role),

@@ -1,7 +1,9 @@
 //! Running statements: batches, transactions, queries, writes, DDL.
 
+mod admin;
 mod batch;
 mod ddl;
+mod live_sql;
 mod query;
 mod single;
 mod values;

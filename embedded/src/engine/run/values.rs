@@ -42,7 +42,7 @@ impl<'a> Values<'a> {
             Bind::Now => Cow::Owned(Cell::Timestamp(self.now)),
             Bind::CurrentUser => Cow::Owned(Cell::Text(self.caller.user.clone())),
             Bind::System(table) => match self.engine {
-                Some(engine) => Cow::Owned(Cell::Text(system::as_json(*table, engine).into())),
+                Some(engine) => Cow::Owned(Cell::Text(system::as_json(*table, engine, self.caller).into())),
                 None => return Err(SqlError::internal("a system table in a live query")),
             },
             Bind::Column(_) => return Err(SqlError::internal("a live filter outside a live query")),

@@ -4,6 +4,7 @@
 //! that reaches SQLite holds only names that we made (`t7`, `c3`), our functions and `?n`: every literal and every
 //! parameter is bound. What is not on the allow-list is refused, never passed on.
 
+pub(crate) mod admin;
 mod aggregate;
 pub(crate) mod calls;
 pub(crate) mod dml;

@@ -54,6 +54,9 @@ impl Context<'_> {
             Some(system) => Some(Source::System(system)),
             None => self.catalog.table(&namespace, &table).cloned().map(Source::Table),
         };
+        if source.is_none() && SystemTable::is_left_out(&namespace, &table) {
+            return Err(SqlError::unsupported(format_args!("the table {namespace}.{table}")));
+        }
         // Recorded in wire/types.jsonl.
         source.ok_or_else(|| {
             SqlError::execution(format!(

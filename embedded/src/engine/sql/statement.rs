@@ -9,6 +9,7 @@ use sqlparser::{
 };
 
 use super::{
+    admin::{self, Admin},
     names,
     split::Piece,
     topics::{self, TopicStatement},
@@ -71,6 +72,8 @@ pub(crate) enum Statement {
         user: String,
         if_exists: bool,
     },
+    /// About the server itself.
+    Admin(Admin),
     Topic(TopicStatement),
     /// `EXECUTE AS USER 'id' (statement)`.
     ExecuteAs {
@@ -196,6 +199,9 @@ fn own(parser: &mut Parser<'_>) -> SqlResult<Option<Statement>> {
         })
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some(admin) = admin::parse(&words, parser)? {
+        return Ok(Some(Statement::Admin(admin)));
+    }
     let skip = |parser: &mut Parser<'_>, n: usize| (0..n).for_each(|_| drop(parser.next_token()));
     Ok(Some(match words[..] {
         ["CREATE", "NAMESPACE" | "SCHEMA", ..] => {

@@ -113,8 +113,10 @@ fn load_catalog(db: &Connection) -> Result<Catalog, EngineError> {
     let mut statement = db.prepare("SELECT name, created_at FROM namespaces")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let namespace = Namespace { created_at: row.get(1)?, ..Namespace::default() };
-        catalog.namespaces.insert(row.get::<_, String>(0)?.into(), namespace);
+        let name: String = row.get(0)?;
+        let description = describes(db, &name)?;
+        let namespace = Namespace { created_at: row.get(1)?, description, ..Namespace::default() };
+        catalog.namespaces.insert(name.into(), namespace);
     }
     let mut statement = db.prepare("SELECT id, definition FROM tables")?;
     let mut rows = statement.query([])?;
@@ -164,7 +166,17 @@ pub(crate) fn add_namespace(db: &Connection, name: &str, created_at: i64) -> Res
     db.execute("INSERT INTO namespaces VALUES (?1, ?2)", params![name, created_at]).map(drop)
 }
 
+pub(crate) fn describe_namespace(db: &Connection, name: &str, description: &str) -> Result<()> {
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('namespace:' || ?1, ?2)", [name, description]).map(drop)
+}
+
+fn describes(db: &Connection, namespace: &str) -> Result<Option<Arc<str>>> {
+    let sql = "SELECT value FROM meta WHERE key = 'namespace:' || ?1";
+    Ok(db.query_row(sql, [namespace], |row| row.get::<_, String>(0)).optional()?.map(Into::into))
+}
+
 pub(crate) fn remove_namespace(db: &Connection, name: &str) -> Result<()> {
+    db.execute("DELETE FROM meta WHERE key = 'namespace:' || ?1", [name])?;
     db.execute("DELETE FROM namespaces WHERE name = ?1", [name]).map(drop)
 }
 
