@@ -21,7 +21,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 
 .PHONY: help demo test bench bench-server lint clean system python node \
-	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-inspector test-examples
+	lint-rust lint-python lint-node test-pure test-rust test-simulation test-python test-node test-inspector test-makers-client test-examples
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -29,7 +29,7 @@ help:
 demo: python
 	cd examples/python && $(CURDIR)/$(BIN)/python departures_board.py
 
-test: lint test-pure test-rust test-simulation test-python test-node test-inspector test-examples
+test: lint test-pure test-rust test-simulation test-python test-node test-inspector test-makers-client test-examples
 
 lint: lint-rust lint-python lint-node
 
@@ -67,6 +67,12 @@ test-node: node
 test-inspector: system tests/inspector/node_modules/.ready
 	cargo build --workspace --profile $(PROFILE) --bin kalam-embedded
 	cd tests/inspector && npm test --silent
+
+# KalamDB's own client, as published, at our server: a workspace of its own, since no build of ours needs its crates.
+test-makers-client: system
+	cargo build --workspace --profile $(PROFILE) --bin kalam-embedded
+	export KALAM_EMBEDDED=$$(realpath $${CARGO_TARGET_DIR:-target})/$(PROFILE)/kalam-embedded && \
+		cd tests/makers-client && cargo test --target-dir $${CARGO_TARGET_DIR:-../../target}/makers-client
 
 test-examples: python node examples/node/node_modules/.ready
 	$(BIN)/python -m pytest tests/examples

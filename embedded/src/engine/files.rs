@@ -35,7 +35,7 @@ pub struct Upload {
 /// A stored file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileContent {
-    /// `{id}-{name}`, as the address ends.
+    /// As the address ends.
     pub stored_name: String,
     pub mime: String,
     pub bytes: Vec<u8>,
@@ -154,7 +154,7 @@ pub struct FileAddress<'a> {
     pub namespace: &'a str,
     pub table: &'a str,
     pub folder: &'a str,
-    /// `{id}-{name}`.
+    /// `{id}-{name}`, the name as it is or as [`stored_name`] makes it.
     pub stored_name: &'a str,
     /// Whose, in a USER or STREAM table; the caller's own when absent.
     pub user: Option<&'a str>,
@@ -183,7 +183,7 @@ pub(super) fn read(engine: &Inner, caller: &Caller, address: &FileAddress<'_>) -
             }
         }
     };
-    let (id, name) = address.stored_name.split_once('-').ok_or_else(missing)?;
+    let id = address.stored_name.split(['-', '.']).next().unwrap_or_default();
     let id: i64 = id.parse().map_err(|_| missing())?;
     let found = engine.storage.read(|db| {
         let mut statement = db
@@ -198,16 +198,48 @@ pub(super) fn read(engine: &Inner, caller: &Caller, address: &FileAddress<'_>) -
         row.optional().map_err(sql_error)
     })?;
     match found {
-        Some((stored, mime, bytes)) if address.folder == FOLDER && stored == name => {
+        Some((name, mime, bytes))
+            if address.folder == FOLDER
+                && (address.stored_name == stored_name(id, &name)
+                    || address.stored_name == format!("{id}-{name}")) =>
+        {
             Ok(FileContent { stored_name: address.stored_name.to_owned(), mime, bytes })
         }
         _ => Err(missing()),
     }
 }
 
+/// How an address ends, as KalamDB's clients make it from a reference: the id, the words of the name in lower case and
+/// joined by dashes, and the extension, which is `bin` where there is none that fits.
+fn stored_name(id: i64, name: &str) -> String {
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, "bin"));
+    let fits = extension.len() <= 10 && extension.chars().all(|c| c.is_ascii_alphanumeric());
+    let extension = if fits { extension.to_ascii_lowercase() } else { "bin".to_owned() };
+    let kept = |c: &char| c.is_ascii_alphanumeric() || [' ', '_', '-'].contains(c);
+    let kept: String = stem.chars().filter(kept).take(50).map(|c| c.to_ascii_lowercase()).collect();
+    let words: Vec<_> = kept.split([' ', '_', '-']).filter(|word| !word.is_empty()).collect();
+    match words.is_empty() {
+        true => format!("{id}.{extension}"),
+        false => format!("{id}-{}.{extension}", words.join("-")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_end_as_clients_make_them() {
+        for (name, expected) in [
+            ("hello.txt", "7-hello.txt"),
+            ("My  Document_2.PDF", "7-my-document-2.pdf"),
+            ("-- .png", "7.png"),
+            ("Ünï", "7-n.bin"),
+            ("a.b.c-d", "7-ab.bin"),
+        ] {
+            assert_eq!(stored_name(7, name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn names_are_cleaned_and_types_checked() {

@@ -8,23 +8,19 @@ use crate::engine::{
     topics::{Progress, TopicRecord},
 };
 
-/// Data of an older server get the tables when they are opened.
-pub(crate) fn create(db: &Connection) -> Result<()> {
-    db.execute_batch(
-        "CREATE TABLE IF NOT EXISTS topics (id INTEGER PRIMARY KEY AUTOINCREMENT, definition TEXT NOT NULL) STRICT;
-         CREATE TABLE IF NOT EXISTS topic_partitions (topic INTEGER NOT NULL, partition INTEGER NOT NULL,
+/// A migration of the data.
+pub(crate) const TABLES: &str =
+        "CREATE TABLE topics (id INTEGER PRIMARY KEY AUTOINCREMENT, definition TEXT NOT NULL) STRICT;
+         CREATE TABLE topic_partitions (topic INTEGER NOT NULL, partition INTEGER NOT NULL,
              next INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (topic, partition)) STRICT, WITHOUT ROWID;
-         CREATE TABLE IF NOT EXISTS topic_records (topic INTEGER NOT NULL, partition INTEGER NOT NULL,
+         CREATE TABLE topic_records (topic INTEGER NOT NULL, partition INTEGER NOT NULL,
              offset INTEGER NOT NULL, timestamp_ms INTEGER NOT NULL, op INTEGER NOT NULL, key TEXT, user TEXT,
              payload BLOB NOT NULL, PRIMARY KEY (topic, partition, offset)) STRICT, WITHOUT ROWID;
-         CREATE TABLE IF NOT EXISTS topic_groups (topic INTEGER NOT NULL, name TEXT NOT NULL,
+         CREATE TABLE topic_groups (topic INTEGER NOT NULL, name TEXT NOT NULL,
              partition INTEGER NOT NULL, base INTEGER NOT NULL, acked INTEGER, updated_ms INTEGER NOT NULL,
-             PRIMARY KEY (topic, name, partition)) STRICT, WITHOUT ROWID;",
-    )
-}
+             PRIMARY KEY (topic, name, partition)) STRICT, WITHOUT ROWID;";
 
 pub(crate) fn load(db: &Connection) -> Result<TopicSet, EngineError> {
-    create(db)?;
     let mut statement = db.prepare("SELECT id, definition FROM topics")?;
     let mut rows = statement.query([])?;
     let mut topics = Vec::new();
