@@ -70,6 +70,7 @@ pub use options::{Data, EngineLimits, EngineOptions};
 pub use row::{ChangeKind, CommitObserver, RowChange, StoredRow, TableId};
 pub use run::Submitted;
 pub use statement::{SqlRequest, StatementResult};
+pub use storage::{CheckReport, backup, check};
 pub(crate) use time::now_micros;
 pub use user::{Caller, Role, UserInfo};
 

@@ -56,6 +56,14 @@ struct Query {
     created_at: i64,
 }
 
+/// What there is at one moment.
+pub(crate) struct Counts {
+    pub(crate) websockets: usize,
+    pub(crate) subscriptions: usize,
+    pub(crate) queued_frames: usize,
+    pub(crate) queued_bytes: usize,
+}
+
 /// One open WebSocket; leaves the table when dropped.
 pub(crate) struct Membership {
     connections: Arc<Connections>,
@@ -145,9 +153,19 @@ impl Connections {
             connected_at: member.connected_at,
             last_ping_at: member.heard_at.load(Ordering::Relaxed),
             subscriptions: member.queries.len(),
-            queued_bytes: member.outbox.queued_bytes(),
+            queued_bytes: member.outbox.queued().1,
         };
         self.members.lock().open.values().map(info).collect()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let subscriptions = self.subscriptions.lock().values().sum();
+        let members = self.members.lock();
+        let (frames, bytes) = members.open.values().fold((0, 0), |(frames, bytes), member| {
+            let queued = member.outbox.queued();
+            (frames + queued.0, bytes + queued.1)
+        });
+        Counts { websockets: members.open.len(), subscriptions, queued_frames: frames, queued_bytes: bytes }
     }
 
     /// Closes the WebSockets of users who were changed or dropped since they authenticated.

@@ -135,6 +135,11 @@ impl Hub {
         }
     }
 
+    /// Changes that no subscription was told yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.backlog.changes.load(Ordering::Acquire)
+    }
+
     fn worker_room(&self) -> usize {
         Holes::WORKER_QUEUE.saturating_sub(self.backlog.changes.load(Ordering::Acquire))
     }
