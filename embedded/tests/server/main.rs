@@ -17,4 +17,5 @@ mod operation;
 mod replay;
 mod resume;
 mod shutdown;
+mod statements;
 mod support;
