@@ -141,6 +141,46 @@ fn monstrous_sql_is_answered() {
             format!("SELECT \"{}\"", "x".repeat(500_000)),
             format!("{}SELECT 1", "/*".repeat(100_000)),
             format!("SELECT '{}' LIKE '{}'", "a".repeat(20_000), "%a".repeat(5000)),
+            nested("(SELECT ", ")", 5000),
+            nested("(SELECT ", ")", 55),
+            nested("(SELECT max(x) FROM (SELECT ", " AS x) AS q)", 50),
+            nested("1 IN (SELECT ", ")", 55),
+            format!("SELECT * FROM {}n.t{}", "(SELECT * FROM ".repeat(100), ") AS q".repeat(100)),
+            format!("SELECT * FROM {}n.t{}", "(SELECT * FROM ".repeat(5000), ") AS q".repeat(5000)),
+            format!(
+                "SELECT 1 FROM n.t AS a0 {}",
+                (1..200)
+                    .map(|n| format!("JOIN n.t AS a{n} ON a{n}.id = a0.id"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
+            format!(
+                "SELECT 1 FROM {}",
+                (0..100).map(|n| format!("(SELECT 1 AS x) AS a{n}")).collect::<Vec<_>>().join(", ")
+            ),
+            format!(
+                "WITH {} SELECT * FROM c499",
+                (0..500)
+                    .map(|n| match n {
+                        0 => "c0 AS (SELECT 1 AS x)".to_owned(),
+                        n => format!("c{n} AS (SELECT x FROM c{0} UNION ALL SELECT x FROM c{0})", n - 1),
+                    })
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(110)),
+            format!("SELECT 1{}", " UNION SELECT 1 EXCEPT SELECT 2".repeat(50)),
+            format!("{}SELECT 1{}", "(".repeat(100), ")".repeat(100)),
+            format!("SELECT {}", vec!["row_number() OVER (ORDER BY id)"; 300].join(" + ")),
+            format!("VALUES {}", vec!["(1)"; 100_000].join(",")),
+            format!("SELECT '{}' ~ '{}'", "a".repeat(10_000), "(a*)*".repeat(500)),
+            format!("SELECT '' ~ '{}'", "(x{1000}){1000}".repeat(10)),
+            "SELECT repeat(repeat('x', 1000000), 1000000)".into(),
+            "SELECT lpad('x', 2000000000)".into(),
+            "SELECT regexp_replace(repeat('a', 1000000), 'a', repeat('b', 1000), 'g')".into(),
+            format!("SELECT '{}'::JSON -> 'a'", "[".repeat(100_000)),
+            format!("SELECT ('{}'::JSON #>> '{{{}}}')", "{}", "a,".repeat(10_000)),
+            format!("SELECT now() + INTERVAL '{} years'", "9".repeat(30)),
             "SELECT 1;".repeat(5000),
             "\0".into(),
             "SELECT '\0'".into(),
