@@ -53,8 +53,8 @@ lint-node: bindings-node/node_modules/.ready
 
 # The layers below `runtime` must stay free of I/O: they build without it, and nothing of tokio is among what they use.
 test-pure: system
-	cargo check -p kalam-live --no-default-features --profile $(PROFILE)
-	@if cargo tree -p kalam-live --no-default-features -e normal | grep -E '\b(tokio|reqwest|rustls|mio|socket2)\b'; then \
+	cargo check -p kalam-live --no-default-features --features consumer --profile $(PROFILE)
+	@if cargo tree -p kalam-live --no-default-features --features consumer -e normal | grep -E '\b(tokio|reqwest|rustls|mio|socket2)\b'; then \
 		echo 'the pure layers of kalam-live must not depend on the crates above'; exit 1; fi
 
 test-rust: system

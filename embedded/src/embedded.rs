@@ -74,6 +74,7 @@ impl Embedded {
             root_password: given.clone(),
             holes,
             node: options.node,
+            topic_visibility: options.topic_visibility,
             tombstone_hours: options.tombstone_hours,
             limits: EngineLimits {
                 statement_time: options.limits.statement_time,

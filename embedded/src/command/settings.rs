@@ -121,6 +121,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     value("heartbeat_timeout", "close a WebSocket that is silent for so long [10s]", |s, v| {
         put(&mut s.options.heartbeat_timeout, duration(v))
     }),
+    value(
+        "topic_visibility",
+        "deliver a record again that was not acknowledged for so long [30s]",
+        |s, v| put(&mut s.options.topic_visibility, duration(v)),
+    ),
     value("shutdown_deadline", "how long a stop waits for clients [5s]", |s, v| {
         put(&mut s.options.shutdown_deadline, duration(v))
     }),

@@ -26,6 +26,8 @@ pub struct EngineOptions {
     pub holes: Holes,
     /// Stands in the numbers of row versions, 0 to 1023.
     pub node: u16,
+    /// How long a consumer may hold a record of a topic before it is delivered again.
+    pub topic_visibility: Duration,
     /// How many hours tombstones are kept in tables without DELETED_RETENTION_HOURS: 168, a week. A subscriber that was
     /// away for longer gets a snapshot instead of the changes.
     pub tombstone_hours: u64,
@@ -40,6 +42,7 @@ impl EngineOptions {
             limits: EngineLimits::default(),
             holes: Holes::default(),
             node: 0,
+            topic_visibility: Duration::from_secs(30),
             tombstone_hours: 168,
         }
     }
@@ -53,6 +56,7 @@ impl fmt::Debug for EngineOptions {
             .field("limits", &self.limits)
             .field("holes", &self.holes)
             .field("node", &self.node)
+            .field("topic_visibility", &self.topic_visibility)
             .field("tombstone_hours", &self.tombstone_hours)
             .finish()
     }

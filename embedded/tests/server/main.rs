@@ -19,3 +19,4 @@ mod resume;
 mod shutdown;
 mod statements;
 mod support;
+mod topics;
