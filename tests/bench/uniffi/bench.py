@@ -2,8 +2,8 @@
 
 bench.py --server PATH [--rounds N] [--output FILE]
 
-Both are built by release before: see `tests/bench/uniffi/run`. The rates must reach what is written here, on a machine that
-does nothing else.
+Both are built by release before: see `tests/bench/uniffi/run`. The rates must reach what is written here, on a machine
+that does nothing else.
 """
 
 from __future__ import annotations
