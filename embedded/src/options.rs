@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::Data;
+use crate::engine::{Data, EngineLimits};
 use crate::holes::Holes;
 
 /// How to start a server. [`Options::default`] is an in-memory server on a free loopback port.
@@ -41,6 +41,8 @@ pub struct Options {
     pub heartbeat_timeout: Duration,
     /// How long a stop waits for requests and sockets to finish (5 seconds).
     pub shutdown_deadline: Duration,
+    /// How long a consumer may hold a record of a topic before it is delivered again (30 seconds).
+    pub topic_visibility: Duration,
     /// Serve the inspector, a page at `/` that asks for a login (yes).
     pub ui: bool,
     /// Hours for which a deleted row is kept as a tombstone, so that clients that were away hear of it (168); a table's own
@@ -70,6 +72,7 @@ impl Default for Options {
             auth_timeout: Duration::from_secs(3),
             heartbeat_timeout: Duration::from_secs(10),
             shutdown_deadline: Duration::from_secs(5),
+            topic_visibility: Duration::from_secs(30),
             ui: true,
             tombstone_hours: 168,
             limits: Limits::default(),
@@ -94,6 +97,7 @@ impl fmt::Debug for Options {
             .field("auth_timeout", &self.auth_timeout)
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .field("shutdown_deadline", &self.shutdown_deadline)
+            .field("topic_visibility", &self.topic_visibility)
             .field("ui", &self.ui)
             .field("tombstone_hours", &self.tombstone_hours)
             .field("limits", &self.limits)
@@ -155,6 +159,9 @@ pub struct Limits {
     pub result_rows: usize,
     /// Bytes of one result, as held in memory.
     pub result_bytes: usize,
+    /// Bytes that SQLite may hold in all: rows in memory, sorts, recursion. Half of the machine's memory; it is one bound for
+    /// all servers of the process, and can only be lowered.
+    pub heap_bytes: u64,
     /// Statements that run at the same time.
     pub concurrent_requests: usize,
     /// Requests that may wait for their turn; more are answered with 429.
@@ -192,6 +199,7 @@ impl Default for Limits {
             statement_time: Duration::from_secs(30),
             result_rows: 1_000_000,
             result_bytes: 256 << 20,
+            heap_bytes: EngineLimits::default().heap_bytes,
             concurrent_requests: 16,
             waiting_requests: 1024,
             requests_per_second: 50_000,

@@ -1,6 +1,7 @@
 //! HTTP requests with the client's token, and the queries that check live rows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::auth::Auth;
 use super::http::{Http, Reply, Request, SendError};
@@ -22,7 +23,21 @@ impl Asker {
     /// Posts with the current token, and once more with a new one when the server refuses it: what was refused was not
     /// executed.
     pub(crate) async fn post(&self, path: &str, body: &str) -> Result<Reply, SendError> {
-        let timeout = self.http.network().timeouts.request;
+        self.post_within(path, body, self.patience()).await
+    }
+
+    /// How long the answer to a request is waited for.
+    pub(crate) fn patience(&self) -> Duration {
+        self.http.network().timeouts.request
+    }
+
+    /// The same with another time for the answer.
+    pub(crate) async fn post_within(
+        &self,
+        path: &str,
+        body: &str,
+        timeout: Duration,
+    ) -> Result<Reply, SendError> {
         let mut refused = None;
         loop {
             let token = self.auth.token(refused).await.map_err(SendError::NotSent)?;

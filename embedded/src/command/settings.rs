@@ -121,6 +121,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     value("heartbeat_timeout", "close a WebSocket that is silent for so long [10s]", |s, v| {
         put(&mut s.options.heartbeat_timeout, duration(v))
     }),
+    value(
+        "topic_visibility",
+        "deliver a record again that was not acknowledged for so long [30s]",
+        |s, v| put(&mut s.options.topic_visibility, duration(v)),
+    ),
     value("shutdown_deadline", "how long a stop waits for clients [5s]", |s, v| {
         put(&mut s.options.shutdown_deadline, duration(v))
     }),
@@ -202,6 +207,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     value("limits.result_bytes", "one result in memory [256MB]", |s, v| {
         put(&mut s.options.limits.result_bytes, bytes(v))
     }),
+    value(
+        "limits.heap_bytes",
+        "all that SQLite holds: rows in memory, sorts [half of the memory]",
+        |s, v| put(&mut s.options.limits.heap_bytes, bytes(v).map(|n| n as u64)),
+    ),
     value("limits.concurrent_requests", "statements that run at the same time [16]", |s, v| {
         put(&mut s.options.limits.concurrent_requests, number(v))
     }),

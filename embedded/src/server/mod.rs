@@ -8,6 +8,7 @@
 //! subscriptions, snapshot, pager            its subscriptions, and how they load
 //! subscription, outbox, writer              what it gets, and how fast
 //! hub         commits -> subscriptions
+//! topic_readers commits -> requests that wait for records
 //! connections all WebSockets
 //! metrics     what is counted
 //! ```
@@ -23,6 +24,7 @@ mod http_files;
 mod http_health;
 mod http_metrics;
 mod http_sql;
+mod http_topics;
 mod http_ui;
 mod hub;
 mod identity;
@@ -40,6 +42,7 @@ mod subscription;
 mod subscriptions;
 pub(crate) mod tls;
 pub(crate) mod token;
+mod topic_readers;
 mod writer;
 
 use std::sync::{Arc, mpsc};
@@ -112,6 +115,7 @@ async fn serve(
     listen::stopped(&mut stop).await;
     tracing::info!("stopping");
     app.connections.close_all();
+    app.hub.readers.close();
     let finish = async {
         app.connections.empty().await;
         if (&mut serving).await.is_err() {

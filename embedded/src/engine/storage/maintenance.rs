@@ -124,6 +124,12 @@ fn check_catalog(db: &Connection, report: &mut CheckReport) -> Result<(), Engine
             report.problems.push(format!("the index on the key of the table {name} is missing"));
         }
     }
+    let ids: Vec<String> = tables.iter().map(|table| table.id.0.to_string()).collect();
+    let lost = format!("SELECT count(*) FROM files WHERE table_id NOT IN ({})", ids.join(", "));
+    let lost: i64 = db.query_row(&lost, [], |row| row.get(0))?;
+    if lost > 0 {
+        report.problems.push(format!("{lost} files are of a table that is not in the catalog"));
+    }
     let mut statement =
         db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 't[0-9]*'")?;
     let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;

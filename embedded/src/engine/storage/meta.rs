@@ -8,6 +8,7 @@ use crate::engine::{
     EngineError, Role, TableId,
     catalog::{Catalog, DEFAULT_NAMESPACE, Namespace, Table, TableKind},
     files, time,
+    topics::{self, Progress, TopicSet},
 };
 
 /// The first brings data of version 1, which [`create`] makes, to version 2, and so on: new data come the same way as old
@@ -15,6 +16,7 @@ use crate::engine::{
 const MIGRATIONS: &[&str] = &[
     // Which program wrote the data, for whoever has to look into them.
     "INSERT OR REPLACE INTO meta VALUES ('created_by', 'kalam-embedded 0.1.0')",
+    topics::store::TABLES,
     files::TABLES,
 ];
 
@@ -27,6 +29,8 @@ pub(crate) struct Loaded {
     pub(crate) epoch: String,
     pub(crate) reserved_seq: i64,
     pub(crate) catalog: Catalog,
+    pub(crate) topics: TopicSet,
+    pub(crate) topic_progress: Progress,
     pub(crate) users: Vec<StoredUser>,
 }
 
@@ -66,7 +70,15 @@ pub(super) fn read(db: &Connection) -> Result<Loaded, EngineError> {
     let reserved_seq =
         db.query_row("SELECT value FROM meta WHERE key = 'reserved_seq'", [], |row| row.get(0))?;
     let epoch = String::new();
-    Ok(Loaded { secret, epoch, reserved_seq, catalog: load_catalog(db)?, users: load_users(db)? })
+    Ok(Loaded {
+        secret,
+        epoch,
+        reserved_seq,
+        catalog: load_catalog(db)?,
+        topics: topics::store::load(db)?,
+        topic_progress: topics::store::progress(db)?,
+        users: load_users(db)?,
+    })
 }
 
 fn version(db: &Connection) -> Result<i64, EngineError> {

@@ -1,23 +1,28 @@
-//! Live rows as a handle.
+//! Live rows.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use kalam_bindings::{AddressMap, RowStream, Taken};
 use kalam_live::{Change, Changes, LiveRows, Phase, Result, Row, Rows};
 
-use crate::handle::{Handle, Source};
+use super::{Source, boxed, locked};
 use crate::packet::{Kind, Packet};
+use crate::{AddressMap, RowStream, Taken};
 
 struct Live {
     stream: RowStream,
-    /// What JavaScript has after the last packet.
+    sent: Mutex<Sent>,
+}
+
+#[derive(Default)]
+struct Sent {
+    /// What the language has after the last packet.
     shown: Option<Rows>,
     sending: Sending,
 }
 
-/// The rows that JavaScript does not have yet.
+/// The rows that the language does not have yet.
 #[derive(Default)]
 enum Sending {
     #[default]
@@ -29,12 +34,11 @@ enum Sending {
 }
 
 /// Starts to open a live query.
-pub(crate) fn start(open: impl Future<Output = Result<LiveRows>> + Send + 'static) -> Handle {
-    let live = RowStream::start(open);
-    Handle::new(live.map(|stream| Live { stream, shown: None, sending: Sending::Nothing }))
+pub(crate) fn start(open: impl Future<Output = Result<LiveRows>> + Send + 'static) -> Box<dyn Source> {
+    boxed(RowStream::start(open).map(|stream| Live { stream, sent: Mutex::default() }))
 }
 
-impl Live {
+impl Sent {
     fn send(&mut self, rows: Rows, packet: &mut Packet) {
         match rows.changes() {
             Changes::List(changes) => {
@@ -64,46 +68,6 @@ impl Live {
         }
         self.shown = Some(rows);
         self.more(packet);
-    }
-}
-
-fn begin(packet: &mut Packet, rows: &Rows) {
-    packet.columns_are(rows.schema());
-    // No version is negative.
-    packet.two_words(rows.last_seq_id().map_or(-1, |seq| seq.get()).to_ne_bytes());
-    packet.word(match rows.phase() {
-        Phase::Loading { .. } => 0,
-        Phase::Live => 1,
-        Phase::Reconnecting => 2,
-        Phase::Unverified => 3,
-        Phase::Partial => 4,
-        _ => 3,
-    });
-    packet.note(rows.checkpoint().map(|checkpoint| checkpoint.to_string()).as_deref());
-}
-
-/// For each of `rows` its place in `shown` + 1, or 0. Empty when none is there.
-fn places(shown: &Rows, rows: &Rows) -> Vec<u32> {
-    let before: AddressMap<u32> = shown.iter().map(Row::address).zip(1..).collect();
-    let places: Vec<u32> =
-        rows.iter().map(|row| before.get(&row.address()).copied().unwrap_or_default()).collect();
-    if places.iter().all(|at| *at == 0) { Vec::new() } else { places }
-}
-
-impl Source for Live {
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_ready(cx)
-    }
-
-    fn take(&mut self, packet: &mut Packet, _max: usize) -> Result<Taken<()>> {
-        Ok(match self.stream.take()? {
-            Taken::Item(rows) => {
-                self.send(rows, packet);
-                Taken::Item(())
-            }
-            Taken::Nothing => Taken::Nothing,
-            Taken::Ended => Taken::Ended,
-        })
     }
 
     fn more(&mut self, packet: &mut Packet) {
@@ -135,6 +99,50 @@ impl Source for Live {
                 self.sending = Sending::Nothing;
             }
         }
+    }
+}
+
+fn begin(packet: &mut Packet, rows: &Rows) {
+    packet.columns_are(rows.schema());
+    // No version is negative.
+    packet.two_words(rows.last_seq_id().map_or(-1, |seq| seq.get()).to_ne_bytes());
+    packet.word(match rows.phase() {
+        Phase::Loading { .. } => 0,
+        Phase::Live => 1,
+        Phase::Reconnecting => 2,
+        Phase::Unverified => 3,
+        Phase::Partial => 4,
+        _ => 3,
+    });
+    packet.note(rows.checkpoint().map(|checkpoint| checkpoint.to_string()).as_deref());
+}
+
+/// For each of `rows` its place in `shown` + 1, or 0. Empty when none is there.
+fn places(shown: &Rows, rows: &Rows) -> Vec<u32> {
+    let before: AddressMap<u32> = shown.iter().map(Row::address).zip(1..).collect();
+    let places: Vec<u32> =
+        rows.iter().map(|row| before.get(&row.address()).copied().unwrap_or_default()).collect();
+    if places.iter().all(|at| *at == 0) { Vec::new() } else { places }
+}
+
+impl Source for Live {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_ready(cx)
+    }
+
+    fn take(&self, packet: &mut Packet, _max: usize) -> Result<Taken<()>> {
+        Ok(match self.stream.take()? {
+            Taken::Item(rows) => {
+                locked(&self.sent).send(rows, packet);
+                Taken::Item(())
+            }
+            Taken::Nothing => Taken::Nothing,
+            Taken::Ended => Taken::Ended,
+        })
+    }
+
+    fn more(&self, packet: &mut Packet) {
+        locked(&self.sent).more(packet);
     }
 
     fn close(&self) {

@@ -1,60 +1,63 @@
-//! Raw events as a handle.
+//! Raw events.
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use kalam_bindings::{EventStream, Taken};
 use kalam_live::{ChangeEvent, Checkpoint, LiveEvents, Result, Schema};
 
-use crate::handle::{Handle, Source};
+use super::{Source, boxed, locked};
 use crate::packet::{Kind, Packet};
+use crate::{EventStream, Taken};
 
 struct Events {
     stream: EventStream,
+    coming: Mutex<Coming>,
+}
+
+#[derive(Default)]
+struct Coming {
     /// Taken from the stream, for a packet to come.
     next: VecDeque<(ChangeEvent, Option<Checkpoint>)>,
-    /// How checkpoints are spelled, as JavaScript knows it.
+    /// How checkpoints are spelled, as the language knows it.
     spelling: String,
 }
 
 /// Starts to open a stream of events.
-pub(crate) fn start(open: impl Future<Output = Result<LiveEvents>> + Send + 'static) -> Handle {
-    Handle::new(EventStream::start(open).map(|stream| Events {
-        stream,
-        next: VecDeque::new(),
-        spelling: String::new(),
-    }))
+pub(crate) fn start(open: impl Future<Output = Result<LiveEvents>> + Send + 'static) -> Box<dyn Source> {
+    boxed(EventStream::start(open).map(|stream| Events { stream, coming: Mutex::default() }))
 }
 
 impl Source for Events {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.next.is_empty() { self.stream.poll_ready(cx) } else { Poll::Ready(()) }
+        let is_empty = locked(&self.coming).next.is_empty();
+        if is_empty { self.stream.poll_ready(cx) } else { Poll::Ready(()) }
     }
 
-    fn take(&mut self, packet: &mut Packet, max: usize) -> Result<Taken<()>> {
-        if self.next.is_empty() {
+    fn take(&self, packet: &mut Packet, max: usize) -> Result<Taken<()>> {
+        let coming = &mut *locked(&self.coming);
+        if coming.next.is_empty() {
             match self.stream.take(max)? {
-                Taken::Item(events) => self.next = events.into(),
+                Taken::Item(events) => coming.next = events.into(),
                 Taken::Nothing => return Ok(Taken::Nothing),
                 Taken::Ended => return Ok(Taken::Ended),
             }
         }
         packet.begin(Kind::Events, 0);
-        if let Some(schema) = self.next.iter().find_map(|(event, _)| schema(event)) {
+        if let Some(schema) = coming.next.iter().find_map(|(event, _)| schema(event)) {
             packet.columns_are(schema);
         }
         while !packet.is_full()
-            && let Some((event, checkpoint)) = self.next.front()
+            && let Some((event, checkpoint)) = coming.next.front()
         {
             if schema(event).is_some_and(|schema| !packet.has_columns(schema)) {
                 break;
             }
-            let spelling = checkpoint.as_ref().map(spelling).filter(|spelling| *spelling != self.spelling);
+            let spelling = checkpoint.as_ref().map(spelling).filter(|spelling| *spelling != coming.spelling);
             encode(event, checkpoint.as_ref(), spelling.as_deref(), packet);
-            self.spelling = spelling.unwrap_or(std::mem::take(&mut self.spelling));
-            self.next.pop_front();
+            coming.spelling = spelling.unwrap_or(std::mem::take(&mut coming.spelling));
+            coming.next.pop_front();
         }
         Ok(Taken::Item(()))
     }

@@ -1,4 +1,4 @@
-//! The parameters `$1`, `$2`, ... of a statement. `ts/params.ts` has checked them and written them as JSON.
+//! The parameters `$1`, `$2`, ... of a statement. A binding has checked them and written them as JSON.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -30,7 +30,7 @@ enum Typed {
 }
 
 /// # Errors
-/// `invalid_argument` for what `params.ts` does not write.
+/// `invalid_argument` for what a binding does not write.
 pub(crate) fn parameters(json: Option<&str>) -> Result<Vec<Value>> {
     let Some(json) = json else { return Ok(Vec::new()) };
     let params: Vec<Param> = serde_json::from_str(json).map_err(|_| wrong())?;

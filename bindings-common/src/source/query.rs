@@ -1,15 +1,15 @@
-//! The rows of a query as a handle.
+//! The rows of a query.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::vec::IntoIter;
 
-use kalam_bindings::{Operation, Taken};
 use kalam_live::{QueryResult, Result, Row, Schema};
 
-use crate::handle::{Handle, Source};
+use super::{Source, boxed, locked};
 use crate::packet::{Kind, Packet};
+use crate::{Operation, Taken};
 
 /// What a query has returned.
 pub(crate) struct Answer {
@@ -42,13 +42,15 @@ impl From<Vec<Row>> for Answer {
 struct Query {
     operation: Operation<Answer>,
     /// Those that were not sent yet.
-    rows: IntoIter<Row>,
+    rows: Mutex<IntoIter<Row>>,
 }
 
 /// Starts a query.
-pub(crate) fn start<A: Into<Answer>>(future: impl Future<Output = Result<A>> + Send + 'static) -> Handle {
+pub(crate) fn start<A: Into<Answer>>(
+    future: impl Future<Output = Result<A>> + Send + 'static,
+) -> Box<dyn Source> {
     let operation = Operation::start(async move { future.await.map(Into::into) });
-    Handle::new(operation.map(|operation| Query { operation, rows: Vec::new().into_iter() }))
+    boxed(operation.map(|operation| Query { operation, rows: Mutex::default() }))
 }
 
 impl Source for Query {
@@ -56,7 +58,7 @@ impl Source for Query {
         self.operation.poll_ready(cx)
     }
 
-    fn take(&mut self, packet: &mut Packet, _max: usize) -> Result<Taken<()>> {
+    fn take(&self, packet: &mut Packet, _max: usize) -> Result<Taken<()>> {
         Ok(match self.operation.take()? {
             Taken::Item(answer) => {
                 packet.begin(Kind::Query, answer.rows.len());
@@ -64,7 +66,7 @@ impl Source for Query {
                 packet.note(answer.message.as_deref());
                 packet.word(u32::from(answer.truncated));
                 packet.columns_are(&answer.schema);
-                self.rows = answer.rows.into_iter();
+                *locked(&self.rows) = answer.rows.into_iter();
                 self.more(packet);
                 Taken::Item(())
             }
@@ -73,9 +75,10 @@ impl Source for Query {
         })
     }
 
-    fn more(&mut self, packet: &mut Packet) {
+    fn more(&self, packet: &mut Packet) {
+        let mut rows = locked(&self.rows);
         while !packet.is_full()
-            && let Some(row) = self.rows.next()
+            && let Some(row) = rows.next()
         {
             packet.row(row.values());
         }

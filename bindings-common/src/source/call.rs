@@ -1,20 +1,22 @@
-//! One-shot calls as handles. Their results cross as JSON; those that are rows have `query`.
+//! One-shot calls. Their results cross as JSON; those that are rows have `query`.
 
 use std::future::Future;
 use std::task::{Context, Poll};
 
-use kalam_bindings::{Operation, Taken};
 use kalam_live::Result;
 use serde_json::Value as Json;
 
-use crate::handle::{Handle, Source};
+use super::{Source, boxed};
 use crate::packet::{Kind, Packet};
+use crate::{Operation, Taken};
 
 struct Call(Operation<Json>);
 
 /// Starts a call whose result is JSON; `null` for none.
-pub(crate) fn start<J: Into<Json>>(future: impl Future<Output = Result<J>> + Send + 'static) -> Handle {
-    Handle::new(Operation::start(async move { future.await.map(Into::into) }).map(Call))
+pub(crate) fn start<J: Into<Json>>(
+    future: impl Future<Output = Result<J>> + Send + 'static,
+) -> Box<dyn Source> {
+    boxed(Operation::start(async move { future.await.map(Into::into) }).map(Call))
 }
 
 impl Source for Call {
@@ -22,7 +24,7 @@ impl Source for Call {
         self.0.poll_ready(cx)
     }
 
-    fn take(&mut self, packet: &mut Packet, _max: usize) -> Result<Taken<()>> {
+    fn take(&self, packet: &mut Packet, _max: usize) -> Result<Taken<()>> {
         Ok(match self.0.take()? {
             Taken::Item(json) => {
                 packet.begin(Kind::Json, 0);

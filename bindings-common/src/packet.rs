@@ -1,4 +1,5 @@
-//! What crosses the border: rows as bytes that JavaScript reads with typed arrays. Read by `ts/packet.ts`.
+//! What crosses the border: rows as bytes that a language reads in place. Read by `ts/decode.ts` of the Node.js package, by
+//! `Decoder.kt` and by `Decoder.swift`.
 //!
 //! ```text
 //! words     u32: kind, flags, rows that follow in all, rows in this packet, columns, words of lists, bytes of text,
@@ -54,6 +55,23 @@ mod tag {
     pub(super) const ABSENT: u8 = 12;
     /// A number that is whole and fits into 32 bits, in the first half of the slot: JavaScript needs no memory for it.
     pub(super) const INTEGER: u8 = 13;
+    // Of `Cells::Typed` only, where JavaScript has texts.
+    pub(super) const DECIMAL: u8 = 14;
+    pub(super) const FILE: u8 = 16;
+    pub(super) const DATE: u8 = 18;
+    pub(super) const TIME: u8 = 19;
+    pub(super) const UUID: u8 = 20;
+}
+
+/// How cells are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cells {
+    /// For JavaScript: integers of up to 32 bits are numbers, dates, times, decimals and UUIDs are text.
+    #[default]
+    JavaScript,
+    /// For languages with types: integers have 64 bits; DECIMAL and FILE, a text and JSON, have tags of their own; DATE and
+    /// TIME are days and microseconds, UUID is 16 bytes.
+    Typed,
 }
 
 /// Rows of one packet: so many that making objects of them takes about a millisecond.
@@ -63,7 +81,8 @@ pub(crate) const MOST_BYTES: usize = 1 << 20;
 
 /// A packet that is being written. One is used again and again.
 #[derive(Default)]
-pub(crate) struct Packet {
+pub struct Packet {
+    written: Cells,
     kind: u32,
     flags: u32,
     total: u32,
@@ -78,7 +97,13 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    pub(crate) fn clear(&mut self) {
+    /// A packet whose cells are written like this.
+    pub fn of(written: Cells) -> Self {
+        Self { written, ..Self::default() }
+    }
+
+    /// Makes room for the next packet.
+    pub fn clear(&mut self) {
         (self.flags, self.total, self.rows) = (0, 0, 0);
         self.lists.clear();
         self.cells.clear();
@@ -138,10 +163,11 @@ impl Packet {
     }
 
     fn cell(&mut self, row: &mut RowPlace, column: usize, value: &Value) {
+        let typed = self.written == Cells::Typed;
         let (tag, slot) = match value {
             Value::Null => (tag::NULL, [0; 8]),
             Value::Boolean(b) => (if *b { tag::TRUE } else { tag::FALSE }, [0; 8]),
-            Value::Int(n) if self.big.get(column) == Some(&true) => (tag::BIGINT, n.to_ne_bytes()),
+            Value::Int(n) if typed || self.big.get(column) == Some(&true) => (tag::BIGINT, n.to_ne_bytes()),
             Value::Int(n) => match i32::try_from(*n) {
                 Ok(n) => (tag::INTEGER, first_half(n)),
                 Err(_) => (tag::NUMBER, (*n as f64).to_ne_bytes()),
@@ -149,7 +175,13 @@ impl Packet {
             Value::Float(x) => (tag::NUMBER, x.to_ne_bytes()),
             Value::Timestamp(us) => (tag::TIMESTAMP, us.to_ne_bytes()),
             Value::Text(text) => self.text(tag::TEXT, |out| out.push_str(text)),
-            Value::Decimal(digits) => self.text(tag::TEXT, |out| out.push_str(digits.as_str())),
+            Value::Decimal(digits) => {
+                let tag = if typed { tag::DECIMAL } else { tag::TEXT };
+                self.text(tag, |out| out.push_str(digits.as_str()))
+            }
+            Value::Date(days) if typed => (tag::DATE, i64::from(*days).to_ne_bytes()),
+            Value::Time(us) if typed => (tag::TIME, us.to_ne_bytes()),
+            Value::Uuid(uuid) if typed => self.blob(tag::UUID, |out| out.extend_from_slice(&uuid.0)),
             // Writing to a String can not fail.
             Value::Uuid(_) | Value::Date(_) | Value::Time(_) => self.text(tag::TEXT, |out| {
                 let _ = write!(out, "{value}");
@@ -158,7 +190,7 @@ impl Packet {
             Value::File(file) => {
                 // Names and a number: nothing that could not be written.
                 let json = serde_json::to_string(file).unwrap_or_default();
-                self.text(tag::JSON, |out| out.push_str(&json))
+                self.text(if typed { tag::FILE } else { tag::JSON }, |out| out.push_str(&json))
             }
             Value::Bytes(bytes) => self.blob(tag::BYTES, |out| out.extend_from_slice(bytes)),
             Value::Embedding(numbers) => {
@@ -208,7 +240,8 @@ impl Packet {
     }
 
     /// Bytes of the packet.
-    pub(crate) fn len(&self) -> usize {
+    #[expect(clippy::len_without_is_empty, reason = "a packet has a head")]
+    pub fn len(&self) -> usize {
         self.head() + self.cells.len() + padded(self.text.len()) + self.blobs.len()
     }
 
@@ -217,7 +250,7 @@ impl Packet {
     }
 
     /// Writes it to a buffer of exactly its length.
-    pub(crate) fn write(&self, buffer: &mut [u8]) {
+    pub fn write(&self, buffer: &mut [u8]) {
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let words = [
             self.kind,
@@ -241,7 +274,7 @@ impl Packet {
     }
 
     /// The columns, as JSON.
-    pub(crate) fn columns(&self) -> String {
+    pub fn columns(&self) -> String {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Column<'a> {
