@@ -20,7 +20,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # A Node.js that scripts/system-packages had to install, if it had to.
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 
-.PHONY: help demo test bench bench-server lint clean system python node \
+.PHONY: help demo test bench bench-server bench-uniffi lint clean system python node \
 	lint-rust lint-python lint-node lint-nouns test-pure test-rust test-simulation test-python test-node test-kotlin test-swift test-inspector test-makers-client test-examples
 
 help:
@@ -100,6 +100,10 @@ bench: $(VENV)/.ready bindings-node/node_modules/.ready
 bench-server: system
 	cargo build --quiet --release -p kalam-embedded -p bench-server
 	ulimit -n 20000 && $${CARGO_TARGET_DIR:-target}/release/bench-server --server $${CARGO_TARGET_DIR:-target}/release/kalam-embedded $(BENCH_FLAGS)
+
+# The same: how many rows a second the Kotlin and Swift packages make.
+bench-uniffi: system
+	tests/bench/uniffi/run
 
 clean:
 	cargo clean
