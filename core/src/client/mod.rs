@@ -3,6 +3,7 @@
 mod as_user;
 mod builder;
 mod event_handlers;
+mod files;
 mod handle;
 
 mod lifecycle;
@@ -30,6 +31,7 @@ pub use compact_str::CompactString;
 pub use self::as_user::AsUser;
 pub use self::builder::KalamClientBuilder;
 pub use self::event_handlers::EventHandlers;
+pub use self::files::{FileDownload, FileUpload, UploadProgress};
 pub use self::lifecycle::{LifecycleEvents, StateWatch};
 pub use self::live_events::LiveEvents;
 pub use self::live_rows::{LiveRows, LiveRowsEvent};

@@ -9,6 +9,7 @@ mod connection;
 mod converge;
 mod embedded;
 mod events;
+mod files;
 mod keys;
 mod live;
 mod missed;
