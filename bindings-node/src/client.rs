@@ -7,6 +7,7 @@ use kalam_live::{BatchStatement, Error, ErrorCode, KalamClient, Result};
 use napi_derive::napi;
 use serde_json::{Value as Json, json};
 
+use crate::files::{self, Progress, Upload, reference};
 use crate::handle::Handle;
 use crate::options::{Connecting, Subscribing};
 use crate::params::parameters;
@@ -97,6 +98,34 @@ impl Client {
                 None => client.execute(&sql, &params).await,
                 Some(user) => client.as_user(user).execute(&sql, &params).await,
             }
+        })
+    }
+
+    /// Gives the number of rows changed; `progress` counts what was sent.
+    #[napi]
+    pub fn execute_with_files(
+        &self,
+        sql: String,
+        params: Option<String>,
+        files: Vec<Upload>,
+        progress: &Progress,
+    ) -> Handle {
+        let (client, params) = (self.client(), parameters(params.as_deref()));
+        let files: Vec<_> = files.into_iter().map(Upload::file).collect();
+        let progress = progress.clone();
+        call::start(async move {
+            let told = move |sent| progress.tell(sent);
+            client?.execute_with_files_and_progress(&sql, &params?, files, told).await
+        })
+    }
+
+    /// Gives one row: the bytes and their type.
+    #[napi]
+    pub fn download_file(&self, file: String, table: String, user: Option<String>) -> Handle {
+        let client = self.client();
+        query::start(async move {
+            let file = client?.download_file(&reference(&file)?, &table, user.as_deref()).await?;
+            Ok(vec![files::row(file)])
         })
     }
 

@@ -12,6 +12,7 @@ mod call;
 mod client;
 mod error;
 mod events;
+mod files;
 mod handle;
 mod inbox;
 mod logs;

@@ -1,0 +1,48 @@
+//! Files on their way to the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kalam_live::{FileUpload, UploadProgress};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+
+/// `(placeholder, name, type or None, bytes)`.
+#[derive(FromPyObject)]
+pub(crate) struct PyUpload(String, String, Option<String>, PyBackedBytes);
+
+impl PyUpload {
+    pub(crate) fn upload(self) -> FileUpload {
+        let Self(placeholder, name, mime, content) = self;
+        let file = FileUpload::new(placeholder, name, &content[..]);
+        match mime {
+            Some(mime) => file.with_mime(mime),
+            None => file,
+        }
+    }
+}
+
+/// Counts what was sent; Python looks at it, since no thread of ours may call Python.
+#[pyclass(frozen, from_py_object, name = "UploadProgress", module = "kalam_live._native")]
+#[derive(Clone, Default)]
+pub(crate) struct PyUploadProgress(Arc<AtomicU64>);
+
+impl PyUploadProgress {
+    pub(crate) fn tell(&self, progress: UploadProgress) {
+        self.0.store(progress.sent_bytes, Ordering::Relaxed);
+    }
+}
+
+#[pymethods]
+impl PyUploadProgress {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes that were handed to the network so far.
+    #[getter]
+    fn sent_bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
