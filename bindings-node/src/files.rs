@@ -1,12 +1,7 @@
-//! Files on their way to the server and back.
+//! Files on their way to the server.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use kalam_live::{
-    Column, DataType, Error, ErrorCode, FileDownload, FileRef, FileUpload, Result, Row, Schema,
-    UploadProgress, Value,
-};
+use kalam_bindings::Sent;
+use kalam_live::FileUpload;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
@@ -31,19 +26,18 @@ impl Upload {
 
 /// Counts what was sent; JavaScript looks at it.
 #[napi]
-#[derive(Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
+#[derive(Default)]
+pub struct UploadProgress(Sent);
 
-impl Progress {
-    pub(crate) fn tell(&self, progress: UploadProgress) {
-        self.0.store(progress.sent_bytes, Ordering::Relaxed);
+impl UploadProgress {
+    pub(crate) fn sent(&self) -> Sent {
+        self.0.clone()
     }
 }
 
 #[napi]
-impl Progress {
+impl UploadProgress {
     #[napi(constructor)]
-    #[allow(clippy::new_without_default, reason = "it is there, and this is JavaScript's")]
     pub fn new() -> Self {
         Self::default()
     }
@@ -51,20 +45,6 @@ impl Progress {
     /// Bytes that were handed to the network so far.
     #[napi(getter)]
     pub fn sent_bytes(&self) -> f64 {
-        self.0.load(Ordering::Relaxed) as f64
+        self.0.bytes() as f64
     }
-}
-
-/// A reference as JSON.
-pub(crate) fn reference(json: &str) -> Result<FileRef> {
-    serde_json::from_str(json)
-        .map_err(|error| Error::new(ErrorCode::InvalidArgument, format!("this is no file of a row: {error}")))
-}
-
-/// A file as a row, since rows are what crosses the border quickly.
-pub(crate) fn row(file: FileDownload) -> Row {
-    let schema =
-        Schema::new(vec![Column::new("content", DataType::Bytes), Column::new("mime", DataType::Text)]);
-    let mime = file.mime.as_deref().map_or(Value::Null, Value::from);
-    Row::new(schema, vec![Value::Bytes(file.content.into()), mime], None)
 }

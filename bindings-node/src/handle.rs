@@ -1,14 +1,13 @@
 //! The one mechanism for everything that waits: poll, take, close.
 
-use std::task::{Context, Poll};
+use std::task::Context;
 
-use kalam_bindings::Taken;
-use kalam_live::{Error, Result};
+use kalam_bindings::{Packet, Source, Taken};
+use kalam_live::Error;
 use napi::bindgen_prelude::BufferSlice;
 use napi_derive::napi;
 
 use crate::error::Failure;
-use crate::packet::Packet;
 use crate::wake::Wakeups;
 
 /// There is nothing yet: wait.
@@ -17,27 +16,6 @@ const NOTHING: i32 = -1;
 const ENDED: i32 = -2;
 /// It has failed, with what [`Handle::failure`] tells.
 const FAILED: i32 = -3;
-
-/// Something that can be waited for.
-pub(crate) trait Source {
-    /// Ready when `take` has something to give: a result, rows, events, an error or the end. Carries no data, so a wait
-    /// that is given up loses nothing.
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
-
-    /// Puts what is there now into the packet. Never blocks. Of events at most `max`.
-    fn take(&mut self, packet: &mut Packet, max: usize) -> Result<Taken<()>>;
-
-    /// Puts the next of the rows that did not fit into the packet of `take`.
-    fn more(&mut self, _packet: &mut Packet) {}
-
-    /// Ends it and wakes whoever waits. May be called often.
-    fn close(&self);
-
-    /// The subscription's id, where it has one.
-    fn id(&self) -> Option<&str> {
-        None
-    }
-}
 
 /// A running operation, a live query, a stream of events.
 #[napi]
@@ -48,11 +26,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(source: Result<impl Source + 'static>) -> Self {
-        let source: Box<dyn Source> = match source {
-            Ok(source) => Box::new(source),
-            Err(error) => Box::new(Failed(Some(error))),
-        };
+    pub(crate) fn new(source: Box<dyn Source>) -> Self {
         Self { source, packet: Packet::default(), failure: None }
     }
 }
@@ -127,19 +101,4 @@ impl Handle {
     pub fn id(&self) -> Option<&str> {
         self.source.id()
     }
-}
-
-/// What could not even be started.
-struct Failed(Option<Error>);
-
-impl Source for Failed {
-    fn poll_ready(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn take(&mut self, _packet: &mut Packet, _max: usize) -> Result<Taken<()>> {
-        self.0.take().map_or(Ok(Taken::Ended), Err)
-    }
-
-    fn close(&self) {}
 }

@@ -8,6 +8,7 @@ import {
   type Cell,
   type Client,
   type Column,
+  type Counters,
   connect,
   KalamError,
   type LiveEvents,
@@ -323,6 +324,10 @@ class Player {
 
   async health(client: Client): Promise<void> {
     assert.equal((await client.health()).status, "healthy");
+  }
+
+  async counters(client: Client, step: Step): Promise<void> {
+    assert.equal(client.counters()[step.counters as keyof Counters], step.is);
   }
 
   async state(client: Client, step: Step): Promise<void> {

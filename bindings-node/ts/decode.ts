@@ -7,7 +7,7 @@ import { scratch } from "./scratch.js";
 import type { BigintMode, Column, Schema, TimestampMode } from "./types.js";
 import { more, turn } from "./wait.js";
 
-// The tags of src/packet.rs.
+// The tags of bindings-common/src/packet.rs.
 const NULL = 0;
 const FALSE = 1;
 const TRUE = 2;

@@ -2,7 +2,7 @@
 
 import { setInterval } from "node:timers";
 import * as is from "./check.js";
-import { type Handle, native, type Progress, type Upload } from "./native.js";
+import { type Handle, native, type SentBytes, type Upload } from "./native.js";
 import { answer } from "./wait.js";
 
 /** A file with its name and type; the type is such as `image/png`. */
@@ -86,9 +86,9 @@ export async function uploads(files: Files): Promise<Upload[]> {
 export async function uploaded(
   files: Upload[],
   options: UploadOptions,
-  start: (progress: Progress) => Handle,
+  start: (progress: SentBytes) => Handle,
 ): Promise<number> {
-  const progress = new native.Progress();
+  const progress = new native.UploadProgress();
   const totalBytes = files.reduce((sum, file) => sum + file.content.length, 0);
   let last = -1;
   const tell = () => {

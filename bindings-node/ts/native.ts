@@ -41,7 +41,7 @@ export interface Upload {
 }
 
 /** Counts what was sent. */
-export interface Progress {
+export interface SentBytes {
   readonly sentBytes: number;
 }
 
@@ -108,7 +108,7 @@ export interface NativeClient {
   query(sql: string, params: string | undefined, user: string | undefined): Handle;
   queryAll(sql: string, params: string | undefined): Handle;
   execute(sql: string, params: string | undefined, user: string | undefined): Handle;
-  executeWithFiles(sql: string, params: string | undefined, files: Upload[], progress: Progress): Handle;
+  executeWithFiles(sql: string, params: string | undefined, files: Upload[], progress: SentBytes): Handle;
   downloadFile(file: string, table: string, user: string | undefined): Handle;
   batch(statements: [sql: string, params: string | undefined][]): Handle;
   live(sql: string, params: string | undefined, table: boolean, options: Subscribing): Handle;
@@ -136,7 +136,7 @@ interface Native {
   Client: new (options: Connecting) => NativeClient;
   EmbeddedServer: new () => NativeServer;
   LogHandle: new (level: string) => Log;
-  Progress: new () => Progress;
+  UploadProgress: new () => SentBytes;
   errorCodes(): string[];
 }
 

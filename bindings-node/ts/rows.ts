@@ -4,7 +4,7 @@ import { type Decoder, toJSON } from "./decode.js";
 import { scratch } from "./scratch.js";
 import type { Change, Phase, QueryResult, RowList, Rows } from "./types.js";
 
-// A kind of src/packet.rs.
+// A kind of bindings-common/src/packet.rs.
 const RESET = 3;
 
 const PHASES: Phase[] = ["loading", "live", "reconnecting", "unverified", "partial"];

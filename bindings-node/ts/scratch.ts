@@ -2,7 +2,7 @@
  * The buffer that packets are written to, and views of it. There is one for each JavaScript thread: whatever is read out
  * of it is read before anything else happens.
  *
- * The layout is described in `src/packet.rs`.
+ * The layout is described in `bindings-common/src/packet.rs`.
  */
 
 const LEAST = 256 * 1024;

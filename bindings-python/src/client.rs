@@ -123,7 +123,7 @@ impl Client {
         let (client, params) = (self.client()?, parameters(params)?);
         let files: Vec<_> = files.into_iter().map(PyUpload::upload).collect();
         let execute = async move {
-            let told = move |sent| progress.tell(sent);
+            let told = move |sent| progress.0.tell(sent);
             client.execute_with_files_and_progress(&sql, &params, files, told).await
         };
         start(execute, number)

@@ -1,9 +1,7 @@
 //! Files on their way to the server.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use kalam_live::{FileUpload, UploadProgress};
+use kalam_bindings::Sent;
+use kalam_live::FileUpload;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
@@ -22,16 +20,10 @@ impl PyUpload {
     }
 }
 
-/// Counts what was sent; Python looks at it, since no thread of ours may call Python.
+/// Counts what was sent; Python looks at it.
 #[pyclass(frozen, from_py_object, name = "UploadProgress", module = "kalam_live._native")]
 #[derive(Clone, Default)]
-pub(crate) struct PyUploadProgress(Arc<AtomicU64>);
-
-impl PyUploadProgress {
-    pub(crate) fn tell(&self, progress: UploadProgress) {
-        self.0.store(progress.sent_bytes, Ordering::Relaxed);
-    }
-}
+pub(crate) struct PyUploadProgress(pub(crate) Sent);
 
 #[pymethods]
 impl PyUploadProgress {
@@ -43,6 +35,6 @@ impl PyUploadProgress {
     /// Bytes that were handed to the network so far.
     #[getter]
     fn sent_bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes()
     }
 }

@@ -261,6 +261,9 @@ class Player:
     async def health(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
         assert (await client.health())["status"] == "healthy"
 
+    async def counters(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
+        assert client.counters()[step["counters"]] == step["is"]
+
     async def state(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
         while client.state != step["state"]:
             await asyncio.sleep(0.01)

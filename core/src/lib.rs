@@ -8,6 +8,7 @@
 //! - [`machine`]: connection and subscriptions as a state machine without I/O
 //! - [`live`]: rows materialised from changes
 //! - [`converge`]: rows kept right where the server leaves something out
+//! - `consumer` (feature `consumer`): topic consumers and workers as state machines without I/O
 //! - [`runtime`]: the only place with tokio, sockets, HTTP, TLS and clocks
 //! - [`client`]: the public async API
 
@@ -17,6 +18,8 @@
 mod checkpoint;
 #[cfg(feature = "runtime")]
 pub mod client;
+#[cfg(feature = "consumer")]
+pub mod consumer;
 pub mod converge;
 mod de;
 pub mod error;

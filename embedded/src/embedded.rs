@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use crate::engine::{Engine, EngineError, EngineLimits, EngineOptions};
 use crate::options::Options;
-use crate::server;
 use crate::server::token::{TokenKey, TokenKind};
+use crate::server::{self, tls};
 
 /// The numbers of row versions have ten bits for it.
 const MOST_NODE: u16 = 1023;
@@ -32,6 +32,7 @@ const MOST_NODE: u16 = 1023;
 /// ```
 pub struct Embedded {
     address: SocketAddr,
+    has_tls: bool,
     root_password: Option<String>,
     /// For [`Embedded::root_token`]; gone once stopping, since the data is closed with the last clone.
     engine: Option<Engine>,
@@ -60,6 +61,8 @@ impl Embedded {
         if !options.host.is_loopback() && !options.allow_remote {
             return Err(StartError::Remote(options.host));
         }
+        let tls = options.tls.as_ref().map(tls::acceptor).transpose().map_err(StartError::Tls)?;
+        let has_tls = tls.is_some();
         let wished = SocketAddr::new(options.host, options.port);
         let bind_error = |source| StartError::Bind { address: wished, source };
         let listener = std::net::TcpListener::bind(wished).map_err(bind_error)?;
@@ -71,11 +74,20 @@ impl Embedded {
             root_password: given.clone(),
             holes,
             node: options.node,
-            limits: EngineLimits { sql_bytes: options.limits.sql_bytes, ..EngineLimits::default() },
+            topic_visibility: options.topic_visibility,
+            tombstone_hours: options.tombstone_hours,
+            limits: EngineLimits {
+                statement_time: options.limits.statement_time,
+                result_rows: options.limits.result_rows,
+                result_bytes: options.limits.result_bytes,
+                sql_bytes: options.limits.sql_bytes,
+                statements: options.limits.sql_statements,
+                heap_bytes: options.limits.heap_bytes,
+            },
             ..EngineOptions::new(options.data.clone())
         })
         .map_err(StartError::Data)?;
-        engine.set_ws_url(format!("ws://{address}/v1/ws"));
+        engine.set_ws_url(format!("{}://{address}/v1/ws", if has_tls { "wss" } else { "ws" }));
         let root_password = given.or_else(|| engine.generated_root_password().map(str::to_owned));
 
         let (own_engine, token_lifetime) = (engine.clone(), options.access_token_lifetime);
@@ -86,12 +98,13 @@ impl Embedded {
         let thread = std::thread::Builder::new()
             .name("kalam-embedded".to_owned())
             .spawn(move || {
-                server::run(engine, listener, options, stop_wished, started);
+                server::run(engine, listener, tls, options, stop_wished, started);
                 has_stopped.send_replace(true);
             })
             .map_err(StartError::Runtime)?;
         let mut server = Self {
             address,
+            has_tls,
             root_password,
             engine: Some(own_engine),
             token_lifetime,
@@ -116,7 +129,8 @@ impl Embedded {
     /// Where clients connect, such as `http://127.0.0.1:2900`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.has_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The port that the server listens on.
@@ -197,6 +211,8 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The certificate or its key can not be used.
+    Tls(String),
     /// The data can not be opened.
     Data(EngineError),
     /// The thread or the runtime can not be started.
@@ -208,7 +224,7 @@ impl StartError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Remote(_) | Self::Node(_) => "config",
+            Self::Remote(_) | Self::Node(_) | Self::Tls(_) => "config",
             Self::Bind { .. } => "address_unavailable",
             Self::Data(_) => "data_unavailable",
             Self::Runtime(_) => "internal",
@@ -221,13 +237,14 @@ impl fmt::Display for StartError {
         match self {
             Self::Remote(host) => write!(
                 f,
-                "{host} can be reached from other machines, and this server has no TLS: use a loopback address \
-                 such as 127.0.0.1, or allow it explicitly (`allow_remote`, `--allow-remote`)"
+                "{host} can be reached from other machines: use a loopback address such as 127.0.0.1, or allow it \
+                 explicitly (`allow_remote`, `--allow-remote`), best with TLS (`--tls-cert`, `--tls-key`)"
             ),
             Self::Node(node) => write!(f, "the node must be a number from 0 to 1023, not {node}"),
             Self::Bind { address, source } => {
                 write!(f, "can not listen on {address}: {source}; choose another port, or 0 for a free one")
             }
+            Self::Tls(message) => write!(f, "can not serve TLS: {message}"),
             Self::Data(error) => write!(f, "can not open the data: {error}"),
             Self::Runtime(error) => write!(f, "can not start the server's thread: {error}"),
         }
@@ -237,7 +254,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Remote(_) | Self::Node(_) => None,
+            Self::Remote(_) | Self::Node(_) | Self::Tls(_) => None,
             Self::Bind { source, .. } | Self::Runtime(source) => Some(source),
             Self::Data(error) => Some(error),
         }

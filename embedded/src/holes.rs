@@ -54,6 +54,9 @@ pub struct Holes {
     pub order: bool,
     /// Subscriptions live on through ALTER and DROP without a word, and hear of a table of the same name (`alter`).
     pub ddl: bool,
+    /// A request for records of a topic is answered at once, whatever it is willing to wait, and where a group begins is
+    /// not kept before it has acknowledged something (`topics`).
+    pub topics: bool,
     /// Rows of a STREAM table go without a word when their time is over (`tables`).
     pub expiry: bool,
     /// Ten subscriptions a user, a hundred a connection, fifty messages a second (`limits`).
@@ -62,7 +65,7 @@ pub struct Holes {
 
 type Switch = fn(&mut Holes) -> &mut bool;
 
-const SWITCHES: [(&str, Switch); 15] = [
+const SWITCHES: [(&str, Switch); 16] = [
     ("drop", |holes| &mut holes.drop),
     ("load-buffer", |holes| &mut holes.load_buffer),
     ("caps", |holes| &mut holes.caps),
@@ -76,6 +79,7 @@ const SWITCHES: [(&str, Switch); 15] = [
     ("numbers", |holes| &mut holes.numbers),
     ("order", |holes| &mut holes.order),
     ("ddl", |holes| &mut holes.ddl),
+    ("topics", |holes| &mut holes.topics),
     ("expiry", |holes| &mut holes.expiry),
     ("limits", |holes| &mut holes.limits),
 ];

@@ -28,7 +28,7 @@
 //!   with `SCHEMA_CHANGED`.
 //! - Changing or dropping a user ends their tokens, and closes their WebSockets with 1008.
 //! - Logins set no cookies: a token goes into the `Authorization` header.
-//! - Not there yet: file uploads (multipart requests), topics, `msgpack`, string cursors of version 0.8.
+//! - Not there yet: topics, string cursors of version 0.8.
 //!
 //! # Emulating KalamDB
 //!
@@ -48,4 +48,4 @@ mod server;
 pub use self::embedded::{Embedded, StartError};
 pub use self::engine::Data;
 pub use self::holes::Holes;
-pub use self::options::{Limits, Options};
+pub use self::options::{Limits, Options, TlsFiles};

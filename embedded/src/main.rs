@@ -1,52 +1,80 @@
 //! The command `kalam-embedded`.
 
-mod arguments;
+mod command;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
-use kalam_embedded::{Data, Embedded, Options};
-use tracing_subscriber::filter::LevelFilter;
+use kalam_embedded::{Data, Embedded, engine};
 
-use crate::arguments::{Arguments, HELP};
+use crate::command::settings::{LogFormat, Settings};
+use crate::command::{Command, help};
 
 fn main() -> ExitCode {
-    let arguments =
-        match arguments::parse(std::env::args_os().skip(1), std::env::var_os("KALAM_ROOT_PASSWORD")) {
-            Ok(arguments) => arguments,
-            Err(message) => {
-                eprintln!("kalam-embedded: {message}\nTry 'kalam-embedded --help'.");
-                return ExitCode::from(2);
-            }
-        };
-    match arguments {
-        Arguments::Help => {
-            print!("{HELP}");
-            ExitCode::SUCCESS
+    let command = match command::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
+        Ok(command) => command,
+        Err(message) => {
+            eprintln!("kalam-embedded: {message}\nTry 'kalam-embedded --help'.");
+            return ExitCode::from(2);
         }
-        Arguments::Version => {
+    };
+    let done = match command {
+        Command::Help => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        Command::Version => {
             println!("kalam-embedded {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
+            return ExitCode::SUCCESS;
         }
-        Arguments::Serve { options, verbose } => {
-            let level = if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO };
-            tracing_subscriber::fmt()
-                .with_writer(std::io::stderr)
-                .with_ansi(false)
-                .with_max_level(level)
-                .init();
-            match serve(*options) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("kalam-embedded: {error}");
-                    ExitCode::FAILURE
-                }
-            }
+        Command::Serve(settings) => {
+            start_log(&settings);
+            raise_open_files();
+            serve(*settings)
+        }
+        Command::Backup { directory, target } => backup(&directory, &target),
+        Command::Check { directory } => check(&directory),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("kalam-embedded: {error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+type Done = Result<ExitCode, Box<dyn std::error::Error>>;
+
+fn start_log(settings: &Settings) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(settings.log_level);
+    match settings.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).init(),
+    }
+}
+
+/// Each connection is an open file, and the usual limit is 1,024.
+#[cfg(unix)]
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, ?current, "the limit on open files could not be raised");
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_open_files() {}
+
+fn serve(settings: Settings) -> Done {
+    let options = settings.options;
     let password_is_given = options.root_password.is_some();
     let place = match &options.data {
         Data::Memory => "in memory".to_owned(),
@@ -57,6 +85,7 @@ fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         // Asked for before anybody can know the address: no signal is lost.
         let stop = stop_signal()?;
         let server = Embedded::start(options)?;
+        tracing::info!(url = %server.url(), data = %place, "listening");
         // Who started us may have closed our output, which is no reason not to serve.
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "listening on {} ({place})", server.url());
@@ -67,8 +96,34 @@ fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         drop(out);
         stop.await;
         server.shutdown().await;
-        Ok(())
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
     })
+}
+
+fn backup(directory: &Path, target: &Path) -> Done {
+    engine::backup(directory, target)?;
+    println!("copied {} to {}", directory.display(), target.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(directory: &Path) -> Done {
+    let report = engine::check(directory)?;
+    for problem in &report.problems {
+        println!("problem: {problem}");
+    }
+    let (tables, rows, users) = (report.tables, report.rows, report.users);
+    println!("{}: {tables} tables, {rows} rows, {users} users", directory.display());
+    match report.problems.len() {
+        0 => {
+            println!("no problems found");
+            Ok(ExitCode::SUCCESS)
+        }
+        many => {
+            println!("{many} problems: restore a backup, or use what is still there");
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 /// Completes on Ctrl-C or SIGTERM. The signals are caught from the call on, not from the first poll.

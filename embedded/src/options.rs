@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::Data;
+use crate::engine::{Data, EngineLimits};
 use crate::holes::Holes;
 
 /// How to start a server. [`Options::default`] is an in-memory server on a free loopback port.
@@ -23,8 +24,10 @@ pub struct Options {
     pub host: IpAddr,
     /// The port to listen on; 0 takes a free one, see [`Embedded::port`](crate::Embedded::port).
     pub port: u16,
-    /// Allows a `host` that other machines can reach. There is no TLS: put a proxy in front.
+    /// Allows a `host` that other machines can reach. Without [`Options::tls`] all can be read on the way.
     pub allow_remote: bool,
+    /// Serves TLS (`https`, `wss`) instead of plain text.
+    pub tls: Option<TlsFiles>,
     /// The password of `root`, set each time the server starts. Without one a random password is generated
     /// when the data is created, see [`Embedded::root_password`](crate::Embedded::root_password).
     pub root_password: Option<String>,
@@ -38,8 +41,13 @@ pub struct Options {
     pub heartbeat_timeout: Duration,
     /// How long a stop waits for requests and sockets to finish (5 seconds).
     pub shutdown_deadline: Duration,
+    /// How long a consumer may hold a record of a topic before it is delivered again (30 seconds).
+    pub topic_visibility: Duration,
     /// Serve the inspector, a page at `/` that asks for a login (yes).
     pub ui: bool,
+    /// Hours for which a deleted row is kept as a tombstone, so that clients that were away hear of it (168); a table's own
+    /// `DELETED_RETENTION_HOURS` wins.
+    pub tombstone_hours: u64,
     /// What a client may ask for.
     pub limits: Limits,
     /// Behave like KalamDB 0.4 where it leaves something out, for tests of clients: no announcement in
@@ -57,13 +65,16 @@ impl Default for Options {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
             allow_remote: false,
+            tls: None,
             root_password: None,
             access_token_lifetime: Duration::from_secs(24 * 60 * 60),
             refresh_token_lifetime: Duration::from_secs(7 * 24 * 60 * 60),
             auth_timeout: Duration::from_secs(3),
             heartbeat_timeout: Duration::from_secs(10),
             shutdown_deadline: Duration::from_secs(5),
+            topic_visibility: Duration::from_secs(30),
             ui: true,
+            tombstone_hours: 168,
             limits: Limits::default(),
             emulate: None,
             node: 0,
@@ -79,18 +90,30 @@ impl fmt::Debug for Options {
             .field("host", &self.host)
             .field("port", &self.port)
             .field("allow_remote", &self.allow_remote)
+            .field("tls", &self.tls)
             .field("root_password", &self.root_password.as_ref().map(|_| "<hidden>"))
             .field("access_token_lifetime", &self.access_token_lifetime)
             .field("refresh_token_lifetime", &self.refresh_token_lifetime)
             .field("auth_timeout", &self.auth_timeout)
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .field("shutdown_deadline", &self.shutdown_deadline)
+            .field("topic_visibility", &self.topic_visibility)
             .field("ui", &self.ui)
+            .field("tombstone_hours", &self.tombstone_hours)
             .field("limits", &self.limits)
             .field("emulate", &self.emulate)
             .field("node", &self.node)
             .finish()
     }
+}
+
+/// Where the certificate of a server is: PEM files, read when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, then those that vouch for it.
+    pub certificate: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
 }
 
 /// Bounds on everything that a client can send or make the server hold.
@@ -128,6 +151,17 @@ pub struct Limits {
     pub file_bytes: usize,
     /// Bytes of the SQL text of one request or subscription.
     pub sql_bytes: usize,
+    /// Statements of one request.
+    pub sql_statements: usize,
+    /// How long one statement may run.
+    pub statement_time: Duration,
+    /// Rows of one result, and rows that one statement may write.
+    pub result_rows: usize,
+    /// Bytes of one result, as held in memory.
+    pub result_bytes: usize,
+    /// Bytes that SQLite may hold in all: rows in memory, sorts, recursion. Half of the machine's memory; it is one bound for
+    /// all servers of the process, and can only be lowered.
+    pub heap_bytes: u64,
     /// Statements that run at the same time.
     pub concurrent_requests: usize,
     /// Requests that may wait for their turn; more are answered with 429.
@@ -161,6 +195,11 @@ impl Default for Limits {
             upload_bytes: 64 << 20,
             file_bytes: 25 << 20,
             sql_bytes: 1 << 20,
+            sql_statements: 1_000,
+            statement_time: Duration::from_secs(30),
+            result_rows: 1_000_000,
+            result_bytes: 256 << 20,
+            heap_bytes: EngineLimits::default().heap_bytes,
             concurrent_requests: 16,
             waiting_requests: 1024,
             requests_per_second: 50_000,

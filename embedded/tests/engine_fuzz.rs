@@ -5,8 +5,8 @@ mod common;
 
 use std::sync::LazyLock;
 
-use common::{Recorder, memory, root, run, run_as};
-use kalam_embedded::engine::{Engine, RowChange};
+use common::{Recorder, caller, memory, root, run, run_as};
+use kalam_embedded::engine::{Engine, Role, RowChange, SqlRequest};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -31,6 +31,10 @@ static SET_UP: LazyLock<(Engine, Vec<RowChange>)> = LazyLock::new(|| {
     );
     run(&engine, "INSERT INTO n.t (id) VALUES (2)");
     let inserted = recorder.take();
+    run(
+        &engine,
+        "CREATE TABLE n.u (k INT PRIMARY KEY, w TEXT); INSERT INTO n.u VALUES (1, 'x'), (2, 'h\u{e9}llo')",
+    );
     (engine, inserted)
 });
 
@@ -119,6 +123,14 @@ fn over(leaves: &'static [&'static str]) -> impl Strategy<Value = String> {
         "IS DISTINCT FROM",
         "LIKE",
         "NOT ILIKE",
+        "&",
+        "<<",
+        "~",
+        "!~*",
+        "->",
+        "->>",
+        "@>",
+        "?",
     ];
     let unary = ["NOT", "-", "+"];
     let suffix = ["IS NULL", "IS NOT TRUE", "IS UNKNOWN"];
@@ -138,6 +150,17 @@ fn over(leaves: &'static [&'static str]) -> impl Strategy<Value = String> {
         "count",
         "bit_xor",
         "octet_length",
+        "bool_or",
+        "stddev",
+        "initcap",
+        "chr",
+        "to_timestamp",
+        "to_date",
+        "to_unixtime",
+        "json_typeof",
+        "json_array_length",
+        "cbrt",
+        "to_hex",
     ];
     let two = [
         "coalesce",
@@ -153,6 +176,15 @@ fn over(leaves: &'static [&'static str]) -> impl Strategy<Value = String> {
         "mod",
         "starts_with",
         "ltrim",
+        "string_agg",
+        "regexp_like",
+        "regexp_count",
+        "lpad",
+        "repeat",
+        "gcd",
+        "log",
+        "trunc",
+        "cosine_distance",
     ];
     let pick = |list: &[&'static str]| proptest::sample::select(list.to_vec());
     proptest::sample::select(leaves).prop_map(str::to_owned).prop_recursive(4, 24, 3, move |inner| {
@@ -167,10 +199,30 @@ fn over(leaves: &'static [&'static str]) -> impl Strategy<Value = String> {
             1 => (inner.clone(), inner.clone(), inner.clone())
                 .prop_map(|(a, b, c)| format!("CASE WHEN {a} THEN {b} ELSE {c} END")),
             1 => (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} IN ({b}, {c}))")),
-            1 => (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("({a} BETWEEN {b} AND {c})")),
+            1 => (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} BETWEEN {b} AND {c})")),
+            1 => (inner.clone(), pick(&SHAPES)).prop_map(|(a, shape)| shape.replace('_', &a)),
+            1 => (inner.clone(), inner).prop_map(|(a, b)| format!("({a} IN (SELECT {b} FROM n.u))")),
         ]
     })
 }
+
+/// Expressions with a hole.
+const SHAPES: [&str; 14] = [
+    "(_ + INTERVAL '1 month')",
+    "(_ - INTERVAL '90 minutes')",
+    "(_ - now() < INTERVAL '1 day')",
+    "extract(year FROM _)",
+    "extract(epoch FROM _)",
+    "date_trunc('week', _)",
+    "to_char(_, '%Y-%m')",
+    "(_ #>> '{a,0}')",
+    "regexp_replace(_, '(.)', '\\1\\1', 'g')",
+    "split_part(_, 'l', -1)",
+    "(SELECT max(_) FROM n.u)",
+    "(SELECT _ FROM n.u WHERE k = 1)",
+    "EXISTS (SELECT 1 FROM n.u WHERE k = _)",
+    "substring(_ FROM 2 FOR 1)",
+];
 
 fn params() -> Vec<Value> {
     vec![json!(3), json!("p"), json!(1.25), json!(null), json!(true)]
@@ -193,8 +245,13 @@ fn answered(sql: &str) -> bool {
     }
 }
 
+/// More on request: `FUZZ_CASES=50000 cargo test -p kalam-embedded --test engine_fuzz`.
+fn cases() -> u32 {
+    std::env::var("FUZZ_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1500)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn expressions(a in expression(), b in expression(), order in any::<bool>()) {
@@ -228,6 +285,79 @@ proptest! {
     }
 
     #[test]
+    fn queries(a in expression(), b in expression(), word in proptest::sample::select(vec!["UNION", "UNION ALL", "INTERSECT", "EXCEPT"])) {
+        for sql in [
+            format!("WITH q AS (SELECT {a} AS x, {b} AS y FROM n.t) SELECT y, x FROM q ORDER BY x"),
+            format!("SELECT {a} AS x FROM n.t {word} SELECT {b} FROM n.t ORDER BY 1"),
+            format!("SELECT q.x FROM (SELECT {a} AS x FROM n.t) AS q LEFT JOIN n.u ON q.x = n.u.k"),
+            format!("SELECT {a} AS x, row_number() OVER (PARTITION BY {b} ORDER BY {a}) AS r FROM n.t"),
+            format!("SELECT lag({a}) OVER (ORDER BY {b}) AS x, max({a}) OVER () AS y FROM n.t"),
+            format!("SELECT count(*) FILTER (WHERE {a}) AS n, count(DISTINCT {b}) AS m FROM n.t"),
+            format!("SELECT x FROM (VALUES ({a}), ({b})) AS v(x)").replace("count(*)", "1"),
+            format!("BEGIN; UPDATE n.t SET t = {a} WHERE {b} RETURNING id, t; ROLLBACK"),
+            format!("BEGIN; INSERT INTO n.t (id, t) SELECT 5, {a} FROM n.t WHERE {b} RETURNING id; ROLLBACK"),
+            format!("EXPLAIN SELECT {a} AS x FROM n.t WHERE {b}"),
+        ] {
+            answered(&sql);
+        }
+        // A condition holds, does not hold, or is unknown; and it does so wherever the table stands.
+        let count = |sql: &str| run_as(&ENGINE, &root(), sql, params()).ok().map(|r| json!(r[0].rows)[0][0].clone());
+        let of = |filter: &str| count(&format!("SELECT count(*) AS n FROM n.t WHERE {filter}"));
+        if let (Some(yes), Some(no), Some(unknown)) =
+            (of(&format!("({a})")), of(&format!("NOT ({a})")), of(&format!("({a}) IS UNKNOWN")))
+        {
+            let number = |v: &Value| v.as_str().and_then(|v| v.parse::<u64>().ok()).unwrap_or_default();
+            // Chance may answer differently each time.
+            prop_assert_eq!(number(&yes) + number(&no) + number(&unknown), 2, "{}", a);
+            for sql in [
+                format!("WITH t AS (SELECT * FROM n.t) SELECT count(*) AS n FROM t WHERE {a}"),
+                format!("SELECT count(*) AS n FROM (SELECT * FROM n.t) AS t WHERE {a}"),
+                format!("SELECT sum(CASE WHEN {a} THEN 1 ELSE 0 END) AS n FROM n.t"),
+                format!("SELECT count(*) FILTER (WHERE {a}) AS n FROM n.t CROSS JOIN (SELECT 1 AS one) AS o"),
+            ] {
+                if let Some(other) = count(&sql) {
+                    prop_assert_eq!(&other, &yes, "{}", sql);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn mutated_statements(
+        statement in proptest::sample::select(corpus()),
+        changes in proptest::collection::vec((0..5_u8, any::<usize>(), proptest::sample::select(WORDS.to_vec())), 0..5),
+    ) {
+        let mut words: Vec<&str> = statement.split_whitespace().collect();
+        for (how, at, word) in changes {
+            let at = at % words.len().max(1);
+            match how {
+                0 if !words.is_empty() => drop(words.remove(at)),
+                1 => words.insert(at, word),
+                2 if at + 1 < words.len() => words.swap(at, at + 1),
+                3 if at < words.len() => words.insert(at, words[at]),
+                _ if at < words.len() => words[at] = word,
+                _ => {}
+            }
+        }
+        let sql = words.join(" ");
+        let mallory = caller("mallory", Role::User);
+        let namespace = Some("shop".to_owned());
+        let request = SqlRequest { sql: sql.clone(), params: vec![json!(1), json!("x")], namespace };
+        match PLAYGROUND.execute(&mallory, &request) {
+            Ok(results) => {
+                // What is another's does not come out, and the engine room has no names.
+                let shown = json!(results.iter().map(|r| &r.rows).collect::<Vec<_>>()).to_string();
+                prop_assert!(!shown.contains("S3CR3T"), "{}\n{}", sql, shown);
+                prop_assert!(!shown.contains("argon2"), "{}\n{}", sql, shown);
+            }
+            Err(error) => {
+                prop_assert_ne!(error.code, "INTERNAL_ERROR", "{}\n{}", sql, error);
+                prop_assert!(!error.message.contains("S3CR3T"), "{}\n{}", sql, error);
+            }
+        }
+    }
+
+    #[test]
     fn token_soup(words in proptest::collection::vec(proptest::sample::select(vec![
         "SELECT", "FROM", "n.t", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "INSERT INTO", "VALUES", "UPDATE", "SET",
         "DELETE", "CREATE", "TABLE", "USER", "NAMESPACE", "DROP", "ALTER", "DESCRIBE", "SHOW", "EXECUTE AS", "(", ")",
@@ -241,6 +371,85 @@ proptest! {
         }
     }
 }
+
+const WORDS: [&str; 34] = [
+    "z.priv",
+    "z.mine",
+    "z.dba",
+    "system.users",
+    "sqlite_master",
+    "t1",
+    "main.t1",
+    "meta",
+    "SELECT",
+    "FROM",
+    "JOIN",
+    "LEFT JOIN",
+    "ON true",
+    "WHERE",
+    "(",
+    ")",
+    ",",
+    ";",
+    "*",
+    "UNION ALL SELECT",
+    "IN (SELECT v FROM z.priv)",
+    "(SELECT max(v) FROM z.mine)",
+    "RETURNING *",
+    "o",
+    "c1",
+    "rowid",
+    "_deleted",
+    "OVER ()",
+    "AS",
+    "z",
+    "LIMIT",
+    "'x'",
+    "$1",
+    "EXECUTE AS USER 'root' (SELECT * FROM z.mine)",
+];
+
+/// The statements of `tests/sql`.
+fn corpus() -> Vec<String> {
+    static CORPUS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let directory = format!("{}/tests/sql", env!("CARGO_MANIFEST_DIR"));
+        let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().path()).collect();
+        paths.sort();
+        let texts = paths.iter().map(|path| std::fs::read_to_string(path).unwrap());
+        let mut statements = Vec::new();
+        for text in texts {
+            for block in text.split("\n\n") {
+                let lines = block.lines().skip_while(|line| line.starts_with('#') || line.is_empty()).skip(1);
+                let sql: Vec<&str> = lines.take_while(|line| *line != "----").collect();
+                if !sql.is_empty() {
+                    statements.push(sql.join("\n"));
+                }
+            }
+        }
+        assert!(statements.len() > 150);
+        statements
+    });
+    CORPUS.clone()
+}
+
+/// An engine on which all statements of the corpus were run, and with what a user may not see.
+static PLAYGROUND: LazyLock<Engine> = LazyLock::new(|| {
+    let engine = memory();
+    for sql in corpus().iter().filter(|sql| !sql.starts_with("DROP")) {
+        let _ = run_as(&engine, &root(), sql, vec![]);
+    }
+    run(
+        &engine,
+        "CREATE NAMESPACE z; CREATE TABLE z.priv (id INT PRIMARY KEY, v TEXT);
+         CREATE TABLE z.dba (id INT PRIMARY KEY, v TEXT) WITH (ACCESS_LEVEL = 'DBA');
+         CREATE TABLE z.mine (id INT PRIMARY KEY, v TEXT) WITH (TYPE = 'USER');
+         INSERT INTO z.priv VALUES (1, 'S3CR3T'); INSERT INTO z.dba VALUES (1, 'S3CR3T'); INSERT INTO z.mine VALUES (1, 'S3CR3T');
+         INSERT INTO w.notes (id, body) VALUES (900, 'S3CR3T')",
+    );
+    let found = run(&engine, "SELECT count(*) AS n FROM z.mine JOIN w.notes n ON n.body = z.mine.v");
+    assert_eq!(json!(found[0].rows), json!([["1"]]));
+    engine
+});
 
 /// An engine that the soup may spoil.
 fn memory_once() -> Engine {

@@ -2,6 +2,8 @@
 
 mod as_user;
 mod builder;
+#[cfg(feature = "consumer")]
+mod consumer;
 mod event_handlers;
 mod files;
 mod handle;
@@ -30,6 +32,11 @@ pub use compact_str::CompactString;
 
 pub use self::as_user::AsUser;
 pub use self::builder::KalamClientBuilder;
+#[cfg(feature = "consumer")]
+pub use self::consumer::{
+    ConsumerBuilder, ConsumerOffsets, ConsumerRun, OnFailed, Polling, RunOptions, RunSummary, Stop, Task,
+    TopicConsumer,
+};
 pub use self::event_handlers::EventHandlers;
 pub use self::files::{FileDownload, FileUpload, UploadProgress};
 pub use self::lifecycle::{LifecycleEvents, StateWatch};
@@ -41,9 +48,13 @@ pub use self::reconnect::Reconnect;
 pub use self::subscription::{
     LiveEventsConfig, LiveRowsConfig, SubscriptionConfig, SubscriptionInfo, SubscriptionOptions,
 };
+#[cfg(feature = "consumer")]
+pub use crate::consumer::{AutoOffsetReset, Committed, ConsumerRecord, Failed, FailedAction, Job};
 pub use crate::converge::{Verify, VerifyCounters};
 pub use crate::live::{Change, Changes, OrderBy, Phase, Rows};
 pub use crate::machine::{Decoding, Lifecycle, SubscriptionStage};
+#[cfg(feature = "consumer")]
+pub use crate::protocol::RecordOp;
 pub use crate::protocol::{Announcement, Cursor, Health, PartialRow, StatementResult};
 pub use crate::runtime::auth::{TokenError, TokenFuture, TokenProvider};
 pub use crate::runtime::event::ChangeEvent;

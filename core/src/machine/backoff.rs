@@ -32,7 +32,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The wait after this many failures in a row, at least one.
-    pub(super) fn delay(&self, failures: u32, busy: bool, random: &mut Random) -> Duration {
+    pub(crate) fn delay(&self, failures: u32, busy: bool, random: &mut Random) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let ceiling = self.initial.saturating_mul(1 << doublings).min(self.max);
         let jittered = random.up_to(ceiling);

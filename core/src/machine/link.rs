@@ -154,6 +154,8 @@ impl Machine {
         match result {
             Ok(token) => {
                 self.timers.stop(Timer::Credentials);
+                // Only now: an attempt that was given up before, or could not ask, still has the refused ones.
+                self.connection.refresh = false;
                 self.connection.links += 1;
                 let link = LinkId(self.connection.links);
                 let url = self.config.urls[self.connection.url].clone();
@@ -249,7 +251,7 @@ impl Machine {
         self.timers.stop_all();
         self.connection.attempts += 1;
         let attempt = AttemptId(self.connection.attempts);
-        let refresh = std::mem::take(&mut self.connection.refresh);
+        let refresh = self.connection.refresh;
         self.connection.phase = Phase::Fetching { attempt };
         self.timers.set(Timer::Credentials, now + self.config.timeouts.connect);
         self.actions.push_back(Action::FetchCredentials { attempt, refresh });

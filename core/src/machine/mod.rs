@@ -50,6 +50,8 @@ use std::collections::VecDeque;
 
 pub use backoff::Backoff;
 pub use config::{Config, Timeouts};
+#[cfg(feature = "consumer")]
+pub(crate) use random::Random;
 #[cfg(feature = "sabotage")]
 pub use sabotage::Sabotage;
 
@@ -61,6 +63,7 @@ pub use event::{
 
 use self::link::{Connection, Phase};
 use self::pacing::Pacer;
+#[cfg(not(feature = "consumer"))]
 use self::random::Random;
 use self::sending::Outbox;
 use self::subscription::{Retries, Stage, Subscription};

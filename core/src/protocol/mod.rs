@@ -26,10 +26,17 @@ pub use frame::{
 };
 pub use glance::CHANGE_HEAD;
 pub(crate) use glance::Glance;
+#[cfg(feature = "consumer")]
+pub use http::{
+    ConsumeRequest, Consumed, RecordOp, TopicMessage, TopicStart, decode_ack, decode_consumed, encode_ack,
+    encode_consume,
+};
 pub use http::{
     Health, Login, SqlRequest, StatementResult, decode_error, decode_health, decode_login,
     decode_sql_response, encode_login, encode_params, encode_sql_request,
 };
+#[cfg(feature = "consumer")]
+pub(crate) use http::{decode_record_row, table_of};
 pub use limits::Limits;
 pub use plan::{OldValues, Plans, RowPlan};
 

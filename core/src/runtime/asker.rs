@@ -26,7 +26,21 @@ impl Asker {
 
     /// Posts JSON with the current token.
     pub(crate) async fn post(&self, path: &str, body: &str) -> Result<Reply, SendError> {
-        let timeout = self.http.network().timeouts.request;
+        self.post_within(path, body, self.patience()).await
+    }
+
+    /// How long the answer to a request is waited for.
+    pub(crate) fn patience(&self) -> Duration {
+        self.http.network().timeouts.request
+    }
+
+    /// The same with another time for the answer.
+    pub(crate) async fn post_within(
+        &self,
+        path: &str,
+        body: &str,
+        timeout: Duration,
+    ) -> Result<Reply, SendError> {
         self.send(|| Request::post(path, body.to_owned(), timeout)).await
     }
 
@@ -46,7 +60,7 @@ impl Asker {
 
     /// The time for a request with so many bytes: a slow network carries a file, too.
     fn time_for(&self, bytes: u64) -> Duration {
-        self.http.network().timeouts.request + Duration::from_millis(bytes / SLOW_BYTES_PER_MILLISECOND)
+        self.patience() + Duration::from_millis(bytes / SLOW_BYTES_PER_MILLISECOND)
     }
 
     /// Sends with the current token, and once more with a new one when the server refuses it: what was refused was not

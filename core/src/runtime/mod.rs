@@ -8,6 +8,8 @@ pub(crate) mod auth;
 mod catch_up;
 mod checks;
 pub(crate) mod command;
+#[cfg(feature = "consumer")]
+pub(crate) mod consumer;
 pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod event_batch;

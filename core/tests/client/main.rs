@@ -6,6 +6,7 @@ mod auth;
 mod bad_checks;
 mod bad_frames;
 mod connection;
+mod consumer;
 mod converge;
 mod embedded;
 mod events;

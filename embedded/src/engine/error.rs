@@ -121,7 +121,11 @@ impl fmt::Display for EngineError {
             ),
             Self::SchemaVersion { found, known } => write!(
                 f,
-                "the data directory has schema version {found}, this server knows {known}: use the server that wrote it"
+                "the data have schema version {found}, and this server has {known}: {}",
+                match found > known {
+                    true => "they were written by a newer one, use that",
+                    false => "serve them once, which brings them to the newest version",
+                }
             ),
             Self::Io { what, source } => write!(f, "{what}: {source}"),
             Self::Storage(message) => write!(f, "storage: {message}"),

@@ -195,7 +195,7 @@ impl LiveQuery {
         }
     }
 
-    fn matches(&self, row: &StoredRow) -> SqlResult<bool> {
+    pub(super) fn matches(&self, row: &StoredRow) -> SqlResult<bool> {
         match &self.filter {
             Some(Filter { row: (sql, binds), .. }) => self.holds(sql, binds, row),
             None => Ok(true),

@@ -4,7 +4,7 @@
 //!
 //! Layers, each importing only those above it: values (`data_type`, `cell`, `decimal`, `time`, `convert`), definitions
 //! (`catalog`, `row`, `user`), `storage` (SQLite, the commit lock), `sql` (text to checked plans), `run` (plans to
-//! results and changes), `live`.
+//! results and changes), `live`, `topics` (changes to records).
 //!
 //! ```
 //! use kalam_embedded::engine::{Caller, Data, Engine, EngineOptions, Role, SqlRequest};
@@ -42,6 +42,7 @@ mod storage;
 mod sweep;
 mod system;
 mod time;
+mod topics;
 mod user;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -54,6 +55,7 @@ use commits::Commits;
 use plans::Plans;
 use storage::{Db, Storage, meta, sql_error};
 use sweep::Sweeper;
+use topics::Topics;
 
 use crate::holes::Holes;
 
@@ -70,7 +72,9 @@ pub use options::{Data, EngineLimits, EngineOptions};
 pub use row::{ChangeKind, CommitObserver, RowChange, StoredRow, TableId};
 pub use run::Submitted;
 pub use statement::{SqlRequest, StatementResult};
+pub use storage::{CheckReport, backup, check};
 pub(crate) use time::now_micros;
+pub use topics::{ConsumeRequest, Consumed, Position, TopicRecord};
 pub use user::{Caller, Role, UserInfo};
 
 /// A database, in memory or in a directory. Cheap to clone; closed when the last clone is dropped.
@@ -92,6 +96,7 @@ struct Inner {
     ws_url: RwLock<Option<String>>,
     live_list: RwLock<Option<Arc<dyn LiveList>>>,
     plans: Plans,
+    topics: Topics,
     /// Private connections without data: for expressions and system tables, and for the filters of live queries.
     scratch: Mutex<Db>,
     evaluator: Arc<Mutex<Db>>,
@@ -117,6 +122,10 @@ impl Inner {
         }
         if let Some(observer) = &*self.observer.read() {
             observer.committed(changes);
+            let topics = self.topics_fed_by(changes);
+            if !topics.is_empty() {
+                observer.published(&topics);
+            }
         }
     }
 
@@ -149,7 +158,11 @@ impl Engine {
         let (storage, loaded) = Storage::open(&options.data, options.node)?;
         let mut accounts = Accounts::new(loaded.users).map_err(EngineError::Storage)?;
         let generated_root_password = set_root(&storage, &mut accounts, options.root_password.as_deref())?;
-        let scratch = Mutex::new(Db::memory(&storage.identifiers)?);
+        let scratch = Db::memory(&storage.identifiers)?;
+        if options.limits.heap_bytes > 0 {
+            scratch.limit_heap(options.limits.heap_bytes)?;
+        }
+        let scratch = Mutex::new(scratch);
         let evaluator = Arc::new(Mutex::new(Db::memory(&storage.identifiers)?));
         let inner = Arc::new(Inner {
             commits: Commits::new(),
@@ -161,6 +174,7 @@ impl Engine {
             live_list: RwLock::new(None),
             node: options.node,
             plans: Plans::default(),
+            topics: Topics::new(loaded.topics, loaded.topic_progress, options.topic_visibility),
             scratch,
             evaluator,
             limits: options.limits,

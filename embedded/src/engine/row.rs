@@ -62,6 +62,11 @@ impl RowChange {
 pub trait CommitObserver: Send + Sync {
     fn committed(&self, changes: &[RowChange]);
 
+    /// The commit that was just told may have put records into these topics.
+    fn published(&self, topics: &[Arc<str>]) {
+        let _ = topics;
+    }
+
     /// The table was altered (`dropped == false`) or dropped: live queries on it are over, and
     /// [`LiveQuery::evaluate`](super::LiveQuery::evaluate) would fail for what comes next.
     fn table_changed(&self, table: TableId, dropped: bool) {

@@ -11,6 +11,7 @@ use super::{
     error::SqlResult,
     run::check_table,
     sql::relation::{Relation, RelationColumn},
+    topics,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum SystemTable {
     Tables,
     Columns,
     Users,
+    Topics,
+    TopicOffsets,
     Live,
     Settings,
     Stats,
@@ -105,6 +108,28 @@ const USERS: [ColumnSpec; 6] = [
     ("updated_at", DataType::Timestamp, NN),
 ];
 
+/// Recorded in `wire/topics.jsonl`.
+const TOPICS: [ColumnSpec; 9] = [
+    ("topic_id", TEXT, Flags::KEY),
+    ("name", TEXT, NN),
+    ("alias", TEXT, NONE),
+    ("partitions", DataType::Int, NN),
+    ("retention_seconds", DataType::BigInt, NONE),
+    ("retention_max_bytes", DataType::BigInt, NONE),
+    ("routes", DataType::Json, NN),
+    ("created_at", DataType::Timestamp, NN),
+    ("updated_at", DataType::Timestamp, NN),
+];
+
+/// Recorded in `wire/topics.jsonl`.
+const TOPIC_OFFSETS: [ColumnSpec; 5] = [
+    ("topic_id", TEXT, Flags::KEY),
+    ("group_id", TEXT, Flags::KEY),
+    ("partition_id", DataType::Int, Flags::KEY),
+    ("last_acked_offset", DataType::BigInt, NN),
+    ("updated_at", DataType::Timestamp, NN),
+];
+
 /// Recorded in `wire/tables.jsonl`.
 const LIVE: [ColumnSpec; 14] = [
     ("live_id", TEXT, Flags::KEY),
@@ -183,6 +208,8 @@ impl SystemTable {
             ("system", "tables") => Self::Tables,
             ("system", "columns") => Self::Columns,
             ("system", "users") => Self::Users,
+            ("system", "topics") => Self::Topics,
+            ("system", "topic_offsets") => Self::TopicOffsets,
             ("system", "live") => Self::Live,
             ("system", "settings") => Self::Settings,
             ("system", "stats") => Self::Stats,
@@ -207,6 +234,8 @@ impl SystemTable {
             Self::Tables => ("system", "tables"),
             Self::Columns => ("system", "columns"),
             Self::Users => ("system", "users"),
+            Self::Topics => ("system", "topics"),
+            Self::TopicOffsets => ("system", "topic_offsets"),
             Self::Live => ("system", "live"),
             Self::Settings => ("system", "settings"),
             Self::Stats => ("system", "stats"),
@@ -225,6 +254,8 @@ impl SystemTable {
             Self::Tables => &TABLES,
             Self::Columns => &COLUMNS,
             Self::Users => &USERS,
+            Self::Topics => &TOPICS,
+            Self::TopicOffsets => &TOPIC_OFFSETS,
             Self::Live => &LIVE,
             Self::Settings => &SETTINGS,
             Self::Stats => &STATS,
@@ -268,6 +299,8 @@ impl SystemTable {
                 })
                 .collect(),
             Self::Users => engine.accounts.read().list().iter().map(user_row).collect(),
+            Self::Topics => topics::topic_rows(&engine.topics),
+            Self::TopicOffsets => topics::offset_rows(&engine.topics),
             Self::Live => engine.live().iter().map(|live| live.row(engine.node)).collect(),
             Self::Settings => settings(engine),
             Self::Stats => stats(engine),

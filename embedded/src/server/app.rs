@@ -12,6 +12,7 @@ use super::attempts::Attempts;
 use super::connections::Connections;
 use super::hub::Hub;
 use super::identity::{Identity, Unauthorized};
+use super::metrics::Metrics;
 use super::rate::Buckets;
 use super::token::{TokenKey, TokenKind};
 use crate::engine::{Engine, UserInfo};
@@ -33,6 +34,9 @@ pub(crate) struct App {
     /// Work on the engine.
     pub(crate) statements: Lane,
     pub(crate) logins: Lane,
+    /// One for each open HTTP connection.
+    pub(crate) http_places: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
     pub(crate) started: Instant,
     key: TokenKey,
 }
@@ -47,6 +51,8 @@ impl App {
             requests: Mutex::new(Buckets::new(limits.requests_per_second)),
             statements: Lane::new(limits.concurrent_requests, limits.waiting_requests),
             logins: Lane::new(VERIFY_AT_ONCE, limits.waiting_logins),
+            http_places: Arc::new(Semaphore::new(http_places(&options))),
+            metrics: Metrics::default(),
             started: Instant::now(),
             key: TokenKey::new(engine.secret()),
             engine,
@@ -63,6 +69,10 @@ impl App {
         Identity::of_token(&self.engine, &self.key, token, kind)
     }
 
+    pub(crate) fn http_places_in_all(&self) -> usize {
+        http_places(&self.options)
+    }
+
     /// A new token for this user and when it expires.
     pub(crate) fn issue(&self, user: &UserInfo, kind: TokenKind, now: SystemTime) -> (String, SystemTime) {
         let lifetime = match kind {
@@ -76,6 +86,11 @@ impl App {
     pub(crate) fn close_revoked(&self) {
         self.connections.close_revoked(|identity| identity.is_valid(&self.engine));
     }
+}
+
+/// As many as one call can wait for, at most.
+fn http_places(options: &Options) -> usize {
+    options.limits.http_connections.clamp(1, (u32::MAX as usize).min(Semaphore::MAX_PERMITS))
 }
 
 /// So many pieces of blocking work at a time, and so many that wait.

@@ -34,6 +34,8 @@ pub(crate) enum ClientFrame {
 pub(crate) struct WishedProtocol {
     #[serde(default)]
     compression: Option<String>,
+    #[serde(default)]
+    serialization: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,21 +57,35 @@ pub(crate) struct SubscribeOptions {
     pub(crate) from: Option<i64>,
 }
 
+/// How frames go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Encoding {
+    pub(crate) gzip: bool,
+    pub(crate) msgpack: bool,
+}
+
 impl WishedProtocol {
-    /// Whether frames may be compressed: gzip is the default, and what is not known is left alone.
-    pub(crate) fn gzip(&self) -> bool {
-        self.compression.as_deref().is_none_or(|compression| compression == "gzip")
+    /// JSON and gzip are the default, and what is not known is left alone.
+    pub(crate) fn encoding(&self) -> Encoding {
+        Encoding {
+            gzip: self.compression.as_deref().is_none_or(|compression| compression == "gzip"),
+            msgpack: self.serialization.as_deref() == Some("msgpack"),
+        }
     }
 }
 
-/// The same wish as query parameters of the upgrade: `compress=false` or `compression=none`.
-pub(crate) fn gzip_wished(query: Option<&str>) -> bool {
-    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    pairs.fold(true, |gzip, (name, value)| match name {
-        "compress" => gzip && !matches!(value, "false" | "0"),
-        "compression" => gzip && value == "gzip",
-        _ => gzip,
-    })
+impl Encoding {
+    /// The same wish as query parameters of the upgrade: `compress=false`, `compression=none`, `serialization=msgpack`.
+    pub(crate) fn of_query(query: Option<&str>) -> Self {
+        let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        let start = Self { gzip: true, msgpack: false };
+        pairs.fold(start, |wish, (name, value)| match name {
+            "compress" => Self { gzip: wish.gzip && !matches!(value, "false" | "0"), ..wish },
+            "compression" => Self { gzip: wish.gzip && value == "gzip", ..wish },
+            "serialization" => Self { msgpack: value == "msgpack", ..wish },
+            _ => wish,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +125,8 @@ mod tests {
             (r#"{"compression":"none"}"#, false),
             (r#"{"compression":"zstd"}"#, false),
         ] {
-            assert_eq!(serde_json::from_str::<WishedProtocol>(text).unwrap().gzip(), gzip, "{text}");
+            let wish: WishedProtocol = serde_json::from_str(text).unwrap();
+            assert_eq!(wish.encoding(), Encoding { gzip, msgpack: false }, "{text}");
         }
         for (query, gzip) in [
             (None, true),
@@ -119,8 +136,11 @@ mod tests {
             (Some("x=y&compression=none"), false),
             (Some("compression=gzip"), true),
         ] {
-            assert_eq!(gzip_wished(query), gzip, "{query:?}");
+            assert_eq!(Encoding::of_query(query), Encoding { gzip, msgpack: false }, "{query:?}");
         }
+        assert!(Encoding::of_query(Some("serialization=msgpack&x=y")).msgpack);
+        let wish: WishedProtocol = serde_json::from_str(r#"{"serialization":"msgpack"}"#).unwrap();
+        assert!(wish.encoding().msgpack);
     }
 
     #[test]

@@ -56,6 +56,14 @@ struct Query {
     created_at: i64,
 }
 
+/// What there is at one moment.
+pub(crate) struct Counts {
+    pub(crate) websockets: usize,
+    pub(crate) subscriptions: usize,
+    pub(crate) queued_frames: usize,
+    pub(crate) queued_bytes: usize,
+}
+
 /// One open WebSocket; leaves the table when dropped.
 pub(crate) struct Membership {
     connections: Arc<Connections>,
@@ -145,9 +153,19 @@ impl Connections {
             connected_at: member.connected_at,
             last_ping_at: member.heard_at.load(Ordering::Relaxed),
             subscriptions: member.queries.len(),
-            queued_bytes: member.outbox.queued_bytes(),
+            queued_bytes: member.outbox.queued().1,
         };
         self.members.lock().open.values().map(info).collect()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let subscriptions = self.subscriptions.lock().values().sum();
+        let members = self.members.lock();
+        let (frames, bytes) = members.open.values().fold((0, 0), |(frames, bytes), member| {
+            let queued = member.outbox.queued();
+            (frames + queued.0, bytes + queued.1)
+        });
+        Counts { websockets: members.open.len(), subscriptions, queued_frames: frames, queued_bytes: bytes }
     }
 
     /// Closes the WebSockets of users who were changed or dropped since they authenticated.
@@ -178,8 +196,7 @@ impl Connections {
 impl LiveList for Connections {
     fn live(&self) -> Vec<LiveInfo> {
         let members = self.members.lock();
-        let of =
-            |member: &Member| member.queries.values().map(|query| query.info(member)).collect::<Vec<_>>();
+        let of = |member: &Member| member.open_queries().map(|query| query.info(member)).collect::<Vec<_>>();
         members.open.values().flat_map(of).collect()
     }
 
@@ -187,7 +204,7 @@ impl LiveList for Connections {
         let found = {
             let members = self.members.lock();
             let mut all =
-                members.open.values().flat_map(|member| member.queries.values().map(move |q| (member, q)));
+                members.open.values().flat_map(|member| member.open_queries().map(move |q| (member, q)));
             all.find(|(member, query)| query.info(member).live_id() == live_id)
                 .map(|(_, query)| query.subscription.clone())
         };
@@ -195,6 +212,13 @@ impl LiveList for Connections {
             subscription.fail("SUBSCRIPTION_FAILED", "The live query was killed by an administrator");
         }
         found.is_some()
+    }
+}
+
+impl Member {
+    /// One that has ended stays with its connection for a while.
+    fn open_queries(&self) -> impl Iterator<Item = &Query> {
+        self.queries.values().filter(|query| !query.subscription.has_ended())
     }
 }
 

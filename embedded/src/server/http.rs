@@ -12,7 +12,10 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::app::App;
-use super::{http_auth, http_connections, http_files, http_health, http_sql, http_ui, server_frame, socket};
+use super::{
+    http_auth, http_connections, http_files, http_health, http_metrics, http_sql, http_topics, http_ui,
+    server_frame, socket,
+};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,10 +32,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/api/auth/setup", post(http_auth::setup))
         .route("/v1/api/connections", get(http_connections::connections))
         .route("/v1/api/sql", post(http_sql::sql))
+        .route("/v1/api/topics/consume", post(http_topics::consume))
+        .route("/v1/api/topics/ack", post(http_topics::ack))
         .route("/v1/files/{namespace}/{table}/{folder}/{name}", get(http_files::download))
         .route("/health", get(http_health::health))
         .route("/v1/api/healthcheck", get(http_health::health))
         .route("/v1/api/cluster/health", get(http_health::cluster))
+        .route("/metrics", get(http_metrics::metrics))
         .route("/v1/ws", get(socket::upgrade))
         .route("/ws", get(socket::upgrade))
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path") })

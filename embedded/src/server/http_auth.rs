@@ -16,6 +16,7 @@ use super::attempts::Refused;
 use super::http::{failure, read, success};
 use super::identity::{Unauthorized, bearer};
 use super::listen::Peer;
+use super::metrics::Limit;
 use super::token::TokenKind;
 use crate::engine::{CredentialError, Role, UserInfo};
 
@@ -92,10 +93,12 @@ pub(crate) async fn login(
     };
     match app.logins.run(verify).await {
         Ok(Ok(Ok(user))) => {
+            app.metrics.login(true);
             tracing::info!(user = %user.id, "login");
             session(&app, &user)
         }
         Ok(Ok(Err(CredentialError::Invalid))) => {
+            app.metrics.login(false);
             tracing::info!(%address, "login refused");
             failure(StatusCode::UNAUTHORIZED, "unauthorized", "Invalid credentials")
         }
@@ -104,10 +107,12 @@ pub(crate) async fn login(
             internal_error()
         }
         Ok(Err(Refused::Locked { seconds })) => {
+            app.metrics.rejected(Limit::Lockout);
             let message = format!("Too many failed logins: try again in {seconds} seconds");
             failure(StatusCode::UNAUTHORIZED, "account_locked", &message)
         }
         Ok(Err(Refused::TooMany)) | Err(NotDone::Busy) => {
+            app.metrics.rejected(Limit::Logins);
             let message = "Too many login attempts: try again in a few seconds";
             failure(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
         }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::app::{App, NotDone};
 use super::http::{json, read};
+use super::metrics::{Kind, Limit};
 use super::{multipart, server_frame};
 use crate::engine::{
     Caller, Cell, Column, MOST_FILES, Role, SqlError, SqlRequest, StatementResult, Submitted, Upload,
@@ -59,6 +60,17 @@ struct Failure<'a> {
 
 pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     let began = Instant::now();
+    let mut kind = Kind::Other;
+    let response = answer(&app, headers, body, &mut kind, began).await;
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    app.metrics.answered(kind, status, took);
+    // The SQL holds what is nobody's business, passwords too.
+    tracing::debug!(?kind, status, ?took, "request");
+    response
+}
+
+/// `kind` is set as soon as it is known.
+async fn answer(app: &Arc<App>, headers: HeaderMap, body: Body, kind: &mut Kind, began: Instant) -> Response {
     let refuse =
         |status, code, message: &str| failed(began, status, Failure { code, message, details: None });
 
@@ -67,6 +79,7 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         Err(error) => return refuse(StatusCode::UNAUTHORIZED, error.code(), error.message()),
     };
     if !app.requests.lock().take(identity.user.clone(), Instant::now()) {
+        app.metrics.rejected(Limit::Requests);
         let message = "Too many requests: try again in a second";
         return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", message);
     }
@@ -75,7 +88,10 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
     let most_bytes = if form.is_some() { limits.upload_bytes } else { limits.request_bytes };
     let bytes = match read(body, most_bytes).await {
         Ok(bytes) => bytes,
-        Err(error) => return refuse(error.status(), "INVALID_INPUT", &error.message(most_bytes)),
+        Err(error) => {
+            app.metrics.rejected(Limit::RequestBytes);
+            return refuse(error.status(), "INVALID_INPUT", &error.message(most_bytes));
+        }
     };
     let understood = match &form {
         Some(boundary) => of_form(&bytes, boundary, limits.file_bytes),
@@ -86,6 +102,7 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
         Err(error) => return engine_failed(began, &error),
     };
     drop(bytes);
+    *kind = Kind::of(&request.sql);
 
     let may_change_users = identity.role >= Role::Dba && names_users(&request.sql);
     let request = SqlRequest {
@@ -95,13 +112,16 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
     };
     app.hub.caught_up().await;
     let queued = match files.is_empty() {
-        true => submitted(&app, &identity.caller(), &request).await,
+        true => submitted(app, &identity.caller(), &request).await,
         false => Queued::NotAWrite,
     };
     match queued {
         Queued::Done(Ok(results)) => return succeeded(began, &results),
         Queued::Done(Err(error)) => return engine_failed(began, &error),
-        Queued::Full => return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY),
+        Queued::Full => {
+            app.metrics.rejected(Limit::WaitingRequests);
+            return refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY);
+        }
         Queued::NotAWrite => {}
     }
     let execute = {
@@ -120,7 +140,10 @@ pub(crate) async fn sql(State(app): State<Arc<App>>, headers: HeaderMap, body: B
     };
     match app.statements.run(execute).await {
         Ok(response) => response,
-        Err(NotDone::Busy) => refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY),
+        Err(NotDone::Busy) => {
+            app.metrics.rejected(Limit::WaitingRequests);
+            refuse(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", BUSY)
+        }
         Err(NotDone::Broken) => {
             let message = "The server failed, its log says more";
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message)

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::server_frame;
 use super::subscription::Subscription;
+use super::topic_readers::TopicReaders;
 use crate::engine::{Caller, ChangeKind, CommitObserver, Engine, LiveQuery, RowChange, SqlError, TableId};
 use crate::holes::{Holes, scatter};
 
@@ -29,6 +30,8 @@ pub(crate) struct Hub {
     /// none here concerns none.
     subscribed: Arc<AtomicUsize>,
     holes: Holes,
+    /// Who waits for records of topics.
+    pub(crate) readers: Arc<TopicReaders>,
 }
 
 #[derive(Default)]
@@ -99,7 +102,13 @@ impl Hub {
     pub(crate) fn start(engine: Engine, holes: Holes) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (messages, received) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
-        let hub = Self { messages, backlog: backlog.clone(), subscribed: Arc::default(), holes };
+        let hub = Self {
+            messages,
+            backlog: backlog.clone(),
+            subscribed: Arc::default(),
+            holes,
+            readers: Arc::default(),
+        };
         let thread = std::thread::Builder::new()
             .name("kalam-live".to_owned())
             .spawn(move || run(&engine, holes, &received, &backlog))?;
@@ -135,6 +144,11 @@ impl Hub {
         }
     }
 
+    /// Changes that no subscription was told yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.backlog.changes.load(Ordering::Acquire)
+    }
+
     fn worker_room(&self) -> usize {
         Holes::WORKER_QUEUE.saturating_sub(self.backlog.changes.load(Ordering::Acquire))
     }
@@ -146,6 +160,10 @@ impl Hub {
 }
 
 impl CommitObserver for Hub {
+    fn published(&self, topics: &[Arc<str>]) {
+        self.readers.wake(topics);
+    }
+
     fn committed(&self, changes: &[RowChange]) {
         if self.subscribed.load(Ordering::Acquire) == 0 {
             return;

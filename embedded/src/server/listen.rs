@@ -11,9 +11,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
+
+use super::app::App;
+use super::metrics::Limit;
 
 /// The client's address, an extension of each request.
 #[derive(Clone, Copy, Debug)]
@@ -28,12 +33,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves until `stop` turns true, then lets the open requests finish. Upgraded connections are not waited for.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     router: Router,
-    most_connections: usize,
+    app: Arc<App>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let most_connections = u32::try_from(most_connections).unwrap_or(u32::MAX).max(1);
-    let places = Arc::new(Semaphore::new(most_connections as usize));
+    let most_connections = app.options.limits.http_connections;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -47,29 +52,44 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
+        let Ok(place) = app.http_places.clone().try_acquire_owned() else {
+            app.metrics.rejected(Limit::HttpConnections);
             tracing::warn!(most_connections, "too many connections, one was closed");
             continue;
         };
-        tokio::spawn(connection(stream, peer, router.clone(), stop.clone(), place));
+        // Frames are small and waited for: Nagle's delay helps nobody here.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let (router, stop) = (router.clone(), stop.clone());
+        match &tls {
+            None => drop(tokio::spawn(connection(stream, peer, router, stop, place))),
+            Some(tls) => {
+                let accepting = tls.accept(stream);
+                tokio::spawn(async move {
+                    match tokio::time::timeout(HEADER_TIMEOUT, accepting).await {
+                        Ok(Ok(stream)) => connection(stream, peer, router, stop, place).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                        Err(_) => tracing::debug!("a TLS handshake took too long"),
+                    }
+                });
+            }
+        }
     }
     drop(listener);
     // All places are free when the last connection is done. The semaphore is never closed.
-    let _ = places.acquire_many(most_connections).await;
+    let all = u32::try_from(app.http_places_in_all()).unwrap_or(u32::MAX);
+    let _ = app.http_places.acquire_many(all).await;
 }
 
 /// Serves one connection until the client or the server has enough of it.
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
     mut stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Frames are small and waited for: Nagle's delay helps nobody here.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));

@@ -8,7 +8,9 @@
 //! subscriptions, snapshot, pager            its subscriptions, and how they load
 //! subscription, outbox, writer              what it gets, and how fast
 //! hub         commits -> subscriptions
+//! topic_readers commits -> requests that wait for records
 //! connections all WebSockets
+//! metrics     what is counted
 //! ```
 
 mod app;
@@ -20,11 +22,15 @@ mod http_auth;
 mod http_connections;
 mod http_files;
 mod http_health;
+mod http_metrics;
 mod http_sql;
+mod http_topics;
 mod http_ui;
 mod hub;
 mod identity;
 mod listen;
+mod metrics;
+mod msgpack;
 mod multipart;
 mod outbox;
 mod pager;
@@ -34,7 +40,9 @@ mod snapshot;
 mod socket;
 mod subscription;
 mod subscriptions;
+pub(crate) mod tls;
 pub(crate) mod token;
+mod topic_readers;
 mod writer;
 
 use std::sync::{Arc, mpsc};
@@ -42,6 +50,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use self::app::App;
 use self::hub::Hub;
@@ -55,6 +64,7 @@ const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn run(
     engine: Engine,
     listener: std::net::TcpListener,
+    tls: Option<TlsAcceptor>,
     options: Options,
     stop: watch::Receiver<bool>,
     started: mpsc::Sender<std::io::Result<()>>,
@@ -85,7 +95,7 @@ pub(crate) fn run(
     // The caller waits for this message, so it is there.
     let _ = started.send(Ok(()));
     drop(engine);
-    runtime.block_on(serve(app, listener, stop, deadline));
+    runtime.block_on(serve(app, listener, tls, stop, deadline));
     hub.stop();
     if hub_thread.join().is_err() {
         tracing::error!("the thread of the live queries panicked");
@@ -93,13 +103,19 @@ pub(crate) fn run(
     runtime.shutdown_timeout(LEFT_BEHIND_AFTER);
 }
 
-async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>, deadline: Duration) {
+async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut stop: watch::Receiver<bool>,
+    deadline: Duration,
+) {
     let router = http::router(app.clone());
-    let most = app.options.limits.http_connections;
-    let mut serving = tokio::spawn(listen::serve(listener, router, most, stop.clone()));
+    let mut serving = tokio::spawn(listen::serve(listener, tls, router, app.clone(), stop.clone()));
     listen::stopped(&mut stop).await;
     tracing::info!("stopping");
     app.connections.close_all();
+    app.hub.readers.close();
     let finish = async {
         app.connections.empty().await;
         if (&mut serving).await.is_err() {

@@ -132,11 +132,6 @@ impl Outbox {
         true
     }
 
-    /// Bytes that wait to be sent.
-    pub(crate) fn queued_bytes(&self) -> usize {
-        self.state.lock().bytes
-    }
-
     /// Queues frames that were counted by [`Self::reserve`].
     pub(crate) fn push_reserved(&self, frames: Vec<Frame>) {
         let mut state = self.state.lock();
@@ -153,6 +148,17 @@ impl Outbox {
         state.bytes = state.bytes.saturating_sub(frames.iter().map(Frame::bytes).sum());
         drop(state);
         self.drained.notify_one();
+    }
+
+    /// Frames and bytes that are not written yet.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.count, state.bytes)
+    }
+
+    /// Whether the connection is closing since it could not keep up.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.state.lock().closing.as_ref().is_some_and(|closing| closing.code == OVERFLOW)
     }
 
     /// Closes the connection after what is queued already. The first reason wins.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::client_frame::Encoding;
 use crate::engine::{ChangeKind, Column, LiveChange, LiveFields, Role};
 use crate::options::Limits;
 
@@ -84,12 +85,23 @@ struct AnnouncedLimits {
     subscriptions_per_user: usize,
 }
 
+/// How the frames of authentication begin, which are JSON whatever was agreed (`wire/msgpack_wire.jsonl`).
+pub(crate) const AUTH_START: &str = r#"{"type":"auth_"#;
+
 /// With the epoch and the limits that are announced, if this server announces itself.
-pub(crate) fn auth_success(user: &str, role: Role, gzip: bool, announced: Option<(&str, &Limits)>) -> String {
+pub(crate) fn auth_success(
+    user: &str,
+    role: Role,
+    encoding: Encoding,
+    announced: Option<(&str, &Limits)>,
+) -> String {
     encode(&ServerFrame::AuthSuccess {
         user,
         role,
-        protocol: Protocol { serialization: "json", compression: if gzip { "gzip" } else { "none" } },
+        protocol: Protocol {
+            serialization: if encoding.msgpack { "msgpack" } else { "json" },
+            compression: if encoding.gzip { "gzip" } else { "none" },
+        },
         server: announced.map(|(epoch, limits)| Announcement {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
@@ -167,7 +179,12 @@ mod tests {
     #[test]
     fn the_announcement_is_as_agreed() {
         assert_eq!(
-            auth_success("root", Role::System, true, Some(("e1", &Limits::default()))),
+            auth_success(
+                "root",
+                Role::System,
+                Encoding { gzip: true, msgpack: false },
+                Some(("e1", &Limits::default()))
+            ),
             concat!(
                 r#"{"type":"auth_success","user":"root","role":"system","#,
                 r#""protocol":{"serialization":"json","compression":"gzip"},"#,

@@ -1,7 +1,6 @@
 //! One WebSocket, from the upgrade to the close (`wire/auth.jsonl`, `wire/limits.jsonl`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -11,14 +10,16 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
+use tokio::sync::watch;
 use tokio::time::{timeout, timeout_at};
 
 use super::app::App;
-use super::client_frame::{ClientFrame, WishedProtocol, gzip_wished};
+use super::client_frame::{ClientFrame, Encoding, WishedProtocol};
 use super::connections::Membership;
 use super::http::failure;
 use super::identity::{Identity, Unauthorized};
 use super::listen::Peer;
+use super::metrics::Limit;
 use super::outbox::Outbox;
 use super::rate::Bucket;
 use super::subscriptions::Subscriptions;
@@ -50,17 +51,18 @@ pub(crate) async fn upgrade(
     };
     let outbox = Arc::new(Outbox::new(&app.options.limits, app.holes.drop));
     let Some(membership) = app.connections.join(outbox.clone(), peer) else {
+        app.metrics.rejected(Limit::Websockets);
         let message = "Too many connections, or the server is stopping: try again later";
         return failure(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
     };
     let most = app.options.limits.message_bytes;
-    let gzip = gzip_wished(uri.query());
+    let encoding = Encoding::of_query(uri.query());
     upgrade
         .max_message_size(most)
         .max_frame_size(most)
         .read_buffer_size(READ_BUFFER)
         .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
-        .on_upgrade(move |socket| serve(app, socket, outbox, membership, identity, gzip))
+        .on_upgrade(move |socket| serve(app, socket, outbox, membership, identity, encoding))
 }
 
 async fn serve(
@@ -69,18 +71,22 @@ async fn serve(
     outbox: Arc<Outbox>,
     membership: Membership,
     identity: Option<Identity>,
-    gzip: bool,
+    encoding: Encoding,
 ) {
     let (sink, mut stream) = socket.split();
-    let gzip = Arc::new(AtomicBool::new(gzip));
-    let mut writer = tokio::spawn(writer::run(sink, outbox.clone(), gzip.clone()));
+    let (encoding, wished) = watch::channel(encoding);
+    let mut writer = tokio::spawn(writer::run(sink, outbox.clone(), wished));
     let messages = Bucket::new(app.options.limits.messages_per_second, Instant::now());
     let membership = Arc::new(membership);
-    let mut session = Session { app, outbox, gzip, membership, messages, subscriptions: None };
+    let mut session = Session { app, outbox, encoding, membership, messages, subscriptions: None };
     if let Some(identity) = identity {
         session.authenticated(identity);
     }
     let end = session.run(&mut stream).await;
+    if session.outbox.has_overflowed() {
+        session.app.metrics.rejected(Limit::SlowReader);
+        tracing::info!("a WebSocket was closed since it could not keep up");
+    }
     // The subscriptions end before the goodbye, which may take a while. The membership ends after it.
     session.subscriptions = None;
     if end == End::Closing {
@@ -109,7 +115,7 @@ enum End {
 struct Session {
     app: Arc<App>,
     outbox: Arc<Outbox>,
-    gzip: Arc<AtomicBool>,
+    encoding: watch::Sender<Encoding>,
     membership: Arc<Membership>,
     messages: Bucket,
     /// There once the client has authenticated.
@@ -193,6 +199,7 @@ impl Session {
     fn may_send(&mut self) -> bool {
         let may = self.messages.take(Instant::now());
         if !may {
+            self.app.metrics.rejected(Limit::Messages);
             self.outbox.offer_text(server_frame::error(
                 "rate_limit",
                 "RATE_LIMIT_EXCEEDED",
@@ -209,7 +216,7 @@ impl Session {
         };
         match identity {
             Ok(identity) => {
-                self.gzip.store(wish.gzip(), Ordering::Relaxed);
+                self.encoding.send_replace(wish.encoding());
                 self.authenticated(identity);
             }
             Err(error) => {
@@ -237,10 +244,15 @@ impl Session {
     }
 
     fn send_auth_success(&self, identity: &Identity) {
-        let gzip = self.gzip.load(Ordering::Relaxed);
+        let encoding = *self.encoding.borrow();
         let announces = self.app.options.emulate.is_none();
         let announced = announces.then(|| (self.app.engine.epoch(), &self.app.options.limits));
-        self.outbox.offer_text(server_frame::auth_success(&identity.user, identity.role, gzip, announced));
+        self.outbox.offer_text(server_frame::auth_success(
+            &identity.user,
+            identity.role,
+            encoding,
+            announced,
+        ));
     }
 
     fn auth_required(&self, id: &str, before: &str) {

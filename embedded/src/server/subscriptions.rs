@@ -9,6 +9,7 @@ use super::client_frame::{SubscribeOptions, SubscribeRequest};
 use super::connections::{Listed, Membership};
 use super::hub::{Interest, Place};
 use super::identity::Identity;
+use super::metrics::Limit;
 use super::outbox::Outbox;
 use super::pager::Pager;
 use super::server_frame;
@@ -142,9 +143,10 @@ impl Subscriptions {
             true => self.app.connections.slot(&self.identity.user),
             false => None,
         };
-        let slot = slot.ok_or_else(|| Refusal {
-            code: "SUBSCRIPTION_LIMIT_EXCEEDED",
-            message: "Maximum subscriptions reached".to_owned(),
+        let slot = slot.ok_or_else(|| {
+            self.app.metrics.rejected(Limit::Subscriptions);
+            let message = "Maximum subscriptions reached".to_owned();
+            Refusal { code: "SUBSCRIPTION_LIMIT_EXCEEDED", message }
         })?;
         let subscription =
             Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot, self.app.holes));

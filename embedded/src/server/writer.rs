@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -10,10 +9,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::client_frame::Encoding;
+use super::msgpack;
 use super::outbox::{Closing, Frame, Next, Outbox};
-use super::server_frame::COMPRESS_FROM;
+use super::server_frame::{AUTH_START, COMPRESS_FROM};
 
 /// A client that takes nothing for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,14 +30,18 @@ const COMPRESS_ASIDE_FROM: usize = 64 << 10;
 const CLOSE_REASON_BYTES: usize = 123;
 
 /// Writes until the connection is closed or broken.
-pub(crate) async fn run(mut sink: SplitSink<WebSocket, Message>, outbox: Arc<Outbox>, gzip: Arc<AtomicBool>) {
+pub(crate) async fn run(
+    mut sink: SplitSink<WebSocket, Message>,
+    outbox: Arc<Outbox>,
+    encoding: watch::Receiver<Encoding>,
+) {
     loop {
         match outbox.next().await {
             Next::Frames(frames) => {
                 let written = tokio::select! {
                     biased;
                     () = outbox.overflow() => continue,
-                    written = write(&mut sink, &frames, &gzip) => written,
+                    written = write(&mut sink, &frames, &encoding) => written,
                 };
                 outbox.release(&frames);
                 if written.is_err() {
@@ -62,19 +68,24 @@ struct Lost;
 async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
     frames: &[Frame],
-    gzip: &AtomicBool,
+    encoding: &watch::Receiver<Encoding>,
 ) -> Result<(), Lost> {
     for frame in frames {
         let text = match frame {
             Frame::Whole(text) => text.clone(),
             Frame::Change { head, tail } => [&**head, &**tail].concat().into(),
         };
-        let message = if text.len() < COMPRESS_FROM || !gzip.load(Ordering::Relaxed) {
+        let Encoding { gzip, msgpack } = *encoding.borrow();
+        let message = if msgpack && !text.starts_with(AUTH_START) {
+            let bytes = msgpack::from_json(&text);
+            let gzip = gzip && bytes.len() >= COMPRESS_FROM;
+            Message::Binary(if gzip { compressed(&bytes).into() } else { bytes.into() })
+        } else if text.len() < COMPRESS_FROM || !gzip {
             Message::Text(text)
         } else if text.len() < COMPRESS_ASIDE_FROM {
-            Message::Binary(compressed(&text).into())
+            Message::Binary(compressed(text.as_bytes()).into())
         } else {
-            let aside = tokio::task::spawn_blocking(move || compressed(&text));
+            let aside = tokio::task::spawn_blocking(move || compressed(text.as_bytes()));
             Message::Binary(aside.await.map_err(|_| Lost)?.into())
         };
         in_time(sink.feed(message)).await?;
@@ -89,9 +100,9 @@ async fn in_time(sent: impl Future<Output = Result<(), axum::Error>>) -> Result<
     }
 }
 
-fn compressed(text: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::fast());
-    let written = encoder.write_all(text.as_bytes());
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    let written = encoder.write_all(bytes);
     written.and_then(|()| encoder.finish()).expect("a vector takes all that is written")
 }
 
@@ -112,7 +123,7 @@ mod tests {
     #[test]
     fn a_compressed_frame_is_one_gzip_member() {
         let text = "departures ".repeat(100);
-        let compressed = compressed(&text);
+        let compressed = compressed(text.as_bytes());
         assert!(compressed.len() < text.len() / 4);
         let mut back = String::new();
         flate2::read::GzDecoder::new(&compressed[..]).read_to_string(&mut back).unwrap();

@@ -250,10 +250,57 @@ async fn frames_are_compressed_only_for_those_who_want_it() {
         assert_eq!(ws.compressed, compressed, "{path}");
     }
     let mut ws = crate::support::Ws::open(server.port(), "/v1/ws", None).await;
-    let protocol = json!({ "serialization": "msgpack", "compression": "none" });
+    let protocol = json!({ "serialization": "cbor", "compression": "none" });
     ws.send(&json!({ "type": "authenticate", "token": server.root, "protocol": protocol })).await;
     let protocol = ws.frame().await["protocol"].clone();
     assert_eq!(protocol, json!({ "serialization": "json", "compression": "none" }));
     ws.snapshot("s", "SELECT id FROM app.t", json!({})).await;
     assert!(!ws.compressed);
+}
+
+/// They share the evaluation of a change, and its encoding where they show the same; what each is sent is its own.
+#[tokio::test]
+async fn queries_that_mean_the_same_in_other_words_each_get_their_own() {
+    let server = Server::start().await;
+    table(&server, "SHARED").await;
+    let mut ws = server.root_ws().await;
+    let texts = [
+        ("a", "SELECT id, v FROM app.t WHERE id > 5"),
+        ("b", "select id, v from app.t where (id > 5);"),
+        ("c", "SELECT id FROM app.t WHERE id > 5"),
+        ("d", "SELECT * FROM app.t WHERE id > 5"),
+        ("e", "SELECT id, v FROM app.t WHERE id > 6"),
+    ];
+    for (id, sql) in texts {
+        ws.snapshot(id, sql, json!({})).await;
+    }
+    let mut told = async |many: usize| {
+        let mut told = BTreeMap::new();
+        for _ in 0..many {
+            let frame = ws.frame().await;
+            let id = frame["subscription_id"].as_str().unwrap().to_owned();
+            assert!(told.insert(id, frame).is_none(), "told twice");
+        }
+        told
+    };
+    server.sql("INSERT INTO app.t (id, v) VALUES (6, 'x')").await;
+    let inserts = told(4).await;
+    assert_eq!(inserts["a"]["rows"], inserts["b"]["rows"]);
+    let names = |id: &str| inserts[id]["rows"][0].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names("a"), ["_seq", "id", "v"]);
+    assert_eq!(names("c"), ["_seq", "id"]);
+    assert_eq!(names("d"), ["_deleted", "_seq", "id", "v"]);
+
+    // A query on all columns has others from here on; the rest go on with what they have.
+    server.sql("ALTER TABLE app.t ADD COLUMN w INT").await;
+    let ended = told(1).await;
+    assert!(is_error(&ended["d"], "d", "SCHEMA_CHANGED"), "{ended:?}");
+    server.sql("INSERT INTO app.t (id, v, w) VALUES (7, 'y', 1)").await;
+    let inserts = told(4).await;
+    assert_eq!(inserts.keys().collect::<Vec<_>>(), ["a", "b", "c", "e"]);
+    assert_eq!(inserts["b"]["rows"][0].as_object().unwrap().len(), 3);
+    server.sql("DELETE FROM app.t WHERE id = 6").await;
+    let deletes = told(3).await;
+    assert_eq!(deletes.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert!(deletes.values().all(|frame| frame["change_type"] == "delete"));
 }

@@ -195,6 +195,13 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             "health" => equal("status", &client.health().await?.status, &"healthy".to_owned()),
+            "counters" => match step.text("counters")? {
+                "connects" => {
+                    let connects = client.counters().connection.connects.to_string();
+                    equal("connects", &connects, &step.number("is")?.to_string())
+                }
+                other => Err(format!("no step asks for the counter {other}").into()),
+            },
             "state" => {
                 let wanted = step.text("state")?;
                 let is_there = |state: &ConnectionState| state_name(state) == wanted;

@@ -51,15 +51,23 @@ impl Target {
     /// The server does not start.
     pub fn start(kind: TargetKind, options: Options) -> Result<Self, Failure> {
         let holes = (kind == TargetKind::Emulated).then(Holes::kalamdb_0_4);
-        let options = Options {
-            root_password: Some(PASSWORD.to_owned()),
-            emulate: options.emulate.or(holes),
-            ..options
-        };
+        let options = Options { emulate: options.emulate.or(holes), ..Self::options(options) };
         let embedded = Embedded::start(options.clone())?;
         let (user, password) = ("root".to_owned(), PASSWORD.to_owned());
         let options = Options { port: embedded.port(), ..options };
         Ok(Self { url: embedded.url(), user, password, kind, embedded: Some((embedded, options)) })
+    }
+
+    /// With the password that all embedded servers here have.
+    #[must_use]
+    pub fn options(options: Options) -> Options {
+        Options { root_password: Some(PASSWORD.to_owned()), ..options }
+    }
+
+    /// A server that somebody else has started with [`options`](Self::options).
+    pub fn at(url: String) -> Self {
+        let (user, password) = ("root".to_owned(), PASSWORD.to_owned());
+        Self { url, user, password, kind: TargetKind::Embedded, embedded: None }
     }
 
     /// Stops an embedded server and starts it at the same address, on the same data if it is in a directory. Between the

@@ -324,3 +324,28 @@ fn debug_output_holds_no_token() {
         assert!(!seen.contains("s3cret"), "{seen}");
     }
 }
+
+#[test]
+fn refused_credentials_are_not_used_again_when_fetching_others_fails_or_is_given_up() {
+    let refuse = |rig: &mut Rig| {
+        rig.token(Ok(Some(Token::new("old"))));
+        rig.end(LinkEnd::Rejected { status: 401, message: "Invalid credentials".into() });
+        assert_eq!(rig.log().last().map(String::as_str), Some("> fetch refreshed"));
+    };
+    let mut rig = Rig::new(|_| {});
+    rig.connect();
+    rig.log();
+    refuse(&mut rig);
+    rig.machine.network_changed(rig.now);
+    rig.expect(&["> fetch refreshed"]);
+    let unreachable = Error::new(ErrorCode::Disconnected, "no route").with_retryable(true);
+    rig.machine.handle_credentials(rig.now, rig.attempt.unwrap(), Err(unreachable));
+    assert_eq!(rig.pass_until_attempt().last().map(String::as_str), Some("> fetch refreshed"));
+    rig.token(Ok(Some(Token::new("new"))));
+    rig.opened();
+    rig.greet(None);
+    rig.log();
+    assert_eq!(rig.machine.state(), ConnectionState::Connected);
+    rig.cut();
+    assert_eq!(rig.pass_until_attempt().last().map(String::as_str), Some("> fetch"));
+}

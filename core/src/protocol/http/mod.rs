@@ -3,10 +3,20 @@
 mod auth;
 mod error;
 mod sql;
+#[cfg(feature = "consumer")]
+mod topics;
 
 pub use auth::{Health, Login, decode_health, decode_login, encode_login};
 pub use error::decode_error;
 pub use sql::{SqlRequest, StatementResult, decode_sql_response, encode_params, encode_sql_request};
+
+#[cfg(feature = "consumer")]
+pub use topics::{
+    ConsumeRequest, Consumed, RecordOp, TopicMessage, TopicStart, decode_ack, decode_consumed, encode_ack,
+    encode_consume,
+};
+#[cfg(feature = "consumer")]
+pub(crate) use topics::{decode_record_row, table_of};
 
 #[cfg(test)]
 mod http_tests;

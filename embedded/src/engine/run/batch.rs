@@ -25,11 +25,12 @@ use crate::engine::{
         select::{Context, QueryPlan, Source},
         split,
         statement::{self, Statement, UserChange},
+        topics::TopicStatement,
     },
     storage::{Db, Writer, meta, sql_error},
     sweep,
     system::{self, SystemTable},
-    time,
+    time, topics,
 };
 
 /// What a write did.
@@ -238,6 +239,7 @@ impl<'a> Batch<'a> {
                 require_admin(&self.caller, "user management")?;
                 self.users(statement)
             }
+            Statement::Topic(statement) => self.topic(statement),
             Statement::ShowTables { namespace } => self.show(SystemTable::Tables, namespace.as_deref()),
             Statement::ShowNamespaces => self.show(SystemTable::Namespaces, None),
             Statement::Describe { name } => self.describe(name),
@@ -385,6 +387,7 @@ impl<'a> Batch<'a> {
 
     fn commit(&mut self) -> SqlResult<StatementResult> {
         let mut open = self.open_transaction()?;
+        self.engine.publish(&open.writer.db, &open.changes)?;
         open.writer.commit()?;
         self.engine.tell(&open.changes);
         Ok(self.message(0, format!("Transaction committed ({})", open.id)))
@@ -415,8 +418,18 @@ impl<'a> Batch<'a> {
         let mut writer = self.engine.storage.write();
         let before = self.engine.catalog();
         writer.begin()?;
-        let outcome = match ddl::apply(&writer, &before, statement, &self.namespace) {
-            Ok(outcome) => outcome,
+        let applied = ddl::apply(&writer, &before, statement, &self.namespace).and_then(|outcome| {
+            // The topics go with their namespace.
+            let topics = match statement {
+                Statement::DropNamespace { name, .. } => {
+                    topics::remove_namespace(&writer.db, &self.engine.topics.set(), name)?
+                }
+                _ => None,
+            };
+            Ok((outcome, topics))
+        });
+        let (outcome, topics) = match applied {
+            Ok(applied) => applied,
             Err(error) => {
                 writer.rollback();
                 return Err(error);
@@ -425,6 +438,9 @@ impl<'a> Batch<'a> {
         writer.commit()?;
         if let Some(catalog) = outcome.catalog {
             *self.engine.catalog.write() = Arc::new(catalog);
+        }
+        if let Some(topics) = topics {
+            self.engine.topics.replace(topics);
         }
         for changed in outcome.changed {
             self.engine.tell_changed(changed.table, changed.dropped);
@@ -479,6 +495,14 @@ impl<'a> Batch<'a> {
         writer.commit()?;
         known.put(account);
         Ok(self.message(0, message))
+    }
+
+    fn topic(&mut self, statement: &TopicStatement) -> SqlResult<StatementResult> {
+        self.outside_transaction("a statement about topics")?;
+        Ok(match self.engine.topic_statement(&self.caller, &self.namespace, statement)? {
+            topics::Outcome::Message(message) => self.message(0, message),
+            topics::Outcome::Rows(columns, rows) => self.rows(columns, rows),
+        })
     }
 
     // The rest

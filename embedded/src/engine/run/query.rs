@@ -26,7 +26,9 @@ pub(super) fn run(
 }
 
 pub(crate) fn bind_all(statement: &mut Statement<'_>, binds: &[Bind], values: &Values<'_>) -> SqlResult<()> {
-    for (at, bind) in binds.iter().enumerate() {
+    // What is NULL in any case was left out of the text, and the last places with it.
+    let places = statement.parameter_count();
+    for (at, bind) in binds.iter().enumerate().take(places) {
         let cell = values.get(bind)?;
         statement.raw_bind_parameter(at + 1, convert::to_sqlite(&cell)).map_err(sql_error)?;
     }

@@ -89,6 +89,7 @@ impl<F: FnOnce(SqlResult<Outcome>) + Send> Job for SingleWrite<F> {
         if is_current(engine, plan) {
             let values = Values::new(engine, &self.caller, &self.params, &self.files, self.now);
             self.outcome = Outcome::Written(run_write(engine, writer, plan, &values, &mut self.changes)?);
+            engine.publish(&writer.db, &self.changes)?;
         }
         Ok(())
     }

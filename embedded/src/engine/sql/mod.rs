@@ -20,5 +20,6 @@ pub(crate) mod split;
 pub(crate) mod statement;
 mod subquery;
 mod temporal;
+pub(crate) mod topics;
 pub(crate) mod types;
 mod window;

@@ -12,6 +12,7 @@ use super::{
     admin::{self, Admin},
     names,
     split::Piece,
+    topics::{self, TopicStatement},
 };
 use crate::engine::{Role, SqlError, error::SqlResult};
 
@@ -73,6 +74,7 @@ pub(crate) enum Statement {
     },
     /// About the server itself.
     Admin(Admin),
+    Topic(TopicStatement),
     /// `EXECUTE AS USER 'id' (statement)`.
     ExecuteAs {
         user: String,
@@ -264,7 +266,7 @@ fn own(parser: &mut Parser<'_>) -> SqlResult<Option<Statement>> {
                 _ => return Err(SqlError::invalid("EXECUTE AS takes one SELECT, INSERT, UPDATE or DELETE")),
             }
         }
-        _ => return Ok(None),
+        _ => return Ok(topics::read(parser, &words)?.map(Statement::Topic)),
     }))
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use crate::engine::EngineError;
 
-const DATABASE: &str = "kalam.db";
-const LOCK: &str = "kalam.lock";
+pub(super) const DATABASE: &str = "kalam.db";
+pub(super) const LOCK: &str = "kalam.lock";
 
 /// An open data directory. The operating system releases the lock with the process, however it ends.
 pub(super) struct Lock {
@@ -55,7 +55,7 @@ pub(super) fn open(directory: &Path) -> Result<Lock, EngineError> {
     Ok(Lock { directory: directory.to_owned(), _file: lock })
 }
 
-fn create_directory(path: &Path) -> io::Result<()> {
+pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -63,7 +63,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

@@ -8,10 +8,18 @@ use crate::engine::{
     EngineError, Role, TableId,
     catalog::{Catalog, DEFAULT_NAMESPACE, Namespace, Table, TableKind},
     files, time,
+    topics::{self, Progress, TopicSet},
 };
 
-/// Grows with every change of the tables below or of the row tables' shape.
-const SCHEMA_VERSION: i64 = 1;
+/// The first brings data of version 1, which [`create`] makes, to version 2, and so on: new data come the same way as old
+/// ones. One that was released is never changed.
+const MIGRATIONS: &[&str] = &[
+    // Which program wrote the data, for whoever has to look into them.
+    "INSERT OR REPLACE INTO meta VALUES ('created_by', 'kalam-embedded 0.1.0')",
+    topics::store::TABLES,
+];
+
+const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
 /// What the data holds when it is opened.
 pub(crate) struct Loaded {
@@ -20,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) epoch: String,
     pub(crate) reserved_seq: i64,
     pub(crate) catalog: Catalog,
+    pub(crate) topics: TopicSet,
+    pub(crate) topic_progress: Progress,
     pub(crate) users: Vec<StoredUser>,
 }
 
@@ -38,10 +48,19 @@ pub(crate) struct StoredUser {
 
 /// `file` is what tells the file that holds the data from a copy of it, where there is a file that can be told.
 pub(super) fn load(db: &Connection, file: Option<&str>) -> Result<Loaded, EngineError> {
-    match db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
-        0 => create(db)?,
-        SCHEMA_VERSION => {}
-        found => return Err(EngineError::SchemaVersion { found, known: SCHEMA_VERSION }),
+    if version(db)? == 0 {
+        create(db)?;
+    }
+    migrate(db, MIGRATIONS)?;
+    let loaded = read(db)?;
+    Ok(Loaded { epoch: load_epoch(db, file)?, ..loaded })
+}
+
+/// What there is, of data of the newest version. Without an epoch, which depends on the file.
+pub(super) fn read(db: &Connection) -> Result<Loaded, EngineError> {
+    let found = version(db)?;
+    if found != SCHEMA_VERSION {
+        return Err(EngineError::SchemaVersion { found, known: SCHEMA_VERSION });
     }
     files::create(db)?;
     let secret: Vec<u8> =
@@ -50,8 +69,41 @@ pub(super) fn load(db: &Connection, file: Option<&str>) -> Result<Loaded, Engine
         secret.try_into().map_err(|_| EngineError::Corrupt("the secret has a wrong length".into()))?;
     let reserved_seq =
         db.query_row("SELECT value FROM meta WHERE key = 'reserved_seq'", [], |row| row.get(0))?;
-    let epoch = load_epoch(db, file)?;
-    Ok(Loaded { secret, epoch, reserved_seq, catalog: load_catalog(db)?, users: load_users(db)? })
+    let epoch = String::new();
+    Ok(Loaded {
+        secret,
+        epoch,
+        reserved_seq,
+        catalog: load_catalog(db)?,
+        topics: topics::store::load(db)?,
+        topic_progress: topics::store::progress(db)?,
+        users: load_users(db)?,
+    })
+}
+
+fn version(db: &Connection) -> Result<i64, EngineError> {
+    Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// Each migration is a transaction of its own: one that is cut off is as if it had not begun.
+fn migrate(db: &Connection, migrations: &[&str]) -> Result<(), EngineError> {
+    let (found, known) = (version(db)?, 1 + migrations.len() as i64);
+    let done = usize::try_from(found - 1).ok().and_then(|done| migrations.get(done..));
+    let left = done.ok_or(EngineError::SchemaVersion { found, known })?;
+    for (version, migration) in (found + 1..).zip(left) {
+        db.execute_batch("BEGIN IMMEDIATE")?;
+        let migrated = db
+            .execute_batch(migration)
+            .and_then(|()| db.pragma_update(None, "user_version", version))
+            .and_then(|()| db.execute_batch("COMMIT"));
+        if let Err(error) = migrated {
+            // The first error is the one to tell.
+            let _ = db.execute_batch("ROLLBACK");
+            return Err(error.into());
+        }
+        tracing::debug!(version, "the data have a newer schema version");
+    }
+    Ok(())
 }
 
 fn create(db: &Connection) -> Result<(), EngineError> {
@@ -67,7 +119,7 @@ fn create(db: &Connection) -> Result<(), EngineError> {
     )?;
     db.execute("INSERT INTO meta VALUES ('secret', ?1), ('reserved_seq', 0)", [&secret[..]])?;
     add_namespace(db, DEFAULT_NAMESPACE, time::now_micros())?;
-    db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    db.pragma_update(None, "user_version", 1)?;
     db.execute_batch("COMMIT")?;
     Ok(())
 }
@@ -261,4 +313,38 @@ pub(crate) fn store_user(db: &Connection, user: &StoredUser) -> Result<()> {
 pub(crate) fn is_empty(db: &Connection, table: &Table) -> Result<bool> {
     let sql = format!("SELECT 1 FROM {} LIMIT 1", table.sqlite_name());
     Ok(db.query_row(&sql, [], |_| Ok(())).optional()?.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there(db: &Connection, sql: &str) -> i64 {
+        db.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn old_data_are_brought_to_the_newest_version_step_by_step() {
+        let db = Connection::open_in_memory().unwrap();
+        create(&db).unwrap();
+        let steps = ["CREATE TABLE a (x)", "INSERT INTO a VALUES (1)", "INSERT INTO a VALUES (2)"];
+        migrate(&db, &steps[..1]).unwrap();
+        assert_eq!(version(&db).unwrap(), 2);
+        migrate(&db, &steps).unwrap();
+        migrate(&db, &steps).unwrap();
+        assert_eq!((version(&db).unwrap(), there(&db, "SELECT sum(x) FROM a")), (4, 3));
+        let newer = migrate(&db, &steps[..1]);
+        assert!(matches!(newer, Err(EngineError::SchemaVersion { found: 4, known: 2 })), "{newer:?}");
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let db = Connection::open_in_memory().unwrap();
+        create(&db).unwrap();
+        let steps = ["CREATE TABLE a (x)", "INSERT INTO a VALUES (1); INSERT INTO no VALUES (1)"];
+        assert!(migrate(&db, &steps).is_err());
+        assert_eq!((version(&db).unwrap(), there(&db, "SELECT count(*) FROM a")), (2, 0));
+        migrate(&db, &[steps[0], "INSERT INTO a VALUES (5)"]).unwrap();
+        assert_eq!((version(&db).unwrap(), there(&db, "SELECT sum(x) FROM a")), (3, 5));
+    }
 }

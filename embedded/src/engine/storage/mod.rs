@@ -12,6 +12,7 @@ mod directory;
 mod functions;
 mod json;
 mod like;
+mod maintenance;
 pub(crate) mod meta;
 mod regexp;
 mod sequence;
@@ -23,6 +24,7 @@ use rusqlite::Connection;
 
 pub(crate) use connection::{Db, sql_error};
 pub(crate) use functions::Identifiers;
+pub use maintenance::{CheckReport, backup, check};
 pub(crate) use meta::{Loaded, StoredUser};
 pub(crate) use sequence::{Sequence, first_at, ulid};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use kalam_embedded::{Data, Embedded, Options};
 use serde_json::{Value, json};
 
-pub(crate) use self::http::{Answer, request, send};
+pub(crate) use self::http::{Answer, request, send, send_text};
 pub(crate) use self::ws::{Got, Ws, is_error};
 
 /// Only a test that hangs meets it.

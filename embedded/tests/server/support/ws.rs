@@ -63,6 +63,17 @@ impl Ws {
         self.send(&json!({ "type": "subscribe", "subscription": subscription })).await;
     }
 
+    /// The next message that holds data, as it came.
+    pub(crate) async fn message(&mut self) -> Message {
+        loop {
+            let message = timeout(PATIENCE, self.stream.next()).await.expect("a frame in time");
+            match message.expect("no end").expect("no error") {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    }
+
     pub(crate) async fn next(&mut self) -> Got {
         loop {
             let message = timeout(PATIENCE, self.stream.next()).await.expect("a frame in time");

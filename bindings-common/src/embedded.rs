@@ -1,0 +1,51 @@
+//! An embedded server that other clients connect to, for a language that takes packets.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::Server;
+use crate::source::{Source, call};
+
+/// A server that is started by `start`.
+#[derive(Default)]
+pub struct EmbeddedServer {
+    running: Arc<OnceLock<Server>>,
+}
+
+impl EmbeddedServer {
+    /// Starts it, in `directory` or in memory; `port` 0 is any free one.
+    pub fn start(
+        &self,
+        directory: Option<String>,
+        root_password: Option<String>,
+        port: u16,
+    ) -> Box<dyn Source> {
+        let running = self.running.clone();
+        call(async move {
+            let server = Server::start(directory.map(Into::into), root_password, port).await?;
+            // Nobody else starts it.
+            let _ = running.set(server);
+            Ok(())
+        })
+    }
+
+    /// Where clients connect, once it runs.
+    pub fn url(&self) -> Option<&str> {
+        self.running.get().map(Server::url)
+    }
+
+    /// The password of `root`, where it is known.
+    pub fn root_password(&self) -> Option<&str> {
+        self.running.get().and_then(Server::root_password)
+    }
+
+    /// Stops it, once.
+    pub fn stop(&self) -> Box<dyn Source> {
+        let running = self.running.clone();
+        call(async move {
+            if let Some(server) = running.get() {
+                server.stop().await;
+            }
+            Ok(())
+        })
+    }
+}

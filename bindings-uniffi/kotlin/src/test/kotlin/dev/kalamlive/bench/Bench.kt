@@ -1,0 +1,92 @@
+package dev.kalamlive.bench
+
+import dev.kalamlive.ConnectOptions
+import dev.kalamlive.KalamClient
+import dev.kalamlive.LiveOptions
+import dev.kalamlive.Rows
+import dev.kalamlive.live
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.runBlocking
+import kotlinx.serialization.Serializable
+import kotlinx.serialization.json.Json
+import kotlinx.serialization.json.JsonObject
+import kotlinx.serialization.json.jsonPrimitive
+import kotlinx.serialization.json.long
+import java.net.URI
+import java.net.http.HttpClient
+import java.net.http.HttpRequest
+import java.net.http.HttpResponse
+import kotlin.time.Instant
+import kotlin.time.TimeSource
+
+/** Measures the package at the frame server of `tests/bench`: `Bench URL ROUNDS` prints one line `name value` a measurement. */
+fun main(arguments: Array<String>): Unit = runBlocking {
+    val (url, rounds) = arguments
+    repeat(rounds.toInt()) {
+        println("cells ${snapshot(url) { client, sql -> client.live(sql, options = BATCHES) }}")
+        println("classes ${snapshot(url) { client, sql -> client.live<Message>(sql, options = BATCHES) }}")
+        for (held in listOf(1_000, 100_000)) println("change_$held ${change(url, held)}")
+    }
+    kotlin.system.exitProcess(0)
+}
+
+private val BATCHES = LiveOptions(batchSize = 1000)
+private const val CHANGES = 20_000
+
+@Serializable
+private data class Message(
+    val id: Long,
+    val room: String,
+    val sender: String,
+    val body: String,
+    val n: Long,
+    val at: Instant,
+)
+
+private suspend fun connect(url: String) = KalamClient.connect(ConnectOptions(url = url, token = "bench-token"))
+
+private fun post(url: String, path: String): JsonObject? {
+    val request = HttpRequest.newBuilder(URI(url + path)).POST(HttpRequest.BodyPublishers.noBody()).build()
+    val body = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString()).body()
+    return if (body.isEmpty()) null else Json.parseToJsonElement(body) as? JsonObject
+}
+
+/** Rows a second until the first list is there, all of it read. */
+private suspend fun <T> snapshot(url: String, open: (KalamClient, String) -> Flow<Rows<T>>): Long {
+    val table = "update_100000_200"
+    post(url, "/bench/prepare?table=$table")
+    val client = connect(url)
+    client.query("SELECT 1")
+    val start = TimeSource.Monotonic.markNow()
+    val rows = open(client, "SELECT id, room, sender, body, n, at FROM bench.$table").first()
+    var seen = 0
+    for (row in rows) if (row != null) seen++
+    val seconds = start.elapsedNow().inWholeMicroseconds / 1e6
+    check(seen == 100_000) { "$seen rows" }
+    client.closeAndWait()
+    return (seen / seconds).toLong()
+}
+
+/** Microseconds a change until the last one is seen, with so many rows held. */
+private suspend fun change(url: String, held: Int): Double {
+    val table = "update_${held}_$CHANGES"
+    val final = post(url, "/bench/prepare?table=$table")!!.getValue("final_seq").jsonPrimitive.long
+    val client = connect(url)
+    var start = TimeSource.Monotonic.markNow()
+    var gone = false
+    kotlinx.coroutines.coroutineScope {
+        client.live("SELECT id, room, sender, body, n, at FROM bench.$table", options = BATCHES).first { rows ->
+            if (!gone && rows.size == held) {
+                gone = true
+                start = TimeSource.Monotonic.markNow()
+                launch(kotlinx.coroutines.Dispatchers.IO) { post(url, "/bench/go?table=$table") }
+            }
+            rows.lastSeqId == final
+        }
+    }
+    val each = start.elapsedNow().inWholeMicroseconds.toDouble() / CHANGES
+    client.closeAndWait()
+    return each
+}

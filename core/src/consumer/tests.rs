@@ -1,0 +1,393 @@
+//! The rules of consumers, one by one. What happens when they meet trouble is in `tests/simulation`.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::error::{Error, ErrorCode, Result};
+use crate::machine::Time;
+use crate::protocol::{Consumed, RecordOp, TopicMessage, TopicStart};
+
+const S: Time = Time::from_secs(1);
+
+fn config() -> ConsumerConfig {
+    ConsumerConfig {
+        reset: AutoOffsetReset::Earliest,
+        auto_commit: false,
+        max_poll_records: 3,
+        ..ConsumerConfig::new("app.t", "g")
+    }
+}
+
+fn message(offset: u64) -> TopicMessage {
+    TopicMessage {
+        offset,
+        key: Some(offset.to_string().into()),
+        op: RecordOp::Insert,
+        timestamp_ms: 0,
+        user: None,
+        payload: Arc::from(&b"{}"[..]),
+        problem: None,
+        table: None,
+    }
+}
+
+fn consumed(offsets: impl IntoIterator<Item = u64>, next_offset: u64) -> Result<Consumed> {
+    let records: Vec<TopicMessage> = offsets.into_iter().map(message).collect();
+    Ok(Consumed { has_more: false, records, next_offset })
+}
+
+fn lost() -> Error {
+    Error::new(ErrorCode::Disconnected, "lost")
+}
+
+/// A consumer that knows where its group is, and polls.
+fn begun(config: ConsumerConfig, base: u64) -> Consumer {
+    let mut consumer = Consumer::new(config);
+    consumer.poll(S, S * 10).unwrap();
+    assert!(matches!(consumer.poll_action(S), Some(Action::Look { .. })));
+    consumer.handle_looked(S, consumed([], base));
+    consumer
+}
+
+fn fetch(consumer: &mut Consumer, now: Time, offsets: impl IntoIterator<Item = u64>) {
+    assert!(matches!(consumer.poll_action(now), Some(Action::Fetch { .. })));
+    consumer.handle_fetched(now, consumed(offsets, 0));
+}
+
+fn offsets(records: &[ConsumerRecord]) -> Vec<u64> {
+    records.iter().map(|record| record.offset).collect()
+}
+
+#[test]
+fn a_commit_stops_before_the_first_unfinished_record() {
+    let mut consumer = begun(config(), 0);
+    fetch(&mut consumer, S, 0..3);
+    assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [0, 1, 2]);
+    consumer.mark(S, 0);
+    consumer.mark(S, 2);
+    let ticket = consumer.commit();
+    assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 0 }));
+    consumer.handle_acked(S, Ok(()));
+    assert_eq!(consumer.poll_action(S), None, "what lies before is held here: nobody else can finish it");
+    let (answered, result) = consumer.poll_committed().unwrap();
+    assert_eq!((answered, result), (ticket, Ok(Committed { next_offset: 1, held_back: 1 })));
+    // Finished at last, what was held back goes along.
+    consumer.mark(S * 2, 1);
+    let due = consumer.next_timeout(S * 2).unwrap();
+    assert_eq!(consumer.poll_action(due), Some(Action::Ack { upto: 2 }));
+}
+
+#[test]
+fn a_commit_counts_from_where_the_group_is_not_from_ones_own_records() {
+    let mut consumer = begun(config(), 0);
+    // Another member holds 0 to 2.
+    fetch(&mut consumer, S, 3..6);
+    consumer.take(S, 10).unwrap();
+    for offset in 3..6 {
+        consumer.mark(S, offset);
+    }
+    let ticket = consumer.commit();
+    let look = Some(Action::Look { start: TopicStart::Offset(0) });
+    assert_eq!(consumer.poll_action(S), look, "the other one may be done");
+    consumer.handle_looked(S, consumed([], 0));
+    assert_eq!(consumer.poll_action(S), None);
+    assert_eq!(consumer.poll_committed(), Some((ticket, Ok(Committed { next_offset: 0, held_back: 3 }))));
+    // Asked again by itself, ever more rarely, until the other one is done.
+    let later = consumer.next_timeout(S).unwrap();
+    assert_eq!(consumer.poll_action(later), look);
+    consumer.handle_looked(later, consumed([], 3));
+    assert_eq!(consumer.poll_action(later), Some(Action::Ack { upto: 5 }));
+}
+
+#[test]
+fn latest_is_made_known_to_a_server_that_does_not_keep_it() {
+    let mut consumer = Consumer::new(ConsumerConfig { reset: AutoOffsetReset::Latest, ..config() });
+    consumer.poll(S, S * 10).unwrap();
+    assert_eq!(consumer.poll_action(S), Some(Action::Look { start: TopicStart::Latest }));
+    consumer.handle_looked(S, consumed([], 7));
+    assert_eq!(consumer.poll_action(S), Some(Action::Look { start: TopicStart::Earliest }));
+    consumer.handle_looked(S, consumed([], 0));
+    assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 6 }));
+    consumer.handle_acked(S, Ok(()));
+    assert!(matches!(consumer.poll_action(S), Some(Action::Fetch { start: TopicStart::Offset(7), .. })));
+}
+
+#[test]
+fn latest_leaves_a_group_alone_that_has_committed_something() {
+    let mut consumer = Consumer::new(ConsumerConfig { reset: AutoOffsetReset::Latest, ..config() });
+    consumer.poll(S, S * 10).unwrap();
+    consumer.poll_action(S);
+    consumer.handle_looked(S, consumed([], 4));
+    consumer.poll_action(S);
+    consumer.handle_looked(S, consumed([], 4));
+    assert!(matches!(consumer.poll_action(S), Some(Action::Fetch { start: TopicStart::Offset(4), .. })));
+}
+
+#[test]
+fn what_is_delivered_again_is_handed_out_again_unless_it_is_finished() {
+    let mut consumer = begun(config(), 0);
+    fetch(&mut consumer, S, 0..3);
+    consumer.take(S, 10).unwrap();
+    consumer.mark(S, 1);
+    consumer.poll(S, S * 10).unwrap();
+    fetch(&mut consumer, S, [0, 1, 2, 3]);
+    assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [0, 2, 3]);
+}
+
+#[test]
+fn an_idle_consumer_pauses_longer_and_longer_but_not_at_a_server_that_waits() {
+    let mut consumer = begun(config(), 0);
+    let (mut now, mut requests) = (S, 0);
+    while now < S * 11 {
+        match consumer.poll_action(now) {
+            Some(Action::Fetch { .. }) => {
+                requests += 1;
+                consumer.handle_fetched(now, consumed([], 0));
+            }
+            None if consumer.is_ready(now) => {
+                assert!(consumer.take(now, 10).unwrap().is_empty());
+                consumer.poll(now, now + S * 3).unwrap();
+            }
+            None => now = consumer.next_timeout(now).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((10..=20).contains(&requests), "{requests} in ten seconds");
+    let mut consumer = begun(config(), 0);
+    let Some(Action::Fetch { wait, .. }) = consumer.poll_action(S) else { panic!() };
+    assert_eq!(wait, S * 9, "as long as the poll waits");
+    consumer.handle_fetched(S + wait, consumed([], 0));
+    consumer.take(S * 10, 10).unwrap();
+    consumer.poll(S * 10, S * 20).unwrap();
+    assert!(matches!(consumer.poll_action(S * 10), Some(Action::Fetch { .. })), "at once");
+}
+
+#[test]
+fn trouble_is_tried_again_and_told_when_the_poll_is_over() {
+    let mut consumer = begun(config(), 0);
+    let mut now = S;
+    let mut tries = 0;
+    while !consumer.is_ready(now) {
+        match consumer.poll_action(now) {
+            Some(_) => {
+                tries += 1;
+                consumer.handle_fetched(now, Err(lost()));
+            }
+            None => now = consumer.next_timeout(now).unwrap(),
+        }
+    }
+    assert!((3..200).contains(&tries), "{tries}");
+    assert_eq!(now, S * 10);
+    assert_eq!(consumer.take(now, 10).unwrap_err().code(), ErrorCode::Disconnected);
+    // What can not get better is told at once.
+    consumer.poll(now, now + S).unwrap();
+    now = consumer.next_timeout(now).unwrap().max(now);
+    consumer.give_up();
+    consumer.poll(now, now + S * 100).unwrap();
+    while consumer.poll_action(now).is_none() {
+        now = consumer.next_timeout(now).unwrap();
+    }
+    consumer.handle_fetched(now, Err(Error::new(ErrorCode::NotFound, "no such topic")));
+    assert!(consumer.is_ready(now));
+    assert_eq!(consumer.take(now, 10).unwrap_err().code(), ErrorCode::NotFound);
+}
+
+#[test]
+fn two_polls_at_once_are_refused_and_a_given_up_one_is_none() {
+    let mut consumer = begun(config(), 0);
+    assert_eq!(consumer.poll(S, S * 2).unwrap_err().code(), ErrorCode::InvalidArgument);
+    assert!(matches!(consumer.poll_action(S), Some(Action::Fetch { .. })));
+    consumer.give_up();
+    consumer.handle_fetched(S, consumed(0..3, 3));
+    consumer.poll(S, S * 2).unwrap();
+    assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [0, 1, 2], "what was on its way is there");
+}
+
+#[test]
+fn auto_commit_covers_only_what_was_marked() {
+    let auto = ConsumerConfig { auto_commit: true, ..config() };
+    let mut consumer = begun(auto, 0);
+    fetch(&mut consumer, S, 0..3);
+    consumer.take(S, 10).unwrap();
+    assert_eq!(consumer.next_timeout(S), None);
+    consumer.mark(S, 0);
+    let due = consumer.next_timeout(S).unwrap();
+    assert_eq!(due, S * 6);
+    assert_eq!(consumer.poll_action(due), Some(Action::Ack { upto: 0 }));
+    consumer.handle_acked(due, Err(lost()));
+    let again = consumer.next_timeout(due).unwrap();
+    assert_eq!(
+        consumer.poll_action(again),
+        Some(Action::Ack { upto: 0 }),
+        "an acknowledgement may be sent twice"
+    );
+    consumer.handle_acked(again, Ok(()));
+    assert_eq!(consumer.next_timeout(again), None);
+}
+
+#[test]
+fn a_commit_that_fails_is_told_and_nothing_is_lost() {
+    let mut consumer = begun(config(), 0);
+    fetch(&mut consumer, S, 0..3);
+    consumer.take(S, 10).unwrap();
+    consumer.mark(S, 0);
+    consumer.commit();
+    let mut now = S;
+    let told = loop {
+        match consumer.poll_action(now) {
+            Some(Action::Ack { upto: 0 }) => consumer.handle_acked(now, Err(lost())),
+            Some(other) => panic!("{other:?}"),
+            None => match consumer.poll_committed() {
+                Some((_, result)) => break result,
+                None => now = consumer.next_timeout(now).unwrap(),
+            },
+        }
+    };
+    assert_eq!(told.unwrap_err().code(), ErrorCode::Disconnected);
+    consumer.commit();
+    assert_eq!(consumer.poll_action(now), Some(Action::Ack { upto: 0 }));
+}
+
+#[test]
+fn closing_commits_what_it_may_and_ends_in_time() {
+    let auto = ConsumerConfig { auto_commit: true, ..config() };
+    let mut consumer = begun(auto, 0);
+    fetch(&mut consumer, S, 0..3);
+    consumer.take(S, 10).unwrap();
+    consumer.mark(S, 0);
+    consumer.close(S * 2);
+    assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 0 }));
+    consumer.handle_acked(S, Ok(()));
+    assert_eq!(consumer.poll_action(S), None);
+    assert!(consumer.is_over());
+    assert_eq!(consumer.poll(S, S * 2).unwrap_err().code(), ErrorCode::Closed);
+
+    let mut consumer = begun(ConsumerConfig { auto_commit: true, ..config() }, 0);
+    fetch(&mut consumer, S, 0..3);
+    consumer.take(S, 10).unwrap();
+    consumer.mark(S, 0);
+    consumer.close(S * 2);
+    consumer.poll_action(S);
+    // No answer comes.
+    assert_eq!(consumer.next_timeout(S), Some(S * 2));
+    assert_eq!(consumer.poll_action(S * 2), None);
+    assert!(consumer.is_over());
+    assert_eq!(consumer.poll_committed().unwrap().1.unwrap_err().code(), ErrorCode::Timeout);
+}
+
+#[test]
+fn a_quick_reader_gets_larger_batches_ahead_of_time_and_a_slow_one_does_not() {
+    let mut consumer = begun(config(), 0);
+    let (mut now, mut next) = (S, 0_u64);
+    let mut limits = Vec::new();
+    for _ in 0..12 {
+        while consumer.take(now, 3).unwrap().is_empty() {
+            consumer.poll(now, now + S).unwrap();
+            let Some(Action::Fetch { limit, .. }) = consumer.poll_action(now) else { panic!() };
+            limits.push(limit);
+            let end = next + u64::from(limit);
+            consumer.handle_fetched(now, consumed(next..end, end));
+            next = end;
+        }
+        now += Time::from_micros(30);
+        consumer.poll(now, now + S).unwrap();
+    }
+    assert!(limits.windows(2).all(|pair| pair[0] <= pair[1]) && limits.last() > Some(&10), "{limits:?}");
+    // A record a second.
+    consumer.take(now, 3).unwrap();
+    now += S * 3;
+    consumer.poll(now, now + S).unwrap();
+    while !consumer.take(now, 3).unwrap().is_empty() {
+        now += S * 3;
+        consumer.poll(now, now + S).unwrap();
+        assert!(
+            !matches!(consumer.poll_action(now), Some(Action::Fetch { .. })) || consumer.position() == next
+        );
+    }
+}
+
+// The worker
+
+fn record(offset: u64, key: &str) -> ConsumerRecord {
+    let message = TopicMessage { key: Some(key.into()), ..message(offset) };
+    ConsumerRecord::new(&"app.t".into(), 0, message)
+}
+
+fn started(worker: &mut Worker, now: Time) -> Vec<(u64, u32)> {
+    std::iter::from_fn(|| worker.next_job(now)).map(|job| (job.record.offset, job.attempt)).collect()
+}
+
+fn worker(concurrency: usize) -> Worker {
+    Worker::new(WorkerConfig { concurrency, max_attempts: 2, ..WorkerConfig::default() })
+}
+
+#[test]
+fn records_of_a_key_are_handled_in_order_and_keys_at_the_same_time() {
+    let mut worker = worker(3);
+    for (offset, key) in [(0, "a"), (1, "a"), (2, "b"), (3, "a"), (4, "c"), (5, "d")] {
+        worker.push(record(offset, key));
+    }
+    assert_eq!(started(&mut worker, S), [(0, 1), (2, 1), (4, 1)]);
+    assert!(worker.handled(S, 2, Ok(())));
+    assert_eq!(started(&mut worker, S), [(5, 1)]);
+    assert!(worker.handled(S, 0, Ok(())));
+    assert_eq!(started(&mut worker, S), [(1, 1)]);
+    // Delivered again while it runs.
+    worker.push(record(1, "a"));
+    assert!(worker.handled(S, 1, Ok(())));
+    assert_eq!(started(&mut worker, S), [(3, 1)]);
+}
+
+#[test]
+fn a_failure_is_tried_again_and_then_decided_about() {
+    let mut worker = worker(2);
+    worker.push(record(0, "a"));
+    worker.push(record(1, "a"));
+    worker.push(record(2, "b"));
+    assert_eq!(started(&mut worker, S), [(0, 1), (2, 1)]);
+    assert!(!worker.handled(S, 0, Err("first".into())));
+    worker.handled(S, 2, Ok(()));
+    assert_eq!(started(&mut worker, S), [], "the next of the key waits too");
+    let again = worker.next_timeout().unwrap();
+    assert_eq!(started(&mut worker, again), [(0, 2)]);
+    assert!(!worker.handled(again, 0, Err("second".into())));
+    let failed = worker.next_failed().unwrap();
+    assert_eq!((failed.record.offset, failed.attempts, failed.error.as_str()), (0, 2, "second"));
+    assert!(worker.decide(0, FailedAction::Skip));
+    assert_eq!(started(&mut worker, again), [(1, 1)]);
+}
+
+#[test]
+fn what_is_held_holds_its_key_until_it_is_delivered_again() {
+    let mut worker = worker(4);
+    for (offset, key) in [(0, "a"), (1, "a"), (2, "b")] {
+        worker.push(record(offset, key));
+    }
+    started(&mut worker, S);
+    for now in [S, S * 60] {
+        worker.handled(now, 0, Err("no".into()));
+        started(&mut worker, S * 60);
+    }
+    worker.next_failed().unwrap();
+    assert!(!worker.decide(0, FailedAction::Hold));
+    worker.handled(S * 60, 2, Ok(()));
+    worker.push(record(3, "a"));
+    assert_eq!(started(&mut worker, S * 60), [], "it would be before its time");
+    worker.push(record(0, "a"));
+    worker.push(record(1, "a"));
+    assert_eq!(started(&mut worker, S * 60), [(0, 1)]);
+    worker.handled(S * 60, 0, Ok(()));
+    assert_eq!(started(&mut worker, S * 60), [(1, 1)]);
+}
+
+#[test]
+fn a_stopping_worker_begins_nothing() {
+    let mut worker = worker(1);
+    worker.push(record(0, "a"));
+    worker.push(record(1, "b"));
+    started(&mut worker, S);
+    worker.stop();
+    assert!(!worker.is_idle());
+    assert!(worker.handled(S, 0, Ok(())));
+    assert_eq!((started(&mut worker, S), worker.room(), worker.is_idle()), (vec![], 0, true));
+}

@@ -1,0 +1,294 @@
+//! Drives one [`Consumer`]: a task of its own carries its requests, so that neither a slow reader nor one that stops
+//! waiting can lose a record or hold up a commit.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::asker::Asker;
+use super::http::SendError;
+use crate::consumer::{Action, Committed, Consumer, ConsumerConfig};
+use crate::error::Result;
+use crate::machine::Time;
+use crate::protocol::{
+    ConsumeRequest, Consumed, TopicStart, decode_ack, decode_consumed, encode_ack, encode_consume, table_of,
+};
+use crate::schema::Schema;
+use crate::sql::{Select, TableName};
+
+/// How long the columns of a table are taken for known.
+const TABLE_KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// What a consumer's handle and its task share.
+pub(crate) struct SharedConsumer {
+    state: Mutex<State>,
+    driver: Notify,
+    origin: Instant,
+}
+
+struct State {
+    consumer: Consumer,
+    /// Who waits for records.
+    reader: Option<Waker>,
+    /// Who waits for a commit, or for all that were asked for before.
+    commits: Vec<(u64, oneshot::Sender<Result<Committed>>)>,
+    /// Who waits for the end.
+    ends: Vec<oneshot::Sender<()>>,
+}
+
+impl SharedConsumer {
+    /// A consumer whose task is not started yet: that is [`drive`].
+    pub(crate) fn new(config: ConsumerConfig) -> Arc<Self> {
+        let state =
+            State { consumer: Consumer::new(config), reader: None, commits: Vec::new(), ends: Vec::new() };
+        Arc::new(Self { state: Mutex::new(state), driver: Notify::new(), origin: Instant::now() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Time {
+        self.origin.elapsed()
+    }
+
+    /// Looks, or changes what its task need not know at once.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Consumer, Time) -> R) -> R {
+        let now = self.now();
+        f(&mut self.lock().consumer, now)
+    }
+
+    /// Changes what its task acts on.
+    pub(crate) fn command<R>(&self, f: impl FnOnce(&mut Consumer, Time) -> R) -> R {
+        let result = self.with(f);
+        self.driver.notify_one();
+        result
+    }
+
+    /// A record is finished.
+    pub(crate) fn mark(&self, offset: u64) {
+        if self.with(|consumer, now| consumer.mark(now, offset)) {
+            self.driver.notify_one();
+        }
+    }
+
+    /// Ready when a poll has something to tell. Otherwise the task of the latest call is woken once it has.
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.consumer.is_ready(now) {
+            return Poll::Ready(());
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Commits what is finished now.
+    pub(crate) fn commit(&self) -> oneshot::Receiver<Result<Committed>> {
+        let (answer, answered) = oneshot::channel();
+        let mut state = self.lock();
+        if state.consumer.is_closed() {
+            // Closing commits by itself.
+            let _ = answer.send(Ok(state.consumer.committed()));
+        } else {
+            let number = state.consumer.commit();
+            state.commits.push((number, answer));
+        }
+        drop(state);
+        self.driver.notify_one();
+        answered
+    }
+
+    /// Commits what may be committed, at most for `patience`, and ends. The answer comes when it has ended.
+    pub(crate) fn close(&self, patience: Duration) -> oneshot::Receiver<()> {
+        let (end, ended) = oneshot::channel();
+        let deadline = self.now() + patience;
+        let mut state = self.lock();
+        state.consumer.close(deadline);
+        if state.consumer.is_over() {
+            let _ = end.send(());
+        } else {
+            state.ends.push(end);
+        }
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        self.driver.notify_one();
+        ended
+    }
+
+    /// What to do now, and when to come back; `None` when it is over.
+    fn step(&self) -> Option<(Vec<Action>, Option<Instant>)> {
+        let now = self.now();
+        let mut state = self.lock();
+        let actions: Vec<Action> = std::iter::from_fn(|| state.consumer.poll_action(now)).collect();
+        let mut answers = Vec::new();
+        while let Some((upto, result)) = state.consumer.poll_committed() {
+            let (answered, waiting) =
+                std::mem::take(&mut state.commits).into_iter().partition(|(number, _)| *number <= upto);
+            state.commits = waiting;
+            answers.push((answered, result));
+        }
+        let over = state.consumer.is_over();
+        let reader = if over || state.consumer.is_ready(now) { state.reader.take() } else { None };
+        let ends = if over { std::mem::take(&mut state.ends) } else { Vec::new() };
+        let timeout = state.consumer.next_timeout(now).map(|at| self.origin + at);
+        drop(state);
+        for (answered, result) in answers {
+            let answered: Vec<(u64, oneshot::Sender<_>)> = answered;
+            if let (Err(error), true) = (&result, answered.is_empty()) {
+                tracing::warn!(%error, "a commit failed and is tried again later");
+            }
+            for (_, answer) in answered {
+                // Who asked may have stopped waiting.
+                let _ = answer.send(result.clone());
+            }
+        }
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        for end in ends {
+            let _ = end.send(());
+        }
+        (!over).then_some((actions, timeout))
+    }
+}
+
+/// The requests of one consumer.
+pub(crate) struct Requests {
+    asker: Asker,
+    topic: Arc<str>,
+    group: Arc<str>,
+    partition: u32,
+    tables: Mutex<Tables>,
+}
+
+/// The columns of tables, `namespace:table`, and since when they are known.
+type Tables = HashMap<Box<str>, (Instant, Option<Arc<Schema>>)>;
+
+impl Requests {
+    pub(crate) fn new(asker: Asker, config: &ConsumerConfig) -> Self {
+        Self {
+            asker,
+            topic: config.topic.clone(),
+            group: config.group.clone(),
+            partition: config.partition,
+            tables: Mutex::default(),
+        }
+    }
+
+    async fn consume(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Consumed> {
+        // Whole seconds: a poll that waits for half of one has its answer when the next one asks.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let body = encode_consume(&ConsumeRequest {
+            topic_id: &self.topic,
+            group_id: &self.group,
+            start,
+            limit,
+            partition_id: self.partition,
+            timeout_seconds: (seconds > 0).then_some(seconds),
+        });
+        let within = self.asker.patience() + Duration::from_secs(seconds);
+        let reply = self.asker.post_within("v1/api/topics/consume", &body, within).await;
+        let reply = reply.map_err(SendError::into_error)?;
+        decode_consumed(reply.status, &reply.body)
+    }
+
+    async fn fetch(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Consumed> {
+        let mut consumed = self.consume(start, limit, wait).await?;
+        for record in &mut consumed.records {
+            record.table = match table_of(&record.payload) {
+                Some(table) => self.table(table).await,
+                None => None,
+            };
+        }
+        Ok(consumed)
+    }
+
+    async fn ack(&self, upto: u64) -> Result<()> {
+        let body = encode_ack(&self.topic, &self.group, self.partition, upto);
+        // It may be sent twice.
+        let reply = self.asker.post("v1/api/topics/ack", &body).await.map_err(SendError::into_error)?;
+        decode_ack(reply.status, &reply.body)
+    }
+
+    /// The columns of a table; `None` when the client may not know them.
+    async fn table(&self, (namespace, name): (&str, &str)) -> Option<Arc<Schema>> {
+        let key = format!("{namespace}:{name}").into_boxed_str();
+        let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some((since, schema)) = known
+            && since.elapsed() < TABLE_KNOWN_FOR
+        {
+            return schema;
+        }
+        let schema = self.ask_table(namespace, name).await;
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.insert(key, (Instant::now(), schema.clone()));
+        schema
+    }
+
+    async fn ask_table(&self, namespace: &str, name: &str) -> Option<Arc<Schema>> {
+        let table = TableName { namespace: namespace.to_owned(), name: name.to_owned() };
+        let sql = format!("{} LIMIT 1", Select::expressions("*", &table).ok()?.into_sql());
+        let (_, results) = self.asker.read(&sql).await;
+        let results = results
+            .inspect_err(|error| {
+                tracing::debug!(%error, namespace, name, "records of this table come without rows");
+            })
+            .ok()?;
+        let columns = results.first()?.schema.columns();
+        let own = columns.iter().filter(|column| !matches!(&*column.name, "_seq" | "_deleted" | "_version"));
+        Some(Schema::new(own.cloned().collect()))
+    }
+}
+
+type InFlight<'a, T> = Option<Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>>;
+
+/// Runs until the consumer is closed and has committed what it may.
+pub(crate) async fn drive(shared: Arc<SharedConsumer>, requests: Requests) {
+    let (mut fetch, mut look, mut ack): (InFlight<'_, Consumed>, InFlight<'_, Consumed>, InFlight<'_, ()>) =
+        (None, None, None);
+    while let Some((actions, timeout)) = shared.step() {
+        for action in actions {
+            match action {
+                Action::Fetch { start, limit, wait } => {
+                    fetch = Some(Box::pin(requests.fetch(start, limit, wait)));
+                }
+                Action::Look { start } => look = Some(Box::pin(requests.consume(start, 0, Duration::ZERO))),
+                Action::Ack { upto } => ack = Some(Box::pin(requests.ack(upto))),
+            }
+        }
+        let sleep = async {
+            match timeout {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut sleep = pin!(sleep);
+        tokio::select! {
+            biased;
+            answer = done(&mut ack) => shared.with(|consumer, now| consumer.handle_acked(now, answer)),
+            answer = done(&mut look) => shared.with(|consumer, now| consumer.handle_looked(now, answer)),
+            answer = done(&mut fetch) => shared.with(|consumer, now| consumer.handle_fetched(now, answer)),
+            () = shared.driver.notified() => {}
+            () = &mut sleep => {}
+        }
+    }
+}
+
+/// The answer to a request that is on its way; never, when there is none.
+async fn done<T>(request: &mut InFlight<'_, T>) -> Result<T> {
+    let answer = match request {
+        Some(request) => request.await,
+        None => std::future::pending().await,
+    };
+    *request = None;
+    answer
+}

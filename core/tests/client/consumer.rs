@@ -1,0 +1,395 @@
+//! Consumers of topics against the embedded server.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::poll_immediate;
+use kalam_embedded::{Embedded, Options};
+use kalam_live::{
+    AutoOffsetReset, Committed, ConsumerRecord, ErrorCode, FailedAction, KalamClient, RecordOp, RunOptions,
+    TopicConsumer, params,
+};
+
+use super::builder;
+
+const PASSWORD: &str = "Root-Secret-1";
+
+async fn start(options: Options) -> (Embedded, KalamClient) {
+    let options = Options { root_password: Some(PASSWORD.into()), ..options };
+    let server = tokio::task::spawn_blocking(|| Embedded::start(options)).await.unwrap().unwrap();
+    let client = builder(&server.url()).user("root").password(PASSWORD).build().unwrap();
+    for sql in [
+        "CREATE NAMESPACE orders",
+        "CREATE TABLE orders.list (id BIGINT PRIMARY KEY, item TEXT, at TIMESTAMP)",
+        "CREATE TOPIC orders.events",
+        "ALTER TOPIC orders.events ADD SOURCE orders.list ON INSERT WITH (payload = 'full')",
+        "ALTER TOPIC orders.events ADD SOURCE orders.list ON UPDATE WITH (payload = 'full')",
+    ] {
+        client.execute(sql, &[]).await.unwrap();
+    }
+    (server, client)
+}
+
+/// A server that delivers again what was not acknowledged within a moment.
+async fn impatient() -> (Embedded, KalamClient) {
+    start(Options { topic_visibility: Duration::from_millis(300), ..Options::default() }).await
+}
+
+fn consumer(client: &KalamClient) -> TopicConsumer {
+    let consumer = client.consumer().group_id("g").topic("orders.events");
+    consumer
+        .auto_offset_reset(AutoOffsetReset::Earliest)
+        .enable_auto_commit(false)
+        .max_poll_records(3)
+        .build()
+        .unwrap()
+}
+
+async fn insert(client: &KalamClient, ids: std::ops::Range<i64>) {
+    for id in ids {
+        let sql = "INSERT INTO orders.list (id, item) VALUES ($1, $2)";
+        client.execute(sql, &params![id, format!("item {id}")]).await.unwrap();
+    }
+}
+
+fn offsets(records: &[ConsumerRecord]) -> Vec<u64> {
+    records.iter().map(|record| record.offset).collect()
+}
+
+/// Polls until there are so many records.
+async fn take(consumer: &TopicConsumer, count: usize) -> Vec<ConsumerRecord> {
+    let mut records = Vec::new();
+    while records.len() < count {
+        records.extend(consumer.poll().await.unwrap());
+    }
+    records
+}
+
+/// The program of KalamDB's documentation, with only the names changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_documented_program() -> kalam_live::Result<()> {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..2).await;
+    let mut consumer = client
+        .consumer()
+        .group_id("billing-workers")
+        .topic("orders.events")
+        .auto_offset_reset(AutoOffsetReset::Earliest)
+        .enable_auto_commit(false)
+        .poll_timeout(Duration::from_secs(10))
+        .build()?;
+    let records = consumer.poll().await?;
+    for record in &records {
+        // process record.payload
+        consumer.mark_processed(record);
+    }
+    consumer.commit_sync().await?;
+    consumer.close().await?;
+
+    assert_eq!(offsets(&records), [0, 1]);
+    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await?;
+    assert_eq!(acked[0]["n"].as_int(), Some(1));
+    assert_eq!(consumer.poll().await.unwrap_err().code(), ErrorCode::Closed);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_is_a_typed_row() {
+    let (_server, client) = start(Options::default()).await;
+    let sql = "INSERT INTO orders.list VALUES (9007199254740993, 'tea', '2026-01-02T03:04:05Z')";
+    client.execute(sql, &[]).await.unwrap();
+    client.execute("UPDATE orders.list SET item = NULL", &[]).await.unwrap();
+    let records = take(&consumer(&client), 2).await;
+    let [inserted, updated] = &records[..] else { panic!() };
+    assert_eq!((inserted.op, updated.op), (RecordOp::Insert, RecordOp::Update));
+    assert_eq!((&*inserted.topic, inserted.partition, inserted.offset), ("orders.events", 0, 0));
+    assert_eq!((inserted.key.as_deref(), inserted.user.as_deref()), (Some("9007199254740993"), None));
+    assert!(inserted.timestamp_ms > 1_600_000_000_000 && inserted.problem.is_none());
+    let row = inserted.row().unwrap().unwrap();
+    assert_eq!(row["id"].as_int(), Some(9_007_199_254_740_993));
+    assert_eq!(row["at"].as_timestamp(), Some(1_767_323_045_000_000));
+    assert_eq!(row.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["id", "item", "at"]);
+    assert!(updated.row().unwrap().unwrap()["item"].is_null());
+    assert_eq!(inserted.json().unwrap()["item"], "tea");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_poll_loses_nothing_and_two_at_once_are_refused() {
+    let (_server, client) = start(Options::default()).await;
+    let consumer = consumer(&client);
+    {
+        let mut waiting = Box::pin(consumer.poll());
+        assert!(poll_immediate(&mut waiting).await.is_none());
+        assert_eq!(consumer.poll().await.unwrap_err().code(), ErrorCode::InvalidArgument);
+    }
+    insert(&client, 0..3).await;
+    assert_eq!(offsets(&take(&consumer, 3).await), [0, 1, 2]);
+    assert_eq!(consumer.poll_with_timeout(Duration::from_millis(1)).await.unwrap(), []);
+    let offsets = consumer.offsets();
+    assert_eq!((offsets.position, offsets.committed, offsets.unfinished), (3, 0, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_worker_held_is_not_lost_when_another_finished_what_follows() {
+    let (_server, client) = impatient().await;
+    insert(&client, 0..6).await;
+    let (a, b) = (consumer(&client), consumer(&client));
+    assert_eq!(offsets(&take(&a, 3).await), [0, 1, 2]);
+    let records = take(&b, 3).await;
+    assert_eq!(offsets(&records), [3, 4, 5]);
+    records.iter().for_each(|record| b.mark_processed(record));
+    assert_eq!(b.commit_sync().await.unwrap(), Committed { next_offset: 0, held_back: 3 });
+    drop(a);
+    let again = take(&b, 3).await;
+    assert_eq!(offsets(&again), [0, 1, 2], "and what is finished is not handed out again");
+    again.iter().for_each(|record| b.mark_processed(record));
+    assert_eq!(b.commit_sync().await.unwrap(), Committed { next_offset: 6, held_back: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_healthy_workers_share_a_topic_and_handle_nothing_twice() {
+    let (_server, client) = start(Options::default()).await;
+    let handled: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let work = |name: &'static str| {
+        let (consumer, handled) = (consumer(&client), handled.clone());
+        let options = RunOptions::default().with_concurrency(4);
+        let stop = options.stop();
+        let task = tokio::spawn(async move {
+            let handler = async |record: Arc<ConsumerRecord>| {
+                handled.lock().unwrap().push(record.offset);
+                Ok::<_, String>(())
+            };
+            let mut consumer = consumer;
+            let summary = consumer.run(handler, options).await.unwrap();
+            // Together they commit what they have finished alternately.
+            consumer.close().await.unwrap();
+            (name, summary.handled)
+        });
+        (task, stop)
+    };
+    let workers = [work("a"), work("b")];
+    insert(&client, 0..200).await;
+    while handled.lock().unwrap().len() < 200 {
+        tokio::task::yield_now().await;
+    }
+    workers.iter().for_each(|(_, stop)| stop.stop());
+    let mut total = 0;
+    for (task, _) in workers {
+        total += task.await.unwrap().1;
+    }
+    let handled = handled.lock().unwrap().clone();
+    assert_eq!(total, 200);
+    assert_eq!(handled.iter().collect::<BTreeSet<_>>().len(), 200, "each once");
+    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
+    assert_eq!(acked[0]["n"].as_int(), Some(199));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_keeps_the_order_of_keys_tries_again_and_buries_what_fails() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..20).await;
+    client.execute("UPDATE orders.list SET item = 'changed'", &[]).await.unwrap();
+    let seen: Arc<Mutex<HashMap<String, Vec<u64>>>> = Arc::default();
+    let attempts: Arc<Mutex<BTreeMap<u64, u32>>> = Arc::default();
+    let options = RunOptions::default()
+        .with_concurrency(8)
+        .with_max_attempts(3)
+        .with_backoff(Duration::from_millis(1), Duration::from_millis(5))
+        .with_dead_letter_topic("orders.dead");
+    let stop = options.stop();
+    let run = {
+        let (consumer, seen, attempts) = (consumer(&client), seen.clone(), attempts.clone());
+        tokio::spawn(async move {
+            let handler = async |record: Arc<ConsumerRecord>| {
+                let attempt = {
+                    let mut attempts = attempts.lock().unwrap();
+                    let attempt = attempts.entry(record.offset).or_default();
+                    *attempt += 1;
+                    *attempt
+                };
+                match record.offset {
+                    3 => return Err("never".to_owned()),
+                    5 => panic!("on purpose"),
+                    7 if attempt < 3 => return Err("not yet".to_owned()),
+                    _ => {}
+                }
+                tokio::task::yield_now().await;
+                seen.lock()
+                    .unwrap()
+                    .entry(record.key.clone().unwrap().into())
+                    .or_default()
+                    .push(record.offset);
+                Ok(())
+            };
+            consumer.run(handler, options).await
+        })
+    };
+    while seen.lock().unwrap().values().map(Vec::len).sum::<usize>() < 38 {
+        tokio::task::yield_now().await;
+    }
+    stop.stop();
+    let summary = run.await.unwrap().unwrap();
+    assert_eq!((summary.handled, summary.failed), (38, 2));
+    assert!(seen.lock().unwrap().values().all(|offsets| offsets.is_sorted()));
+    assert_eq!(attempts.lock().unwrap()[&7], 3);
+    let dead = client
+        .query("SELECT source_offset, error, attempts, payload FROM orders.dead ORDER BY source_offset", &[]);
+    let dead = dead.await.unwrap();
+    let told: Vec<_> = dead
+        .iter()
+        .map(|row| (row[0].as_int().unwrap(), row[1].as_text().unwrap(), row[2].as_int().unwrap()))
+        .collect();
+    assert_eq!(told, [(3, "never", 3), (5, "the handler panicked", 3)]);
+    assert!(dead[0]["payload"].as_text().unwrap().contains("item 3"));
+    // They are records too.
+    let letters =
+        client.consumer().topic("orders.dead").group_id("g").auto_offset_reset(AutoOffsetReset::Earliest);
+    assert_eq!(take(&letters.build().unwrap(), 2).await.len(), 2);
+    let acked = client.query(
+        "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = 'orders.events'",
+        &[],
+    );
+    assert_eq!(acked.await.unwrap()[0]["n"].as_int(), Some(39));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_record_is_never_passed_unless_told_so() {
+    let (_server, client) = impatient().await;
+    insert(&client, 0..5).await;
+    let refusals: Arc<Mutex<u32>> = Arc::default();
+    let decided: Arc<Mutex<u32>> = Arc::default();
+    let count = decided.clone();
+    let options = RunOptions::default()
+        .with_max_attempts(1)
+        .with_timeout(Duration::from_millis(50))
+        .with_on_failed(move |failed| {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            assert!(failed.error.contains("longer than"), "{}", failed.error);
+            // Held once, which has it delivered again; then told to go on.
+            let action = if *count == 1 { FailedAction::Hold } else { FailedAction::Skip };
+            async move { Some(action) }
+        });
+    let stop = options.stop();
+    let consumer = consumer(&client);
+    let run = consumer.run(
+        async |record: Arc<ConsumerRecord>| {
+            if record.offset == 2 {
+                *refusals.lock().unwrap() += 1;
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, String>(())
+        },
+        options,
+    );
+    let watch = async {
+        while *decided.lock().unwrap() < 1 {
+            tokio::task::yield_now().await;
+        }
+        consumer.commit_sync().await.unwrap();
+        assert!(consumer.offsets().committed <= 2);
+        while consumer.offsets().committed < 5 {
+            tokio::task::yield_now().await;
+            consumer.commit_sync().await.unwrap();
+        }
+        stop.stop();
+    };
+    let (summary, ()) = tokio::join!(run, watch);
+    assert_eq!(*refusals.lock().unwrap(), 2);
+    assert_eq!(summary.unwrap().failed, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_marks_a_record_when_it_asks_for_the_next() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..5).await;
+    let mut consumer = consumer(&client);
+    for offset in 0..4 {
+        assert_eq!(consumer.next_record().await.unwrap().unwrap().offset, offset);
+    }
+    assert_eq!(consumer.commit_sync().await.unwrap().next_offset, 3, "the fourth is being handled");
+    consumer.close().await.unwrap();
+    assert_eq!(
+        consumer.next_record().await.unwrap().map(|record| record.offset),
+        Some(4),
+        "it is there already"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn auto_commit_and_close_commit_what_was_marked() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..3).await;
+    let open = || {
+        client.consumer().topic("orders.events").group_id("g").auto_offset_reset(AutoOffsetReset::Earliest)
+    };
+    let mut consumer = open().auto_commit_interval(Duration::from_millis(10)).build().unwrap();
+    let records = take(&consumer, 3).await;
+    consumer.mark_processed(&records[0]);
+    while consumer.offsets().committed < 1 {
+        tokio::task::yield_now().await;
+    }
+    consumer.close().await.unwrap();
+    let mut consumer = open().auto_commit_interval(Duration::from_secs(3600)).build().unwrap();
+    assert!(consumer.poll_with_timeout(Duration::from_millis(1)).await.unwrap().is_empty());
+    consumer.mark_offset(1);
+    consumer.close().await.unwrap();
+    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
+    assert_eq!(acked[0]["n"].as_int(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_can_be_moved() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..3).await;
+    let consumer = consumer(&client);
+    let records = take(&consumer, 3).await;
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    consumer.commit_sync().await.unwrap();
+    consumer.seek(1).await.unwrap();
+    assert_eq!(consumer.position(), 1);
+    assert_eq!(offsets(&take(&consumer, 2).await), [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn latest_begins_with_what_comes_and_an_expired_token_is_renewed() {
+    let options = Options { access_token_lifetime: Duration::from_secs(1), ..Options::default() };
+    let (_server, client) = start(options).await;
+    insert(&client, 0..2).await;
+    let consumer = client.consumer().topic("orders.events").group_id("late").build().unwrap();
+    // Longer than the token lives.
+    assert!(consumer.poll_with_timeout(Duration::from_millis(2100)).await.unwrap().is_empty());
+    insert(&client, 2..3).await;
+    assert_eq!(offsets(&take(&consumer, 1).await), [2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_is_said_clearly() {
+    let (server, client) = start(Options::default()).await;
+    let none = client.consumer().topic("orders.none").group_id("g").build().unwrap();
+    let error = none.poll().await.unwrap_err();
+    assert_eq!((error.code(), error.retryable()), (ErrorCode::NotFound, false));
+    client.execute("CREATE USER 'amy' WITH PASSWORD 'Secret-123' ROLE user", &[]).await.unwrap();
+    let amy = builder(&server.url()).user("amy").password("Secret-123").build().unwrap();
+    let theirs = amy.consumer().topic("orders.events").group_id("g").build().unwrap();
+    assert_eq!(theirs.poll().await.unwrap_err().code(), ErrorCode::PermissionDenied);
+    let run = theirs.run(async |_| Ok::<_, String>(()), RunOptions::default());
+    assert_eq!(run.await.unwrap_err().code(), ErrorCode::PermissionDenied);
+    // As recorded, a partition that does not exist is empty.
+    let nowhere = client.consumer().topic("orders.events").group_id("g").partition_id(9).build().unwrap();
+    assert!(nowhere.poll_with_timeout(Duration::from_millis(50)).await.unwrap().is_empty());
+    for builder in [
+        client.consumer().group_id("g"),
+        client.consumer().topic("a.b"),
+        client.consumer().topic("a.b").group_id("g").max_poll_records(0),
+    ] {
+        assert_eq!(builder.build().unwrap_err().code(), ErrorCode::Config);
+    }
+    let options = RunOptions::default().with_dead_letter_topic("no namespace");
+    let consumer = consumer(&client);
+    let run = consumer.run(async |_| Ok::<_, String>(()), options).await;
+    assert_eq!(run.unwrap_err().code(), ErrorCode::Config);
+    client.close().await;
+    assert_eq!(client.consumer().topic("a.b").group_id("g").build().unwrap_err().code(), ErrorCode::Closed);
+}

@@ -1,0 +1,92 @@
+"""Measures the Kotlin and Swift packages at the frame server.
+
+bench.py --server PATH [--rounds N] [--output FILE]
+
+Both are built by release before: see `tests/bench/uniffi/run`. The rates must reach what is written here, whatever else the
+machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+UNIFFI = ROOT / "bindings-uniffi"
+
+# What is measured, its unit, and the least that the median must be.
+FIGURES = {
+    "cells": ("snapshot of 100,000 rows as typed cells", "rows/s", 300_000),
+    "classes": ("the same as classes (kotlinx.serialization, Codable)", "rows/s", 30_000),
+    "change_1000": ("a change, 1,000 rows held", "us", None),
+    "change_100000": ("a change, 100,000 rows held", "us", None),
+}
+
+
+def kotlin(url: str, rounds: int) -> list[str]:
+    classpath = (UNIFFI / "kotlin/target/classpath").read_text().strip()
+    classes = f"{UNIFFI}/kotlin/target/classes:{UNIFFI}/kotlin/target/test-classes"
+    return ["java", "-Xmx2g", "-cp", f"{classes}:{classpath}", "dev.kalamlive.bench.BenchKt", url, str(rounds)]
+
+
+def swift(url: str, rounds: int) -> list[str]:
+    run = [str(UNIFFI / "scripts/swift"), "release", "run", "-c", "release", "--skip-build", "Bench"]
+    return [*run, url, str(rounds)]
+
+
+def measure(command: list[str]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
+        name, _, value = line.partition(" ")
+        if name in FIGURES:
+            found.setdefault(name, []).append(float(value))
+    return found
+
+
+def shown(values: list[float]) -> str:
+    middle = statistics.median(values)
+    spread = f"{min(values):,.4g} to {max(values):,.4g}" if middle < 100 else f"{min(values):,.0f} to {max(values):,.0f}"
+    return f"{middle:,.4g} ({spread})" if middle < 100 else f"{middle:,.0f} ({spread})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--server", required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    with subprocess.Popen([options.server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout and server.stdin
+        url = json.loads(server.stdout.readline())["complete"]
+        # The first round warms the JVM up.
+        results = {
+            "Kotlin": measure(kotlin(url, options.rounds + 1)),
+            "Swift": measure(swift(url, options.rounds + 1)),
+        }
+        server.stdin.close()
+    lines = ["", "### Kotlin and Swift", "", "| what | unit | Kotlin | Swift |", "|---|---|---|---|"]
+    missed: list[str] = []
+    for name, (what, unit, least) in FIGURES.items():
+        cells = []
+        for language, found in results.items():
+            values = found[name][1:]
+            cells.append(shown(values))
+            if least is not None and statistics.median(values) < least:
+                missed.append(f"{language}: {what}: {statistics.median(values):,.0f} {unit}, at least {least:,}")
+        lines.append(f"| {what} | {unit} | {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    print(table)
+    if options.output:
+        with options.output.open("a") as file:
+            file.write(table + "\n")
+    for line in missed:
+        print(f"MISSED {line}")
+    if missed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
