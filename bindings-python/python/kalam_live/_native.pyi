@@ -26,6 +26,7 @@ __all__ = [
     "Subscription",
     "TokenRequest",
     "Update",
+    "UploadProgress",
     "Wakeups",
     "connect",
     "error_codes",
@@ -340,9 +341,7 @@ class Client:
         files: list[tuple[str, str, str | None, bytes]],
         progress: UploadProgress,
     ) -> Handle[int]: ...
-    def download_file(
-        self, file: FileRef, table: str, user: str | None = None
-    ) -> Handle[tuple[bytes, str | None]]: ...
+    def download_file(self, file: FileRef, table: str, user: str | None = None) -> Handle[tuple[bytes, str | None]]: ...
     def batch(self, statements: list[str | tuple[str, Params]]) -> Handle[int]: ...
     def live(
         self,
