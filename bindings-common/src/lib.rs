@@ -12,6 +12,7 @@
 mod address;
 mod client;
 mod embedded;
+mod files;
 mod inbox;
 mod logs;
 mod mailbox;
@@ -32,6 +33,7 @@ use std::time::Duration;
 pub use address::{AddressHasher, AddressMap};
 pub use client::Client;
 pub use embedded::EmbeddedServer;
+pub use files::Sent;
 pub use inbox::{Connection, Inbox, Tidings, TokenRequest};
 pub use logs::{Level, Line, Log};
 pub use operation::Operation;

@@ -10,6 +10,7 @@
 
 mod client;
 mod error;
+mod files;
 mod handle;
 mod inbox;
 mod logs;

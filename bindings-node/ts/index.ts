@@ -19,6 +19,14 @@
 export { Client, connect, type Queries } from "./client.js";
 export { toJSON } from "./decode.js";
 export { type ErrorCode, KalamError } from "./errors.js";
+export type {
+  DownloadOptions,
+  FileDownload,
+  Files,
+  FileUpload,
+  UploadOptions,
+  UploadProgress,
+} from "./files.js";
 export { type LogLevel, type LogLine, logs } from "./logs.js";
 export type { ConnectOptions, EventOptions, LiveOptions, Params, QueryOptions } from "./options.js";
 export { type EmbeddedOptions, EmbeddedServer, startEmbedded } from "./server.js";

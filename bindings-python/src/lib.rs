@@ -14,6 +14,7 @@ mod client;
 mod column;
 mod error;
 mod event;
+mod files;
 mod handle;
 mod html;
 mod inbox;
@@ -62,6 +63,8 @@ mod _native {
     use crate::error::error_codes;
     #[pymodule_export]
     use crate::event::PyEvent;
+    #[pymodule_export]
+    use crate::files::PyUploadProgress;
     #[pymodule_export]
     use crate::handle::Handle;
     #[pymodule_export]

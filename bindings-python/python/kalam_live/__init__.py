@@ -41,6 +41,7 @@ from kalam_live._errors import (
     TimeoutError,
     UnavailableError,
 )
+from kalam_live._files import FileDownload, FileUpload, UploadProgress
 from kalam_live._live import LiveEvents, LiveRows
 from kalam_live._native import (
     Column,
@@ -71,7 +72,9 @@ __all__ = [
     "EmbeddedServer",
     "Event",
     "EventOptions",
+    "FileDownload",
     "FileRef",
+    "FileUpload",
     "Insert",
     "KalamError",
     "LaggedError",
@@ -100,6 +103,7 @@ __all__ = [
     "TimeoutError",
     "UnavailableError",
     "Update",
+    "UploadProgress",
     "connect",
     "start_embedded",
 ]

@@ -33,7 +33,7 @@ pub use http::{
 };
 pub use http::{
     Health, Login, SqlRequest, StatementResult, decode_error, decode_health, decode_login,
-    decode_sql_response, encode_login, encode_sql_request,
+    decode_sql_response, encode_login, encode_params, encode_sql_request,
 };
 #[cfg(feature = "consumer")]
 pub(crate) use http::{decode_record_row, table_of};
