@@ -82,11 +82,12 @@ impl Embedded {
                 result_bytes: options.limits.result_bytes,
                 sql_bytes: options.limits.sql_bytes,
                 statements: options.limits.sql_statements,
+                heap_bytes: options.limits.heap_bytes,
             },
             ..EngineOptions::new(options.data.clone())
         })
         .map_err(StartError::Data)?;
-        engine.set_ws_url(format!("ws://{address}/v1/ws"));
+        engine.set_ws_url(format!("{}://{address}/v1/ws", if has_tls { "wss" } else { "ws" }));
         let root_password = given.or_else(|| engine.generated_root_password().map(str::to_owned));
 
         let (own_engine, token_lifetime) = (engine.clone(), options.access_token_lifetime);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::Data;
+use crate::engine::{Data, EngineLimits};
 use crate::holes::Holes;
 
 /// How to start a server. [`Options::default`] is an in-memory server on a free loopback port.
@@ -159,6 +159,9 @@ pub struct Limits {
     pub result_rows: usize,
     /// Bytes of one result, as held in memory.
     pub result_bytes: usize,
+    /// Bytes that SQLite may hold in all: rows in memory, sorts, recursion. Half of the machine's memory; it is one bound for
+    /// all servers of the process, and can only be lowered.
+    pub heap_bytes: u64,
     /// Statements that run at the same time.
     pub concurrent_requests: usize,
     /// Requests that may wait for their turn; more are answered with 429.
@@ -196,6 +199,7 @@ impl Default for Limits {
             statement_time: Duration::from_secs(30),
             result_rows: 1_000_000,
             result_bytes: 256 << 20,
+            heap_bytes: EngineLimits::default().heap_bytes,
             concurrent_requests: 16,
             waiting_requests: 1024,
             requests_per_second: 50_000,

@@ -403,7 +403,6 @@ fn what_is_not_on_the_list_is_refused() {
     let engine = memory();
     run(&engine, "CREATE NAMESPACE n; CREATE TABLE n.t (id INT PRIMARY KEY, v INT)");
     for sql in [
-        "SELECT DISTINCT ON (id) id FROM n.t",
         "SELECT id FROM n.t FOR UPDATE",
         "SELECT load_extension('x')",
         "SELECT sqlite_version()",

@@ -216,8 +216,15 @@ fn system_tables() {
     ] {
         assert!(error(&engine, sql).message.contains("read-only"), "{sql}");
     }
-    for sql in ["SELECT * FROM system.users", "SHOW TABLES", "SELECT * FROM information_schema.tables"] {
+    for sql in ["SELECT * FROM system.users", "SHOW TABLES", "SELECT * FROM system.tables"] {
         let refused = run_as(&engine, &caller("al", Role::Service), sql, vec![]).unwrap_err();
         assert_eq!((refused.code, refused.status), ("PERMISSION_DENIED", 403), "{sql}");
     }
+    // What information_schema shows is what the caller may read: a private table is not among it.
+    let count = |who: &str, role| {
+        let sql = "SELECT count(*) AS n FROM information_schema.tables";
+        json!(run_as(&engine, &caller(who, role), sql, vec![]).unwrap()[0].rows)
+    };
+    assert_eq!(count("al", Role::Service), json!([["1"]]));
+    assert_eq!(count("nobody", Role::User), json!([["0"]]));
 }

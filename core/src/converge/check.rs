@@ -47,7 +47,9 @@ pub(super) struct Check {
     table_not_before: Time,
     /// Between the digest that was asked for since somebody looked, and the next.
     pub(super) asked: Option<Duration>,
-    /// What the latest answer took.
+    /// What the latest answer took, and what answers usually do: the less of the last two. One may have been held up on its
+    /// way.
+    latest: Duration,
     took: Duration,
     pub(super) report: Repair,
     /// States since the digest was asked for.
@@ -111,6 +113,7 @@ impl Default for Check {
             not_before: Time::ZERO,
             table_not_before: Time::ZERO,
             asked: None,
+            latest: Duration::ZERO,
             took: Duration::ZERO,
             report: Repair::new(Reason::Mismatch),
             seen: HashSet::default(),
@@ -134,11 +137,13 @@ impl Default for Check {
 impl Check {
     /// Forgets all but the pace and where it was.
     pub(super) fn stop(&mut self) {
-        let Self { not_before, table_not_before, asked, took, failures, missing, watermark, .. } = *self;
+        let Self { not_before, table_not_before, asked, latest, took, .. } = *self;
+        let Self { failures, missing, watermark, .. } = *self;
         *self = Self {
             not_before,
             table_not_before,
             asked,
+            latest,
             took,
             failures,
             missing,
@@ -150,6 +155,11 @@ impl Check {
     /// Whether it is known from where to look for what was missed, and answers come.
     pub(super) fn is_able_to_catch_up(&self) -> bool {
         self.watermark.is_some() && self.failures < MOST_FAILURES
+    }
+
+    /// How many states a digest is compared with.
+    pub(super) fn states(&self) -> usize {
+        self.seen.len()
     }
 
     pub(super) fn is_asked(&self, asked: AskId) -> bool {
@@ -294,8 +304,8 @@ impl Keeper {
         result: Result<Vec<StatementResult>>,
     ) {
         self.check.report.bytes += bytes;
-        self.check.took = took;
-        self.pace(now, took);
+        self.check.took = took.min(std::mem::replace(&mut self.check.latest, took));
+        self.pace(now, self.check.took);
         let step = std::mem::replace(&mut self.check.step, Step::Idle);
         let result = result.and_then(|results| match step {
             Step::Digest { clock, .. } => self.digest_answered(now, clock, &results),

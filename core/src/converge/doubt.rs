@@ -6,14 +6,21 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::frames::Frames;
 use super::{AskId, Key};
 use crate::machine::Time;
 use crate::schema::SeqId;
 
 /// So long may the live query take to confirm a change that the watch told.
 pub(super) const CONFIRM: Duration = Duration::from_millis(50);
-/// Between two look-ups, so that steady changes cost little.
+/// Between two look-ups.
 const DISTANCE: Duration = Duration::from_millis(600);
+/// While frames keep coming, one look-up pays for so many: under 5 % of them.
+const ENOUGH: u64 = 28;
+/// But a key is not in doubt for longer than this.
+const LONGEST: Duration = Duration::from_secs(3);
+/// And when no frame came for so long, the rows are to be right within a second of the last.
+const QUIET: Duration = Duration::from_millis(500);
 const FARTHEST: Duration = Duration::from_secs(30);
 /// Keys in one look-up.
 const BATCH: usize = 200;
@@ -31,6 +38,8 @@ pub(super) struct Doubt {
     order: VecDeque<Key>,
     pub(super) asked: Option<Asked>,
     not_before: Time,
+    /// The latest look-up, and the moment of its query.
+    last: Option<(Time, u64)>,
     failures: u32,
 }
 
@@ -87,10 +96,16 @@ impl Doubt {
     }
 
     /// The next keys to look up, when it is time.
-    pub(super) fn next(&mut self, now: Time, pace: bool) -> Option<Vec<(Key, Option<SeqId>)>> {
-        if self.asked.is_some() || self.order.is_empty() || (pace && now < self.not_before) {
+    pub(super) fn next(
+        &mut self,
+        now: Time,
+        pace: bool,
+        frames: &Frames,
+    ) -> Option<Vec<(Key, Option<SeqId>)>> {
+        if self.asked.is_some() || self.order.is_empty() || (pace && now < self.due(frames)) {
             return None;
         }
+        self.last = Some((now, frames.clock()));
         let mut keys = Vec::new();
         while keys.len() < BATCH
             && let Some(key) = self.order.pop_front()
@@ -100,6 +115,15 @@ impl Doubt {
             }
         }
         Some(keys)
+    }
+
+    /// When the next look-up may be.
+    fn due(&self, frames: &Frames) -> Time {
+        let (Some((at, clock)), Some(frame)) = (self.last, frames.last) else { return self.not_before };
+        match frames.clock() - clock < ENOUGH {
+            true => self.not_before.max((frame + QUIET).min(at + LONGEST)),
+            false => self.not_before,
+        }
     }
 
     pub(super) fn answered(&mut self, now: Time, took: Duration) {
@@ -115,15 +139,21 @@ impl Doubt {
         self.failures
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Time> {
+    pub(super) fn next_timeout(&self, frames: &Frames) -> Option<Time> {
         let deadline = self.deadlines.front().map(|(deadline, _)| *deadline);
-        let look_up = (self.asked.is_none() && !self.order.is_empty()).then_some(self.not_before);
+        let look_up = (self.asked.is_none() && !self.order.is_empty()).then(|| self.due(frames));
         deadline.into_iter().chain(look_up).min()
     }
 
     /// Whether something is still to be looked up, or may have to be.
     pub(super) fn is_open(&self) -> bool {
         self.asked.is_some() || !self.order.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Keys, and how long they are waited for.
+    pub(super) fn len(&self) -> usize {
+        let asked = self.asked.as_ref().map_or(0, |asked| asked.keys.len());
+        self.deadlines.len().max(self.waiting.len()) + self.open.len().max(self.order.len()) + asked
     }
 
     pub(super) fn is_asked(&self, id: AskId) -> bool {

@@ -66,6 +66,10 @@ impl Frames {
         self.touched = HashMap::default();
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.touched.len()
+    }
+
     pub(super) fn touched_since(&self, key: &Key, clock: u64) -> bool {
         self.flooded > clock || self.touched.get(key).is_some_and(|at| *at > clock)
     }
@@ -99,5 +103,9 @@ impl Removed {
 
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }

@@ -10,7 +10,7 @@ use super::doubt::Doubt;
 use super::frames::{Frames, Removed};
 use super::options::KeeperOptions;
 use super::questions::Questions;
-use super::{Ask, AskId, Key};
+use super::{Ask, AskId, Holds, Key};
 use crate::error::{ErrorCode, Result};
 use crate::live::{Begin, LiveView};
 use crate::machine::random::Random;
@@ -100,7 +100,8 @@ const RESTART_FARTHEST: Duration = Duration::from_secs(300);
 
 impl Keeper {
     /// A keeper of the rows of `live`, which `view` holds.
-    pub fn new(live: LiveSql, options: KeeperOptions, view: LiveView) -> Self {
+    pub fn new(live: LiveSql, options: KeeperOptions, mut view: LiveView) -> Self {
+        view.count_versions(!options.rules.versions_aside);
         Self {
             view,
             live,
@@ -270,6 +271,7 @@ impl Keeper {
         }
         let mut questions = Questions::new(&self.live, schema, &positions, self.version);
         questions.horizon = self.horizon.flatten();
+        questions.literals = self.options.rules.literals;
         self.questions = Some(questions);
         self.epoch += 1;
         self.classify(schema, schema);
@@ -304,6 +306,10 @@ impl Keeper {
             };
             self.frames.note(now, &key);
             self.doubt.confirm(&key, version);
+            let smaller = || self.view.held(&key).is_some_and(|held| held.version > Some(version));
+            if !self.options.rules.arrival_order && smaller() {
+                continue;
+            }
             let late = self.options.rules.remember_removals
                 && self.removed.version(&key).is_some_and(|removed| removed >= version);
             if late {
@@ -442,7 +448,7 @@ impl Keeper {
             return None;
         }
         let check = self.check.next_timeout(&self.frames);
-        [self.doubt.next_timeout(), check, self.restart_due].into_iter().flatten().min()
+        [self.doubt.next_timeout(&self.frames), check, self.restart_due].into_iter().flatten().min()
     }
 
     /// What to do next, in this order.
@@ -468,6 +474,18 @@ impl Keeper {
     /// Asks for no digest before: another live query on the table has asked for one.
     pub fn wait_for_table(&mut self, until: Time) {
         self.check.wait_for_table(until);
+    }
+
+    /// How much is held besides the rows, of which every kind is bounded.
+    pub fn holds(&self) -> Holds {
+        Holds {
+            removed: self.removed.len(),
+            doubts: self.doubt.len(),
+            touched: self.frames.len(),
+            states: self.check.states(),
+            changes: self.view.pending_len(),
+            reports: self.reports.len(),
+        }
     }
 
     /// What was counted since the last call.
@@ -497,9 +515,9 @@ impl Keeper {
         self.version = if self.version == "_seq" { "_version" } else { "_seq" };
         let schema = self.view.schema().cloned();
         if let (Some(questions), Some(schema)) = (&mut self.questions, schema) {
-            let horizon = questions.horizon;
+            let (horizon, literals) = (questions.horizon, questions.literals);
             *questions = Questions::new(&self.live, &schema, self.view.key_positions(), self.version);
-            questions.horizon = horizon;
+            (questions.horizon, questions.literals) = (horizon, literals);
         }
     }
 

@@ -22,6 +22,8 @@ const MOST_PROOFS: usize = 40;
 const MOST_PAGES: u32 = 200;
 /// Answers that are asked for once more.
 const MOST_RETRIES: u32 = 4;
+/// A server keeps tombstones at least so long.
+const KEPT_FOR: Duration = Duration::from_secs(3_600);
 /// Keys that are remembered as told.
 const MOST_TOLD: usize = 100_000;
 
@@ -29,8 +31,10 @@ const MOST_TOLD: usize = 100_000;
 ///
 /// It believes the answers only if they were made with the same user's rights, and if one of the versions that the
 /// subscription told is found in them: then both speak of one numbering. What it finds is left out where the
-/// subscription has told something of the same key since it was resumed, which is newer, or is about to. What the server
-/// has purged by then can not be found.
+/// subscription has told something of the same key since it was resumed, which is newer, or is about to.
+///
+/// What the server has purged by then can not be found. It purges by age, in hours (`DELETED_RETENTION_HOURS`): after a
+/// longer time it can be excluded only while there is a tombstone that is older than what was missed.
 #[derive(Debug)]
 pub struct Missed {
     live: LiveSql,
@@ -48,6 +52,8 @@ pub struct Missed {
     pages: u32,
     failures: u32,
     proven: bool,
+    /// Tombstones of that time may have been purged.
+    long: bool,
     found: Vec<Row>,
 }
 
@@ -59,6 +65,7 @@ enum Step {
     Proofs,
     Deleted(SeqId),
     Left(SeqId),
+    Older,
 }
 
 /// What came of an answer.
@@ -68,7 +75,12 @@ pub enum Found {
     More,
     /// These rows were deleted or have left the filter, in the order of their versions. Of one that has left it only the
     /// key is known.
-    Rows(Vec<Row>),
+    Rows {
+        /// Gone.
+        gone: Vec<Row>,
+        /// The server may have purged others: they can not be found any more.
+        purged: bool,
+    },
     /// It can not be found out.
     Unknown,
 }
@@ -90,8 +102,14 @@ impl Missed {
             pages: 0,
             failures: 0,
             proven: false,
+            long: false,
             found: Vec::new(),
         }
+    }
+
+    /// So much time has passed since the subscription told everything.
+    pub fn after(&mut self, time: Duration) {
+        self.long = time >= KEPT_FOR;
     }
 
     /// Where the subscription was resumed.
@@ -160,6 +178,10 @@ impl Missed {
                 };
                 left.and(&format!("_seq >= {after}")).first(PAGE, ["_seq"], false)?
             }
+            Step::Older => {
+                let older = Select::columns(["_seq"], table)?.and("_deleted = true");
+                older.and(&format!("_seq < {}", self.from)).first(1, ["_seq"], false)?
+            }
         }))
     }
 
@@ -209,7 +231,8 @@ impl Missed {
                 match (after, &self.live.filter) {
                     (Some(after), _) => self.step = Step::Deleted(after),
                     (None, Some(_)) => self.step = Step::Left(self.from),
-                    (None, None) => return Ok(self.finish()),
+                    (None, None) if self.long => self.step = Step::Older,
+                    (None, None) => return Ok(self.finish(false)),
                 }
             }
             Step::Left(_) => {
@@ -217,9 +240,11 @@ impl Missed {
                 let rows = keys.into_iter().map(|(key, version)| self.only_key(key, version)).collect();
                 match self.keep(rows) {
                     Some(after) => self.step = Step::Left(after),
-                    None => return Ok(self.finish()),
+                    None if self.long => self.step = Step::Older,
+                    None => return Ok(self.finish(false)),
                 }
             }
+            Step::Older => return Ok(self.finish(result.rows.is_empty())),
         }
         self.pages += 1;
         Ok(if self.pages > MOST_PAGES { Found::Unknown } else { Found::More })
@@ -250,17 +275,75 @@ impl Missed {
         Row::new(self.schema.clone(), cells, Some(version))
     }
 
-    fn finish(&mut self) -> Found {
+    fn finish(&mut self, purged: bool) -> Found {
         if self.flooded {
             return Found::Unknown;
         }
         let mut found = std::mem::take(&mut self.found);
         found.retain(|row| !self.told.contains(&key(row, &self.keys)));
         found.sort_by_key(Row::version);
-        Found::Rows(found)
+        Found::Rows { gone: found, purged }
     }
 }
 
 fn key(row: &Row, positions: &[usize]) -> Key {
     positions.iter().map(|&at| row.all_values()[at].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Column, DataType};
+    use crate::sql::check_live;
+
+    fn answer(columns: Vec<Column>, rows: Vec<Vec<Value>>) -> Result<Vec<StatementResult>> {
+        let schema = Schema::new(columns);
+        let rows: Vec<Row> = rows.into_iter().map(|cells| Row::new(schema.clone(), cells, None)).collect();
+        let row_count = rows.len() as u64;
+        Ok(vec![StatementResult { schema, rows, row_count, message: None, as_user: Some("root".into()) }])
+    }
+
+    /// After so long a time, with a tombstone from before or without.
+    fn found(away: Duration, older: bool) -> Found {
+        let id = || Column::new("id", DataType::Int).primary_key();
+        let seq = || Column::new("_seq", DataType::BigInt);
+        let live = check_live("SELECT * FROM app.t", &[], None).unwrap();
+        let mut missed = Missed::new(live, Schema::new(vec![id()]), SeqId::from(50), "root");
+        missed.after(away);
+        missed.begin();
+        for ask in 0.. {
+            let ask = AskId::numbered(ask);
+            let sql = missed.question(ask).unwrap().unwrap();
+            let answer = if sql.starts_with("SELECT *") {
+                answer(vec![id()], Vec::new())
+            } else if sql.contains("_seq IN") {
+                answer(vec![seq()], vec![vec![50.into()]])
+            } else if sql.contains("_seq >= 50") {
+                answer(vec![id(), seq()], vec![vec![7.into(), 60.into()]])
+            } else {
+                assert_eq!(
+                    sql,
+                    "SELECT _seq FROM app.t WHERE _deleted = true AND _seq < 50 ORDER BY _seq LIMIT 1"
+                );
+                answer(vec![seq()], if older { vec![vec![9.into()]] } else { Vec::new() })
+            };
+            match missed.answer(ask, answer) {
+                Some(Found::More) => {}
+                Some(found) => return found,
+                None => panic!("{sql} was not asked"),
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn what_may_have_been_purged_is_said() {
+        let hour = Duration::from_secs(3_600);
+        for (away, older, expected) in
+            [(hour / 60, false, false), (hour * 2, true, false), (hour * 2, false, true)]
+        {
+            let Found::Rows { gone, purged } = found(away, older) else { panic!("nothing") };
+            assert_eq!((gone.len(), purged), (1, expected), "{away:?}, older tombstones: {older}");
+        }
+    }
 }

@@ -64,5 +64,23 @@ pub enum Ask {
     End,
 }
 
+/// How much a [`Keeper`] holds besides the rows, in entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holds {
+    /// Removed keys that are remembered: at most 10,000.
+    pub removed: usize,
+    /// Keys that are waited for or to be looked up: some thousands at most, beyond which everything is compared.
+    pub doubts: usize,
+    /// Keys that frames told while an answer is outstanding: at most 50,000.
+    pub touched: usize,
+    /// States that a digest may be of: at most 4,096.
+    pub states: usize,
+    /// Changed rows that the reader did not take: at most as many as are shown, or 1,000.
+    pub changes: usize,
+    /// Repairs that nobody asked for: at most 100.
+    pub reports: usize,
+}
+
 #[cfg(test)]
 mod tests;

@@ -43,12 +43,14 @@ pub struct KeeperOptions {
     pub rules: Rules,
 }
 
-/// A switch for each rule of ARCHITECTURE.md, "How the rows stay right". All are on; a test that turns one off must see
-/// wrong rows, or traffic that is too much.
+/// A switch for each rule by which rows stay right (ARCHITECTURE.md, "How rows stay right"). All are on; a test that turns
+/// one off must see wrong rows, or traffic that is too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Versions of answers and of frames are not compared: each node has its own numbers.
     pub keep_sources_apart: bool,
+    /// Within one subscription the order of arrival decides, whatever the numbers say.
+    pub arrival_order: bool,
     /// Rows stay over a reconnect, and what changed meanwhile is looked for.
     pub keep_rows: bool,
     /// An answer of HTTP says less about a row than a frame that came since the query was sent.
@@ -79,12 +81,19 @@ pub struct Rules {
     pub ask_newest: bool,
     /// Checks keep a distance from each other.
     pub pace: bool,
+    /// A write that changes nothing that is selected changes no row.
+    pub versions_aside: bool,
+    /// Watches give way: their slots to live queries, and the connection to more important frames.
+    pub watches_yield: bool,
+    /// What a text holds can not end its literal.
+    pub literals: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
             keep_sources_apart: true,
+            arrival_order: true,
             keep_rows: true,
             frames_beat_answers: true,
             remember_removals: true,
@@ -100,6 +109,9 @@ impl Default for Rules {
             check_snapshots: true,
             ask_newest: true,
             pace: true,
+            versions_aside: true,
+            watches_yield: true,
+            literals: true,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Questions {
     sortable: bool,
     /// Only rows written since then belong to the query.
     pub(super) horizon: Option<SeqId>,
+    /// Quotes within a text are doubled.
+    pub(super) literals: bool,
 }
 
 impl Questions {
@@ -36,7 +38,7 @@ impl Questions {
         let sortable = key_columns.clone().all(|column| column.data_type.sorts_as_the_server());
         let keys = key_columns.map(|column| column.name.to_string()).collect();
         let (table, filter) = (live.table.clone(), live.filter.clone());
-        Self { table, filter, version, columns, keys, sortable, horizon: None }
+        Self { table, filter, version, columns, keys, sortable, horizon: None, literals: true }
     }
 
     /// Whether pages can follow the order of the key: the greatest key of a page must be the same here and there.
@@ -75,7 +77,7 @@ impl Questions {
     pub(super) fn keys<'k>(&self, keys: impl IntoIterator<Item = &'k [Value]>) -> Result<String> {
         let select = Select::columns(self.columns(), &self.table)?.matching(self.filter.as_ref());
         let select = select.with_keys(&self.key_columns(), keys)?.into_sql();
-        Ok(format!("{select} LIMIT {PAGE}"))
+        Ok(self.with_literals(format!("{select} LIMIT {PAGE}")))
     }
 
     /// The newest rows, below a version.
@@ -93,7 +95,11 @@ impl Questions {
         if let Some(key) = after {
             select = select.after_key(&self.key_columns(), key)?;
         }
-        select.first(PAGE, self.key_columns(), false)
+        Ok(self.with_literals(select.first(PAGE, self.key_columns(), false)?))
+    }
+
+    fn with_literals(&self, sql: String) -> String {
+        if self.literals { sql } else { sql.replace("''", "'") }
     }
 
     /// A page of what was written since a version.

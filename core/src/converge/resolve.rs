@@ -38,7 +38,7 @@ impl Keeper {
     /// Asks for the keys in doubt, if it is time.
     pub(super) fn look_up(&mut self, now: Time) {
         let Some(questions) = &self.questions else { return };
-        let Some(mut keys) = self.doubt.next(now, self.options.rules.pace) else { return };
+        let Some(mut keys) = self.doubt.next(now, self.options.rules.pace, &self.frames) else { return };
         // What can not be written can only be compared as a whole.
         let writable = |key: &Key| key.iter().all(|value| literal::literal(value).is_ok());
         let before = keys.len();

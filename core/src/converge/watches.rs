@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Rules;
 use crate::machine::Time;
 use crate::sql::LiveSql;
 
@@ -20,6 +21,8 @@ pub struct Watches {
     tables: BTreeMap<String, Watch>,
     /// No watch is opened before.
     blocked_until: Time,
+    /// They give way to nothing.
+    stubborn: bool,
 }
 
 #[derive(Debug)]
@@ -39,11 +42,16 @@ pub enum WatchAction {
 }
 
 impl Watches {
+    /// Those of a client that has none open, under these rules.
+    pub fn new(rules: Rules) -> Self {
+        Self { stubborn: !rules.watches_yield, ..Self::default() }
+    }
+
     /// Compares what is wanted, one entry a live query of this client, with what is open. `queries`: how many live
     /// queries the client has.
     pub fn plan(&mut self, now: Time, wanted: &[LiveSql], queries: usize) -> Vec<WatchAction> {
         let mut by_sql = BTreeMap::new();
-        if queries <= MOST_QUERIES && now >= self.blocked_until {
+        if self.stubborn || (queries <= MOST_QUERIES && now >= self.blocked_until) {
             for live in wanted {
                 if let Ok(sql) = live.to_sql() {
                     by_sql.insert(sql, live);
@@ -79,7 +87,7 @@ impl Watches {
             watch.window = (now, 0);
         }
         watch.window.1 += 1;
-        let too_many = watch.open && watch.window.1 > MOST_FRAMES;
+        let too_many = watch.open && watch.window.1 > MOST_FRAMES && !self.stubborn;
         if too_many {
             watch.open = false;
             watch.paused_until = now + PAUSE;

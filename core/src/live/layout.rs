@@ -15,13 +15,19 @@ pub(crate) struct Layout {
     pub(crate) schema: Arc<Schema>,
     pub(crate) keys: Keys,
     pub(crate) sort: Sort,
+    pub(crate) counts_versions: bool,
 }
 
 impl Layout {
     pub(crate) fn new(schema: Arc<Schema>, options: &LiveOptions) -> Result<Self> {
         let keys = Keys::new(&options.key_columns, &schema)?;
         let sort = Sort::new(options.order_by.as_ref(), &schema)?;
-        Ok(Self { schema, keys, sort })
+        Ok(Self { schema, keys, sort, counts_versions: false })
+    }
+
+    /// Whether a reader sees no difference.
+    pub(crate) fn same_for_readers(&self, a: &Row, b: &Row) -> bool {
+        a.same_content(b) && (!self.counts_versions || a.version() == b.version())
     }
 
     /// Whether `row` can be held: it has these columns, and none of its key cells is NULL.

@@ -40,6 +40,10 @@ impl Pending {
         !self.reset && self.deltas.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.deltas.len()
+    }
+
     pub(crate) fn reset(&mut self) {
         self.reset = true;
         self.deltas = HashMap::default();

@@ -130,9 +130,12 @@ impl RowSet {
                     return Upsert::Unchanged;
                 }
                 let arrival = held.arrival;
-                let same = held.row.same_content(&row);
-                let row =
-                    if same { held.row.clone() } else { pending.original(arrival, &row).unwrap_or(row) };
+                let same = self.layout.same_for_readers(&held.row, &row);
+                let row = match same {
+                    true => held.row.clone(),
+                    false if self.layout.counts_versions => row,
+                    false => pending.original(arrival, &row).unwrap_or(row),
+                };
                 // The number of a frame that an answer agrees with is still the number of a frame.
                 let foreign = foreign && (held.foreign || held.version != version);
                 let old = std::mem::replace(held, Held { row: row.clone(), arrival, version, foreign });

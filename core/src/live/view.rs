@@ -44,6 +44,7 @@ pub struct LiveView {
     /// The rows are those of an earlier connection, and nothing has shown yet that they still are right: with the greatest
     /// version that frames told since. It counts only when the rows do.
     kept: Option<Option<SeqId>>,
+    counts_versions: bool,
     taken: Option<Phase>,
 }
 
@@ -113,8 +114,14 @@ impl LiveView {
             partial: false,
             unverified: false,
             kept: None,
+            counts_versions: false,
             taken: None,
         })
+    }
+
+    /// Takes rows of different versions for different rows, which is wrong: to show that tests notice.
+    pub(crate) fn count_versions(&mut self, count: bool) {
+        self.counts_versions = count;
     }
 
     /// The subscription was acknowledged with these columns.
@@ -135,7 +142,8 @@ impl LiveView {
         if self.is_over() {
             return Ok(());
         }
-        let layout = Layout::new(schema, &self.options)?;
+        let mut layout = Layout::new(schema, &self.options)?;
+        layout.counts_versions = self.counts_versions;
         match mode {
             Begin::Fresh | Begin::Newest | Begin::Since => self.begin_fresh(layout, mode),
             Begin::Resumed => self.begin_resumed(layout)?,
@@ -394,6 +402,11 @@ impl LiveView {
             State::Live if self.partial => Phase::Partial,
             State::Live => Phase::Live,
         }
+    }
+
+    /// Changed rows that the reader did not take.
+    pub(crate) fn pending_len(&self) -> usize {
+        self.pending.len()
     }
 
     fn is_over(&self) -> bool {

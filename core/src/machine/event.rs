@@ -255,6 +255,8 @@ pub enum GapReason {
     /// Resumed at a server that does not tell what was deleted meanwhile (recorded in `wire/resume.jsonl`), and perhaps
     /// at another node with another numbering (`wire/cluster.jsonl`).
     ResumedWithoutDeletes,
+    /// The connection was away for so long that the server may have forgotten what was deleted first.
+    Purged,
     /// There was nothing to resume from: what was written and removed while away is not known.
     NoCheckpoint,
     /// The server sent a change before it told the columns.
@@ -272,6 +274,9 @@ impl GapReason {
         match self {
             Self::ResumedWithoutDeletes => {
                 "the server does not tell what was deleted while the connection was away"
+            }
+            Self::Purged => {
+                "the connection was away for longer than the server may keep what was deleted: other rows may be gone too"
             }
             Self::NoCheckpoint => "the connection was lost before there was a position to resume from",
             Self::ChangeBeforeAck => "the server sent a change before it described the columns",

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::checkpoint::Checkpoint;
 use crate::converge::{AskId, Found, Missed};
@@ -12,6 +14,10 @@ use crate::protocol::{Change, ChangeKind, StatementResult};
 use crate::row::Row;
 use crate::schema::{Schema, SeqId};
 use crate::sql::LiveSql;
+
+/// Versions count milliseconds above so many bits, from the beginning of 2024 on (recorded in `wire/resume.jsonl`).
+const VERSION_MILLIS: u32 = 22;
+const VERSION_EPOCH: Duration = Duration::from_secs(1_704_067_200);
 
 /// Versions told lately, of which one may still be found at the server.
 const RECENT: usize = 16;
@@ -30,14 +36,16 @@ pub(super) struct CatchUp {
     recent: [SeqId; RECENT],
     told: usize,
     asks: u64,
+    /// When the connection was lost on which everything was told.
+    lost: Option<Instant>,
     /// Deletes that were found, and that the server may tell by itself after all.
     found: BTreeSet<SeqId>,
 }
 
 /// How it ended.
 pub(super) enum CaughtUp {
-    /// These rows are gone.
-    Deleted(Vec<Row>),
+    /// These rows are gone; and perhaps others, which the server has purged.
+    Deleted(Vec<Row>, bool),
     /// That is not known.
     Unknown,
 }
@@ -53,6 +61,7 @@ impl CatchUp {
             recent: [SeqId::from(0); RECENT],
             told: 0,
             asks: 0,
+            lost: None,
             found: BTreeSet::new(),
         }
     }
@@ -62,6 +71,7 @@ impl CatchUp {
         self.resumed = match mode {
             Mode::Fresh => {
                 self.unfinished = None;
+                self.lost = None;
                 self.found.clear();
                 None
             }
@@ -75,10 +85,18 @@ impl CatchUp {
         let from = self.unfinished.map_or(reached, |unfinished| unfinished.min(reached));
         self.unfinished = Some(from);
         let mut missed = Missed::new(self.live.clone(), schema, from, &self.user);
+        missed.after(self.lost.map_or_else(|| age_of(from), |lost| lost.elapsed()));
         for &version in self.recent.iter().take(self.told) {
             missed.proof(version);
         }
         self.missed = Some(missed);
+    }
+
+    /// The connection is lost. What was missed since an earlier loss may not be known yet.
+    pub(super) fn interrupted(&mut self) {
+        if self.unfinished.is_none() {
+            self.lost = Some(Instant::now());
+        }
     }
 
     pub(super) fn set_user(&mut self, user: &str) {
@@ -152,9 +170,9 @@ impl CatchUp {
         let found = self.missed.as_mut()?.answer(id, result)?;
         let caught_up = match found {
             Found::More => return None,
-            Found::Rows(mut rows) => {
-                rows.retain(|row| row.version().is_some_and(|version| self.found.insert(version)));
-                CaughtUp::Deleted(rows)
+            Found::Rows { mut gone, purged } => {
+                gone.retain(|row| row.version().is_some_and(|version| self.found.insert(version)));
+                CaughtUp::Deleted(gone, purged)
             }
             Found::Unknown => CaughtUp::Unknown,
         };
@@ -166,4 +184,11 @@ impl CatchUp {
     fn remember(&mut self, rows: &[Row]) {
         rows.iter().filter_map(Row::version).for_each(|version| self.passed(version));
     }
+}
+
+/// How long ago a version was given, by the clock of this machine.
+fn age_of(version: SeqId) -> Duration {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let given = u64::try_from(version.get() >> VERSION_MILLIS).unwrap_or(0);
+    since_epoch.saturating_sub(VERSION_EPOCH + Duration::from_millis(given))
 }

@@ -142,9 +142,15 @@ impl EventSink {
         let subscription_id = self.id.clone();
         match self.catch_up.answer(ask, result) {
             None => return,
-            Some(CaughtUp::Deleted(old_rows)) if old_rows.is_empty() => {}
-            Some(CaughtUp::Deleted(old_rows)) => {
-                self.pending.push(ChangeEvent::Delete { subscription_id, old_rows });
+            Some(CaughtUp::Deleted(old_rows, purged)) => {
+                if !old_rows.is_empty() {
+                    let subscription_id = subscription_id.clone();
+                    self.pending.push(ChangeEvent::Delete { subscription_id, old_rows });
+                }
+                if purged {
+                    let reason = GapReason::Purged.as_str().to_owned();
+                    self.pending.push(ChangeEvent::GapPossible { subscription_id, reason });
+                }
             }
             Some(CaughtUp::Unknown) => {
                 let reason = GapReason::ResumedWithoutDeletes.as_str().to_owned();
@@ -186,6 +192,7 @@ impl EventSink {
                 return self.catch_up.tells_no_deletes();
             }
             SubscriptionEvent::Ready => return self.catch_up.ready(),
+            SubscriptionEvent::Interrupted => self.catch_up.interrupted(),
             _ => {}
         }
         let subscription_id = self.id.clone();

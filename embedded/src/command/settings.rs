@@ -207,6 +207,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     value("limits.result_bytes", "one result in memory [256MB]", |s, v| {
         put(&mut s.options.limits.result_bytes, bytes(v))
     }),
+    value(
+        "limits.heap_bytes",
+        "all that SQLite holds: rows in memory, sorts [half of the memory]",
+        |s, v| put(&mut s.options.limits.heap_bytes, bytes(v).map(|n| n as u64)),
+    ),
     value("limits.concurrent_requests", "statements that run at the same time [16]", |s, v| {
         put(&mut s.options.limits.concurrent_requests, number(v))
     }),

@@ -158,7 +158,11 @@ impl Engine {
         let (storage, loaded) = Storage::open(&options.data, options.node)?;
         let mut accounts = Accounts::new(loaded.users).map_err(EngineError::Storage)?;
         let generated_root_password = set_root(&storage, &mut accounts, options.root_password.as_deref())?;
-        let scratch = Mutex::new(Db::memory(&storage.identifiers)?);
+        let scratch = Db::memory(&storage.identifiers)?;
+        if options.limits.heap_bytes > 0 {
+            scratch.limit_heap(options.limits.heap_bytes)?;
+        }
+        let scratch = Mutex::new(scratch);
         let evaluator = Arc::new(Mutex::new(Db::memory(&storage.identifiers)?));
         let inner = Arc::new(Inner {
             commits: Commits::new(),

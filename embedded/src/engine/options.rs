@@ -75,6 +75,9 @@ pub struct EngineLimits {
     pub sql_bytes: usize,
     /// Statements in one request.
     pub statements: usize,
+    /// Bytes that SQLite may hold in all, for every engine of this process together: what sorts and recursion of one
+    /// statement can take, and the rows of an engine in memory. Can only be lowered once it was set. 0 is no limit.
+    pub heap_bytes: u64,
 }
 
 impl Default for EngineLimits {
@@ -85,6 +88,15 @@ impl Default for EngineLimits {
             result_bytes: 256 << 20,
             sql_bytes: 1 << 20,
             statements: 1_000,
+            heap_bytes: half_of_memory(),
         }
     }
+}
+
+/// Half of the machine's memory, as far as it tells; at least 512 MiB.
+fn half_of_memory() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = line.and_then(|l| l.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kilobytes.map_or(2 << 30, |kb| (kb / 2).saturating_mul(1024)).max(512 << 20)
 }

@@ -196,8 +196,7 @@ impl Connections {
 impl LiveList for Connections {
     fn live(&self) -> Vec<LiveInfo> {
         let members = self.members.lock();
-        let of =
-            |member: &Member| member.queries.values().map(|query| query.info(member)).collect::<Vec<_>>();
+        let of = |member: &Member| member.open_queries().map(|query| query.info(member)).collect::<Vec<_>>();
         members.open.values().flat_map(of).collect()
     }
 
@@ -205,7 +204,7 @@ impl LiveList for Connections {
         let found = {
             let members = self.members.lock();
             let mut all =
-                members.open.values().flat_map(|member| member.queries.values().map(move |q| (member, q)));
+                members.open.values().flat_map(|member| member.open_queries().map(move |q| (member, q)));
             all.find(|(member, query)| query.info(member).live_id() == live_id)
                 .map(|(_, query)| query.subscription.clone())
         };
@@ -213,6 +212,13 @@ impl LiveList for Connections {
             subscription.fail("SUBSCRIPTION_FAILED", "The live query was killed by an administrator");
         }
         found.is_some()
+    }
+}
+
+impl Member {
+    /// One that has ended stays with its connection for a while.
+    fn open_queries(&self) -> impl Iterator<Item = &Query> {
+        self.queries.values().filter(|query| !query.subscription.has_ended())
     }
 }
 

@@ -17,5 +17,6 @@ mod operation;
 mod replay;
 mod resume;
 mod shutdown;
+mod statements;
 mod support;
 mod topics;

@@ -20,6 +20,8 @@ pub struct Record {
     pub v: Option<String>,
     /// 0 to 99, or NULL.
     pub n: Option<i64>,
+    /// Of a column that may come later.
+    pub extra: Option<i64>,
 }
 
 /// The columns of the table, the system's last.
@@ -33,6 +35,7 @@ impl Record {
             "grp" => Some(self.grp.to_owned()),
             "v" => self.v.clone(),
             "n" => self.n.map(|n| n.to_string()),
+            "extra" => self.extra.map(|n| n.to_string()),
             other => unreachable!("no column {other}"),
         }
     }
@@ -54,6 +57,8 @@ pub struct Query {
     pub sql: String,
     /// Every projected column, hidden ones included, without the system's.
     pub columns: Vec<&'static str>,
+    /// `_seq` is projected by name, behind the others.
+    pub seq: bool,
     /// `SELECT *`.
     pub star: bool,
     /// Which rows.
@@ -90,6 +95,9 @@ fn with_key(key: KeyKind) -> Vec<Query> {
             queries.push(Query::new(projection, filter));
         }
     }
+    for filter in [Filter::All, filter::GROUP_A] {
+        queries.push(Query::new("id, v, _seq", filter));
+    }
     queries.push(Query::new("id", Filter::All));
     queries.iter_mut().for_each(|query| query.key = key);
     queries
@@ -108,11 +116,13 @@ impl Query {
             Projection::Columns(names) => names
                 .iter()
                 .chain(&live.hidden)
+                .filter(|name| *name != "_seq")
                 .map(|name| *COLUMNS.iter().find(|c| *c == name).expect("a column"))
                 .collect(),
         };
         let sql = live.to_sql().expect("SQL");
-        Self { star: projection == "*", live, sql, columns, filter, key: KeyKind::default() }
+        let (star, seq) = (projection == "*", projection.ends_with(", _seq"));
+        Self { star, seq, live, sql, columns, filter, key: KeyKind::default() }
     }
 
     /// Its subscription tells keys of every change, and nothing else.

@@ -84,7 +84,7 @@ fn the_model_speaks_as_recorded() {
     let queries = queries();
     let (star, key_only) = (&queries[0], &queries[4]);
     let mut server = Server::new(behaviour, queries.clone(), Rng::with_seed(2));
-    let row = |id, n| Record { id, grp: "a", v: None, n };
+    let row = |id, n| Record { id, grp: "a", v: None, n, extra: None };
     for id in 0..5 {
         server.table.put(now, row(id, Some(id)));
     }

@@ -83,6 +83,8 @@ struct Item {
 /// The clauses that may be there, once all others are known to be absent.
 struct Clauses<'a> {
     distinct: bool,
+    /// `DISTINCT ON (...)`.
+    distinct_on: &'a [Expr],
     group_by: &'a [Expr],
 }
 
@@ -131,14 +133,14 @@ fn check_clauses(select: &Select) -> SqlResult<Clauses<'_>> {
     if projection.is_empty() {
         return Err(SqlError::invalid("SELECT needs at least one column"));
     }
-    let distinct = match distinct {
-        None | Some(Distinct::All) => false,
-        Some(Distinct::Distinct) => true,
-        Some(Distinct::On(_)) => return Err(SqlError::unsupported("DISTINCT ON")),
+    let (distinct, distinct_on) = match distinct {
+        None | Some(Distinct::All) => (false, &[][..]),
+        Some(Distinct::Distinct) => (true, &[][..]),
+        Some(Distinct::On(list)) => (false, &list[..]),
     };
     match group_by {
         GroupByExpr::Expressions(list, modifiers) if modifiers.is_empty() => {
-            Ok(Clauses { distinct, group_by: list })
+            Ok(Clauses { distinct, distinct_on, group_by: list })
         }
         _ => Err(SqlError::unsupported("this form of GROUP BY")),
     }
@@ -194,6 +196,13 @@ impl Translator<'_> {
         // An aggregate in ORDER BY alone would make a query of rows one of groups.
         let frame = self.frame_mut();
         (frame.aggregates, frame.windows) = (grouped, true);
+        if !clauses.distinct_on.is_empty() {
+            if grouped {
+                return Err(SqlError::unsupported("DISTINCT ON beside aggregates: use a sub-query"));
+            }
+            let tail = format!("{from}{filter}");
+            return self.distinct_on(clauses.distinct_on, items, order, &tail);
+        }
         let outputs: Vec<&OutputColumn> = items.iter().map(|i| &i.output).collect();
         let order = self.order_by(order, &outputs, clauses.distinct, false)?;
         let hidden = match keys && !grouped && !clauses.distinct {
@@ -219,6 +228,51 @@ impl Translator<'_> {
             at_most_one: grouped && group_texts.is_empty(),
             bare: order.is_empty(),
             hidden: hidden.len(),
+        })
+    }
+
+    /// The first row, by `order`, of each group of rows that agree in `on`.
+    fn distinct_on(
+        &mut self,
+        on: &[Expr],
+        items: Vec<Item>,
+        order: &[OrderByExpr],
+        tail: &str,
+    ) -> SqlResult<Planned> {
+        let leads = order.len() < on.len() || order.iter().zip(on).all(|(by, on)| by.expr == *on);
+        if !leads || (!order.is_empty() && order.len() < on.len()) {
+            return Err(SqlError::execution(
+                "Error during planning: SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+            ));
+        }
+        let mut groups = Vec::new();
+        for expr in on {
+            let typed = self.expr(expr)?;
+            groups.push(self.finish(typed)?.0);
+        }
+        let (mut sorted, mut outer) = (Vec::new(), Vec::new());
+        for (at, by) in order.iter().enumerate() {
+            let typed = self.expr(&by.expr)?;
+            sorted.push(format!("{} AS o{at}", self.finish(typed)?.0));
+            let descending = matches!(by.options.sort, Some(OrderBySort::Desc));
+            outer.push(format!("o{at}{}", direction(descending, by.options.nulls_first)));
+        }
+        let window = self.order_by(order, &[], false, false)?;
+        let list: Vec<String> =
+            items.iter().enumerate().map(|(at, item)| format!("{} AS c{at}", item.text)).collect();
+        let first = format!("row_number() OVER (PARTITION BY {}{window}) AS f", groups.join(", "));
+        let inner: Vec<String> = list.into_iter().chain(sorted).chain([first]).collect();
+        let outer = if outer.is_empty() { String::new() } else { format!(" ORDER BY {}", outer.join(", ")) };
+        Ok(Planned {
+            sql: format!(
+                "SELECT {} FROM (SELECT {}{tail}) WHERE f = 1{outer}",
+                super::query::numbered('c', items.len()),
+                inner.join(", ")
+            ),
+            bare: outer.is_empty(),
+            columns: items.into_iter().map(|i| i.output).collect(),
+            at_most_one: false,
+            hidden: 0,
         })
     }
 

@@ -77,6 +77,12 @@ impl Db {
         Ok(Self { connection, deadline })
     }
 
+    /// Bounds what SQLite allocates in this process.
+    pub(crate) fn limit_heap(&self, bytes: u64) -> rusqlite::Result<()> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.connection.query_row(&format!("PRAGMA hard_heap_limit = {bytes}"), [], |_| Ok(()))
+    }
+
     /// Runs `work`; SQLite statements in it are interrupted after `limit`.
     pub(crate) fn within<T>(&self, limit: Duration, work: impl FnOnce(&Connection) -> T) -> T {
         let at = (self.deadline.start.elapsed() + limit).as_millis();
@@ -97,7 +103,9 @@ pub(crate) fn sql_error(error: rusqlite::Error) -> SqlError {
             }
             ErrorCode::DiskFull => SqlError::internal("the disk is full"),
             ErrorCode::TooBig => SqlError::execution("Execution error: a value or the statement is too big"),
-            ErrorCode::OutOfMemory => SqlError::internal("out of memory"),
+            ErrorCode::OutOfMemory => SqlError::execution(
+                "Execution error: the statement needs more memory than the server may use: narrow it down",
+            ),
             // Our functions' errors and "integer overflow" of sum().
             ErrorCode::Unknown => {
                 SqlError::execution(format!("Execution error: {}", message.as_deref().unwrap_or("unknown")))

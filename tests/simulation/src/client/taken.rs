@@ -52,6 +52,9 @@ fn apply(list: &mut Vec<Row>, change: &Change) -> Check {
             list.insert(*index, row.clone());
             true
         }
+        Change::Update { old, row, .. } if old == row => {
+            return Err(format!("an update that changes nothing: {row:?}"));
+        }
         Change::Update { index, old, row } => list.get_mut(*index).is_some_and(|held| {
             let same = held.ptr_eq(old);
             *held = row.clone();

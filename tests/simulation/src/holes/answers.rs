@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::numbers::Numbers;
 use super::question::{Order, Select};
-use crate::data::{COLUMNS, Query};
+use crate::data::Query;
 use crate::server::{Stored, Table, wire};
 
 /// The table as the SQL endpoint sees it.
@@ -18,8 +18,8 @@ pub struct Endpoint<'a> {
     pub queries: &'a [Query],
     /// Whose rights the answer is made with.
     pub user: &'a str,
-    /// The table has one more column.
-    pub altered: bool,
+    /// The columns of the table.
+    pub columns: &'a [&'static str],
     /// The table is gone.
     pub dropped: bool,
     /// Rows without a LIMIT, and with one.
@@ -75,7 +75,7 @@ impl Endpoint<'_> {
             rows.sort_by_key(|(_, row)| row.record.id);
         }
         let names: Vec<&str> = match select.names {
-            "*" => COLUMNS.iter().copied().chain(self.altered.then_some("extra")).collect(),
+            "*" => self.columns.iter().copied().chain(["_seq", "_deleted"]).collect(),
             list => list.split(", ").collect(),
         };
         let cells = |(version, row): &(i64, &Stored)| {
@@ -127,7 +127,6 @@ impl Endpoint<'_> {
         match name {
             "_seq" => format!("\"{version}\""),
             "_deleted" => row.deleted.to_string(),
-            "extra" => "null".into(),
             name => wire::cell(&self.queries[0], &row.record, name),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kalam_live::converge::{
-    Ask, AskId, Keeper, KeeperOptions, Outcome, Paces, VerifyCounters, WatchAction, Watches,
+    Ask, AskId, Holds, Keeper, KeeperOptions, Outcome, Paces, Rules, VerifyCounters, WatchAction, Watches,
 };
 use kalam_live::live::{LiveOptions, LiveView};
 use kalam_live::machine::{
@@ -74,13 +74,13 @@ pub struct Client {
 
 impl Client {
     /// A client without subscriptions.
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, rules: Rules) -> Self {
         Self {
             machine: Machine::new(config).expect("a good configuration"),
             lives: Vec::new(),
             handed_out: Vec::new(),
             events: None,
-            watches: Watches::default(),
+            watches: Watches::new(rules),
             paces: Paces::default(),
             open: BTreeMap::new(),
             standing: BTreeSet::new(),
@@ -172,6 +172,7 @@ impl Client {
         for at in 0..self.lives.len() {
             progress |= self.serve(now, at)?;
         }
+        self.share_slots(now);
         if self.replan || self.replan_at.is_some_and(|at| at <= now) {
             progress = true;
             self.plan_watches(now);
@@ -204,14 +205,20 @@ impl Client {
             Event::Subscription { key, event } => (key, event),
         };
         if self.events == Some(key) {
-            if let SubscriptionEvent::Change(change) = event {
-                self.handed_out.extend(change.rows.iter().filter_map(|row| Some(row.version()?.get())));
+            match event {
+                SubscriptionEvent::Change(change) => {
+                    self.handed_out.extend(change.rows.iter().filter_map(|row| Some(row.version()?.get())));
+                }
+                SubscriptionEvent::Failed(error) if error.code() != ErrorCode::NotFound => {
+                    return Err(format!("live_events failed: {error}"));
+                }
+                _ => {}
             }
             return Ok(());
         }
         if let Some(at) = self.lives.iter().position(|live| live.key == key) {
             if let SubscriptionEvent::Failed(error) = &event
-                && !matches!(error.code(), ErrorCode::NotFound | ErrorCode::SubscriptionLimit)
+                && error.code() != ErrorCode::NotFound
             {
                 return Err(format!("a live query failed: {error}"));
             }
@@ -318,6 +325,15 @@ impl Client {
         Ok(progress)
     }
 
+    /// Where the server had no slot for a live query, those of watches are given back.
+    fn share_slots(&mut self, now: Duration) {
+        if self.machine.take_slots_wanted() {
+            self.watches.slots_are_full(now);
+            self.replan = true;
+        }
+        self.machine.set_spare_slots(!self.open.is_empty());
+    }
+
     fn plan_watches(&mut self, now: Duration) {
         self.replan = false;
         let wanted: Vec<LiveSql> =
@@ -359,8 +375,17 @@ impl Client {
         self.lives.iter_mut().for_each(|live| live.keeper.view_mut().closed());
         self.machine.close();
         self.drive(now)?;
-        let keepers = self.lives.iter().any(|live| live.keeper.next_timeout().is_some());
-        let machine = self.machine.next_timeout().is_some() || self.machine.subscriptions().count() > 0;
+        let left = |live: &Live| {
+            let mut holds = live.keeper.holds();
+            // Its reader may still take them.
+            holds.changes = 0;
+            let waits = live.keeper.next_timeout().is_some() || live.keeper.wants_watch().is_some();
+            waits || holds != Holds::default()
+        };
+        let keepers = self.lives.iter().any(left);
+        let machine = self.machine.next_timeout().is_some()
+            || self.machine.subscriptions().count() > 0
+            || self.machine.queued_messages() > 0;
         match (keepers, machine) {
             (false, false) => Ok(()),
             _ => Err(format!("something is left after close: keepers {keepers}, machine {machine}")),

@@ -115,7 +115,7 @@ fn cost(situation: &Situation, filter: Filter, leader: i64) -> Check<Cost> {
 /// Every group and either side of each filter.
 fn record(id: i64, v: i64) -> Record {
     let grp = GROUPS[(id % 3) as usize];
-    Record { id, grp, v: Some(format!("v{v}")), n: Some(id % 100) }
+    Record { id, grp, v: Some(format!("v{v}")), n: Some(id % 100), extra: None }
 }
 
 fn write(world: &mut World, id: i64, v: i64) {

@@ -12,6 +12,8 @@ use crate::plan::pick;
 /// Everything that is drawn before a run begins.
 #[derive(Debug)]
 pub struct Plan {
+    /// What the client does.
+    pub rules: Rules,
     /// What the server leaves out.
     pub holes: Holes,
     /// Nodes that the client knows: 1 or 2.
@@ -54,6 +56,7 @@ impl Plan {
     /// One live query at a server that tells everything, and nothing goes wrong but what is asked for.
     pub fn calm(query: usize, options: KeeperOptions) -> Self {
         Self {
+            rules: options.rules,
             holes: Holes::closed(),
             urls: 1,
             lives: vec![(query, options)],
@@ -78,7 +81,7 @@ impl Plan {
     /// Draws a plan. `queries`: how many there are, the watch among them.
     pub fn draw(rules: Rules, queries: usize, rng: &mut Rng) -> Self {
         let calm = rng.u8(..100) < 12;
-        let holes = if calm { Holes::closed() } else { draw_holes(rng) };
+        let mut holes = if calm { Holes::closed() } else { draw_holes(rng) };
         let verify = Duration::from_secs(pick(rng, &[4, 10, 60]));
         let lives = (0..pick(rng, &[1, 1, 2, 3])).map(|_| {
             let options = KeeperOptions {
@@ -89,11 +92,17 @@ impl Plan {
             };
             (rng.usize(..queries - 1), options)
         });
-        let lives = lives.collect();
+        let lives: Vec<_> = lives.collect();
+        let events = rng.u8(..100) < 30;
+        if !calm && rng.u8(..100) < 20 {
+            // Nothing is left for a watch, or one slot.
+            holes.slots = lives.len() + usize::from(events) + rng.usize(..2);
+        }
         Self {
+            rules,
             urls: if calm { 1 } else { pick(rng, &[1, 1, 2]) },
             lives,
-            events: rng.u8(..100) < 30,
+            events,
             rows: pick(rng, &[0, 3, 20, 60]),
             key: pick(rng, &KeyKind::ALL),
             keys: pick(rng, &[4, 25, 80]),

@@ -17,7 +17,8 @@ pub struct Holes {
     pub load_buffer: usize,
     /// A snapshot page as large as this is taken for the last one (`wire/snapshots.jsonl`: 1,000).
     pub page_cap: usize,
-    /// Pages follow the key, but go on behind the version of their last row: they overlap and skip (`snapshots`).
+    /// A page holds the oldest versions behind the last row of the page before. Rows that were updated come in no order, so
+    /// that pages overlap; and one of a page is left out, which they then skip (`snapshots`).
     pub loose_pages: bool,
     /// `last_rows: n` brings the n rows before the newest one, for n > 1, newest first (`wire/live_basic.jsonl`).
     pub last_rows: bool,

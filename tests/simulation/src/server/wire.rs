@@ -5,7 +5,7 @@ use fastrand::Rng;
 use serde_json::{Value as Json, json};
 
 use super::behaviour::Behaviour;
-use crate::data::{COLUMNS, Query, Record};
+use crate::data::{Query, Record};
 
 /// What a change frame says.
 #[derive(Clone, Debug)]
@@ -57,7 +57,9 @@ fn control(number: usize, more: bool, last: Option<i64>) -> Json {
 
 /// `subscription_ack`.
 pub(crate) fn ack(id: &str, query: &Query, more: bool, last: Option<i64>) -> String {
-    let names = if query.star { COLUMNS.to_vec() } else { query.columns.clone() };
+    let mut names = query.columns.clone();
+    names.extend((query.seq || query.star).then_some("_seq"));
+    names.extend(query.star.then_some("_deleted"));
     let schema: Vec<Json> =
         names.iter().enumerate().map(|(index, name)| column(query, name, index)).collect();
     json!({"type": "subscription_ack", "subscription_id": id, "total_rows": 0,
@@ -68,7 +70,7 @@ pub(crate) fn ack(id: &str, query: &Query, more: bool, last: Option<i64>) -> Str
 fn column(query: &Query, name: &str, index: usize) -> Json {
     let (data_type, flags) = match name {
         "id" => (query.key.data_type(), json!(["pk", "nn", "uq"])),
-        "n" => ("Int", Json::Null),
+        "n" | "extra" => ("Int", Json::Null),
         "_seq" => ("BigInt", json!(["nn"])),
         "_deleted" => ("Boolean", json!(["nn"])),
         _ => ("Text", Json::Null),
@@ -144,6 +146,8 @@ fn add_key(fields: &mut Vec<(&'static str, String)>, query: &Query, record: &Rec
 /// The key, the old `_seq` and what changed.
 fn old_values(query: &Query, new: &Record, old: &Record, seen: i64, rng: &mut Rng) -> String {
     let changed = query.columns.iter().filter(|c| **c == "id" || new.cell(c) != old.cell(c));
+    // A row that is older than a column has none (`wire/alter.jsonl`).
+    let changed = changed.filter(|c| **c != "extra" || old.extra.is_some());
     let mut fields: Vec<_> = changed.map(|c| (*c, cell(query, old, c))).collect();
     add_key(&mut fields, query, old);
     fields.push(("_seq", format!("\"{seen}\"")));
@@ -157,6 +161,7 @@ pub(crate) fn cell(query: &Query, record: &Record, column: &str) -> String {
         "grp" => format!("\"{}\"", record.grp),
         "v" => record.v.as_ref().map_or_else(|| "null".into(), |v| Json::from(v.as_str()).to_string()),
         "n" => record.n.map_or_else(|| "null".into(), |n| n.to_string()),
+        "extra" => record.extra.map_or_else(|| "null".into(), |n| n.to_string()),
         other => unreachable!("no column {other}"),
     }
 }

@@ -23,7 +23,8 @@ impl World {
                     Some(self.server.table.put(self.now, record))
                 }
                 None => {
-                    let mut record = Record { id, grp: pick(&mut self.rng, &GROUPS), v: None, n: None };
+                    let mut record =
+                        Record { id, grp: pick(&mut self.rng, &GROUPS), v: None, n: None, extra: None };
                     self.change(&mut record);
                     Some(self.server.table.put(self.now, record))
                 }

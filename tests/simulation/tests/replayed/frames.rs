@@ -15,6 +15,8 @@ type Cells = BTreeMap<String, Json>;
 /// A frame.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Told {
+    /// `error`: there are too many subscriptions.
+    Refused { id: String },
     /// `subscription_ack`.
     Ack { id: String, more: Json, status: Json, number: Json },
     /// `initial_data_batch`.
@@ -64,6 +66,7 @@ pub(crate) fn told(
         (key, cells)
     };
     match frame["type"].as_str() {
+        Some("error") => Told::Refused { id },
         Some("subscription_ack") => Told::Ack { id, more, status, number },
         Some("initial_data_batch") => {
             let rows = frame["rows"].as_array().expect("rows");
@@ -98,7 +101,7 @@ pub(crate) fn ordered(mut frames: Vec<Told>) -> Vec<Told> {
         }
     }
     frames.sort_by_key(|frame| match frame {
-        Told::Ack { id, .. } => (id.clone(), 0, None),
+        Told::Refused { id } | Told::Ack { id, .. } => (id.clone(), 0, None),
         Told::Page { id, .. } => (id.clone(), 1, None),
         Told::Change { id, key, .. } => (id.clone(), 2, *key),
     });

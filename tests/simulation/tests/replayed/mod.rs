@@ -1,6 +1,7 @@
 //! A recording, replayed through the model server.
 
 mod frames;
+mod pages;
 mod statements;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fastrand::Rng;
+use kalam_live::machine::{Action, Config, LinkId, Machine, Token};
 use kalam_simulation::data::{Filter, Query};
 use kalam_simulation::holes::Holes;
 use kalam_simulation::holes::server::Nodes;
@@ -16,6 +18,7 @@ use kalam_simulation::server::Say;
 use serde_json::Value as Json;
 
 use frames::{Told, Versions, told};
+pub(crate) use pages::{Pages, burst};
 use statements::{Keys, run};
 
 /// How a recorded table is one of the model's.
@@ -24,13 +27,16 @@ pub(crate) struct Table {
     pub(crate) name: &'static str,
     /// Its columns, with those of the model that stand for them.
     pub(crate) columns: &'static [(&'static str, &'static str)],
+    /// Columns that it gets later, or that another table of its name has.
+    pub(crate) later: &'static [(&'static str, &'static str)],
     /// The filters of its subscriptions that the model knows.
     pub(crate) filters: &'static [(&'static str, Filter)],
 }
 
 impl Table {
     fn of_model(&self, column: &str) -> Option<&'static str> {
-        self.columns.iter().find(|(recorded, _)| *recorded == column).map(|(_, ours)| *ours)
+        let mut columns = self.columns.iter().chain(self.later);
+        columns.find(|(recorded, _)| *recorded == column).map(|(_, ours)| *ours)
     }
 
     /// The recorded subscription as a query of the model. `None`: the model does not know its filter.
@@ -62,6 +68,8 @@ pub(crate) struct Compared {
     pub(crate) changes: usize,
     /// Pages of snapshots.
     pub(crate) snapshots: usize,
+    /// Subscriptions that were refused.
+    pub(crate) refused: usize,
 }
 
 impl Recording {
@@ -72,29 +80,79 @@ impl Recording {
         Self(text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
     }
 
-    /// Replays it and compares.
+    /// What was noted, line by line.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|line| line["note"].as_str())
+    }
+
+    /// Only what comes before this note.
+    pub(crate) fn until(mut self, note: &str) -> Self {
+        let at = self.0.iter().position(|line| line["note"] == note).expect("a note");
+        self.0.truncate(at);
+        self
+    }
+
+    /// Replays it and compares after every statement and message.
     pub(crate) fn replay(&self, table: &Table) -> Compared {
         let mut replay = Replay::new(self, table);
         let mut recorded = Vec::new();
         let mut last = String::new();
+        let mut was_offline = false;
         for line in &self.0 {
             let frame = &line["frame"];
             if line["dir"] == "recv" {
                 recorded.push(frame.clone());
                 continue;
             }
-            if line["via"] == "http" || line["dir"] == "send" {
-                replay.compare(&last, std::mem::take(&mut recorded));
+            let opens = line["event"] == "open";
+            if line["via"] == "http" || line["dir"] == "send" || opens {
+                replay.compare(&last, 0, std::mem::take(&mut recorded));
                 last = line["request"]["sql"].as_str().map_or_else(|| frame.to_string(), str::to_owned);
             }
-            match line["request"]["sql"].as_str() {
-                Some(sql) if line["status"] == 200 => replay.statement(sql),
-                Some(_) => {}
-                None if line["dir"] == "send" => replay.message(frame),
-                None => {}
+            let offline = line["note"].as_str().is_some_and(|note| note.starts_with("offline"));
+            if offline {
+                replay.close(0);
+            }
+            if opens && std::mem::take(&mut was_offline) {
+                replay.open(0);
+            }
+            was_offline |= offline;
+            replay.line(0, line);
+        }
+        replay.compare(&last, 0, recorded);
+        replay.compared
+    }
+
+    /// Replays a recording of several nodes, and compares after each part: the frames of one statement come from several
+    /// connections, in no order. `connections`: by their name the model's node.
+    pub(crate) fn replay_nodes(&self, table: &Table, connections: &[(&str, i64)]) -> Compared {
+        let mut replay = Replay::new(self, table);
+        replay.links.clear();
+        let mut recorded: Vec<Vec<Json>> = vec![Vec::new(); connections.len()];
+        for line in &self.0 {
+            if let Some(note) = line["note"].as_str() {
+                replay.compare_all(note, &mut recorded);
+            }
+            let at = connections.iter().position(|(name, _)| line["via"] == *name);
+            let Some(at) = at else {
+                replay.line(0, line);
+                continue;
+            };
+            if line["event"] == "ended" {
+                // The node is dead: another leads.
+                replay.close(at);
+                replay.nodes.leader = 1;
+            } else if line["frame"]["type"] == "auth_success" {
+                while replay.links.len() <= at {
+                    replay.open_at(connections[replay.links.len()].1);
+                }
+            } else if line["dir"] == "recv" {
+                recorded[at].push(line["frame"].clone());
+            } else {
+                replay.line(at, line);
             }
         }
-        replay.compare(&last, recorded);
+        replay.compare_all("the end", &mut recorded);
         replay.compared
     }
 }
@@ -102,10 +160,12 @@ impl Recording {
 struct Replay<'t> {
     table: &'t Table,
     nodes: Nodes,
-    link: kalam_live::machine::LinkId,
+    machine: Machine,
+    /// The connections, each with what was told on it: recorded, and by the model.
+    links: Vec<(LinkId, [Versions; 2])>,
     now: Duration,
     keys: Keys,
-    versions: [Versions; 2],
+    dropped: bool,
     compared: Compared,
 }
 
@@ -121,18 +181,19 @@ impl<'t> Replay<'t> {
         let queries: &'static [Query] = Vec::leak(queries.into_values().collect());
         let holes = Holes { order: false, ..Holes::recorded() };
         let mut nodes = Nodes::new(holes, queries, Rng::with_seed(1));
-        let link = a_link();
-        nodes.open(Duration::ZERO, link, 0);
-        nodes.take_out();
+        nodes.columns = table.columns.iter().map(|(_, ours)| *ours).collect();
+        let config = Config { urls: vec!["ws://a".into()], ..Config::default() };
         let mut replay = Self {
             table,
             nodes,
-            link,
+            machine: Machine::new(config).expect("config"),
+            links: Vec::new(),
             now: Duration::from_secs(1),
             keys: Keys::default(),
-            versions: Default::default(),
+            dropped: false,
             compared: Compared::default(),
         };
+        replay.open_at(0);
         replay.fill(recording);
         replay
     }
@@ -154,16 +215,70 @@ impl<'t> Replay<'t> {
         }
     }
 
+    /// One more connection, to this node.
+    fn open_at(&mut self, node: i64) {
+        let link = a_link(&mut self.machine);
+        self.nodes.open(self.now, link, node);
+        self.links.push((link, Default::default()));
+    }
+
+    /// The connection is a new one. What was told is known as before.
+    fn open(&mut self, at: usize) {
+        self.links[at].0 = a_link(&mut self.machine);
+        self.nodes.open(self.now, self.links[at].0, 0);
+    }
+
+    fn close(&mut self, at: usize) {
+        self.nodes.gone(self.links[at].0);
+    }
+
+    /// Does what a line says: a statement, or a message on that connection.
+    fn line(&mut self, at: usize, line: &Json) {
+        match line["request"]["sql"].as_str() {
+            Some(sql) if line["status"] == 200 => self.statement(sql),
+            Some(_) => {}
+            None if line["dir"] == "send" => self.message(at, &line["frame"]),
+            None => {}
+        }
+    }
+
     fn statement(&mut self, sql: &str) {
         for statement in sql.split("; ") {
             self.now += Duration::from_millis(1);
+            if self.define(statement) {
+                continue;
+            }
             for write in run(self.table, &mut self.keys, &mut self.nodes.table, self.now, statement) {
                 self.nodes.publish(self.now, &write);
             }
         }
     }
 
-    fn message(&mut self, frame: &Json) {
+    /// Does what changes the table itself. Returns whether it was that.
+    fn define(&mut self, sql: &str) -> bool {
+        let name = self.table.name;
+        let ours = |column: &str| self.table.of_model(column).expect("a column of the model");
+        if let Some(change) = sql.strip_prefix(&format!("ALTER TABLE {name} ")) {
+            let words: Vec<&str> = change.split(' ').collect();
+            let column = ours(words[2]);
+            assert_eq!(words[0] == "DROP", self.nodes.columns.contains(&column), "{sql}");
+            self.nodes.alter(column);
+        } else if sql == format!("DROP TABLE {name}") {
+            self.dropped = true;
+        } else if let Some(columns) = sql.strip_prefix(&format!("CREATE TABLE {name} (")) {
+            if std::mem::take(&mut self.dropped) {
+                let columns = columns.split_once(") WITH").map_or(columns, |(columns, _)| columns);
+                let names = columns.split(", ").filter_map(|column| column.split(' ').next());
+                let columns = names.map(ours).collect();
+                self.nodes.recreate(columns);
+            }
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn message(&mut self, at: usize, frame: &Json) {
         let known = match frame["type"].as_str() {
             Some("subscribe") => {
                 let sql = frame["subscription"]["sql"].as_str().unwrap_or_default();
@@ -179,27 +294,46 @@ impl<'t> Replay<'t> {
             if let Some(from) = frame["subscription"]["options"]["from"].as_i64() {
                 frame["subscription"]["options"]["from"] = self.of_model(from).into();
             }
-            self.nodes.message(self.now, self.link, &frame.to_string());
+            self.nodes.message(self.now, self.links[at].0, &frame.to_string());
         }
     }
 
     /// The model's version of a row that was told with this one.
     fn of_model(&self, version: i64) -> Option<i64> {
-        let [recorded, model] = &self.versions;
-        recorded.iter().find_map(|(key, told)| {
-            let at = told.iter().position(|known| *known == version)?;
-            model.get(key)?.get(at).copied()
+        self.links.iter().find_map(|(_, [recorded, model])| {
+            recorded.iter().find_map(|(key, told)| {
+                let at = told.iter().position(|known| *known == version)?;
+                model.get(key)?.get(at).copied()
+            })
         })
     }
 
+    /// Compares what was recorded on each connection.
+    fn compare_all(&mut self, step: &str, recorded: &mut [Vec<Json>]) {
+        let said = self.nodes.take_out();
+        let links: Vec<LinkId> = self.links.iter().map(|(link, _)| *link).collect();
+        for (at, (link, recorded)) in links.into_iter().zip(recorded).enumerate() {
+            let said = said.iter().filter(|(to, ..)| *to == link).map(|(_, say, _)| say.clone());
+            self.compare_said(step, at, std::mem::take(recorded), said.collect());
+        }
+    }
+
     /// What was recorded since the last step, and what the model said.
-    fn compare(&mut self, step: &str, recorded: Vec<Json>) {
-        let said = self.nodes.take_out().into_iter().filter_map(|(_, say, _)| match say {
+    fn compare(&mut self, step: &str, at: usize, recorded: Vec<Json>) {
+        let said = self.nodes.take_out().into_iter().map(|(_, say, _)| say).collect();
+        self.compare_said(step, at, recorded, said);
+    }
+
+    fn compare_said(&mut self, step: &str, at: usize, recorded: Vec<Json>, said: Vec<Say>) {
+        let said = said.into_iter().filter_map(|say| match say {
             Say::Frame(text) => Some(serde_json::from_str::<Json>(&text).expect("JSON")),
             _ => None,
         });
         let said: Vec<Json> = said.collect();
-        let subscribed = |frame: &Json| !frame["subscription_id"].is_null() && frame["type"] != "error";
+        let refused = |frame: &Json| frame["code"] == "SUBSCRIPTION_LIMIT_EXCEEDED";
+        let subscribed = |frame: &Json| {
+            !frame["subscription_id"].is_null() && (frame["type"] != "error" || refused(frame))
+        };
         let known = |frame: &Json| {
             let id = frame["subscription_id"].as_str().unwrap_or_default();
             subscribed(frame) && !["f_like", "f_ilike", "f_func", "f_cast", "f_between"].contains(&id)
@@ -208,20 +342,22 @@ impl<'t> Replay<'t> {
             .iter()
             .filter(|frame| known(frame))
             .map(|frame| {
-                told(frame, &|name| self.table.of_model(name), &mut self.keys, &mut self.versions[0])
+                let versions = &mut self.links[at].1[0];
+                told(frame, &|name| self.table.of_model(name), &mut self.keys, versions)
             })
             .collect();
-        let same = |name: &str| ["id", "grp", "v", "n"].into_iter().find(|ours| *ours == name);
+        let same = |name: &str| ["id", "grp", "v", "n", "extra"].into_iter().find(|ours| *ours == name);
         let mut model_keys = Keys::model(KeyKind::Int);
         let said: Vec<Told> = said
             .iter()
             .filter(|frame| known(frame))
-            .map(|frame| told(frame, &same, &mut model_keys, &mut self.versions[1]))
+            .map(|frame| told(frame, &same, &mut model_keys, &mut self.links[at].1[1]))
             .collect();
         for frame in &recorded {
             match frame {
                 Told::Change { .. } => self.compared.changes += 1,
                 Told::Page { .. } => self.compared.snapshots += 1,
+                Told::Refused { .. } => self.compared.refused += 1,
                 Told::Ack { .. } => {}
             }
         }
@@ -233,14 +369,17 @@ impl<'t> Replay<'t> {
     }
 }
 
-/// A link of a machine.
-fn a_link() -> kalam_live::machine::LinkId {
-    use kalam_live::machine::{Action, Config, Machine, Token};
-    let config = Config { urls: vec!["ws://a".into()], ..Config::default() };
-    let mut machine = Machine::new(config).expect("config");
+/// A link that this machine has not had.
+fn a_link(machine: &mut Machine) -> LinkId {
     machine.connect(Duration::ZERO).expect("open");
-    let Some(Action::FetchCredentials { attempt, .. }) = machine.poll_action() else { panic!("no attempt") };
-    machine.handle_credentials(Duration::ZERO, attempt, Ok(Some(Token::new("T"))));
-    let Some(Action::OpenLink { link, .. }) = machine.poll_action() else { panic!("no link") };
-    link
+    machine.network_changed(Duration::ZERO);
+    loop {
+        match machine.poll_action().expect("an attempt") {
+            Action::FetchCredentials { attempt, .. } => {
+                machine.handle_credentials(Duration::ZERO, attempt, Ok(Some(Token::new("T"))));
+            }
+            Action::OpenLink { link, .. } => return link,
+            _ => {}
+        }
+    }
 }

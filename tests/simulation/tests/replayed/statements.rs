@@ -38,8 +38,8 @@ impl Keys {
 
 /// A row as a record.
 pub(crate) fn record(table: &Table, keys: &mut Keys, row: &Json) -> Record {
-    let mut record = Record { id: 0, grp: "", v: None, n: None };
-    for (name, ours) in table.columns {
+    let mut record = Record { id: 0, grp: "", v: None, n: None, extra: None };
+    for (name, ours) in table.columns.iter().chain(table.later) {
         set(&mut record, keys, ours, &row[*name]);
     }
     record
@@ -52,6 +52,7 @@ fn set(record: &mut Record, keys: &mut Keys, column: &str, value: &Json) {
         "grp" => record.grp = text.map_or("", |text| String::leak(text)),
         "v" => record.v = text,
         "n" => record.n = value.as_i64(),
+        "extra" => record.extra = value.as_i64(),
         other => panic!("no column {other}"),
     }
 }
@@ -98,7 +99,7 @@ pub(crate) fn run(table: &Table, keys: &mut Keys, rows: &mut Rows, now: Duration
         let found = matching(table, keys, rows, condition);
         return found.into_iter().filter_map(|record| rows.delete(now, record.id)).collect();
     }
-    let others = ["CREATE ", "BEGIN", "COMMIT", "SELECT ", "DROP ", "ALTER "];
+    let others = ["CREATE ", "BEGIN", "COMMIT", "SELECT ", "DESCRIBE "];
     assert!(others.iter().any(|other| sql.starts_with(other)), "a statement {sql:?}");
     Vec::new()
 }

@@ -7,6 +7,10 @@ use kalam_live::live::Phase;
 use super::World;
 use crate::client::Check;
 use crate::data::cells_of;
+use crate::server::Stored;
+
+/// In doubt, waited for and asked about.
+const MOST_DOUBTS: usize = 4_000;
 
 impl World {
     /// The rows that a live query must have, and those that it may have.
@@ -18,8 +22,12 @@ impl World {
         let may = if self.client.connects > 1 || self.leader_was_lost { i64::MIN } else { self.horizons[at] };
         [self.horizons[at], may].map(|horizon| {
             let rows = self.nodes.table.select(query.filter).into_iter().filter(|row| row.version >= horizon);
-            let mut rows: Vec<_> = rows.map(|row| query.cells(&row.record)).collect();
-            if self.nodes.altered && query.star {
+            let cells = |row: Stored| {
+                let seq = query.seq.then(|| (self.plan.urls == 1).then(|| row.version.to_string()));
+                query.cells(&row.record).into_iter().chain(seq).collect()
+            };
+            let mut rows: Vec<Vec<_>> = rows.map(cells).collect();
+            if self.nodes.is_altered() && query.star {
                 rows.iter_mut().for_each(|row| row.push(None));
             }
             rows.sort();
@@ -45,6 +53,10 @@ impl World {
     pub(super) fn check_content(&self, when: &str, which: impl Fn(&Self, usize) -> bool) -> Check {
         for (at, live) in self.client.lives.iter().enumerate().filter(|(at, _)| which(self, *at)) {
             let mut held: Vec<_> = live.taken.rows.iter().map(cells_of).collect();
+            if self.nodes.queries[live.query].seq && self.plan.urls > 1 {
+                // Each node has its own.
+                held.iter_mut().filter_map(|row| row.last_mut()).for_each(|seq| *seq = None);
+            }
             held.sort();
             let [must, may] = self.expected(at);
             if held != must {
@@ -79,6 +91,19 @@ impl World {
                 live.asked.values().filter(|sent| **sent + Duration::from_secs(1) > self.now).count();
             if recent > 12 {
                 return Err(format!("{recent} questions of one live query within a second"));
+            }
+            let holds = live.keeper.holds();
+            let keys = 10_000.min(self.plan.keys as usize);
+            let rows = live.keeper.view().held_len();
+            let bounded = holds.removed <= keys
+                && holds.doubts <= MOST_DOUBTS.min(3 * keys + 200)
+                && holds.touched <= keys
+                && holds.states <= 4_096
+                && holds.changes <= 1_000.max(rows)
+                && holds.reports == 0
+                && rows <= self.plan.keys as usize;
+            if !bounded {
+                return Err(format!("{rows} rows and {holds:?} for {} keys", self.plan.keys));
             }
         }
         Ok(())

@@ -156,7 +156,7 @@ impl World {
             table,
             queries: self.nodes.queries,
             user,
-            altered: self.nodes.altered,
+            columns: &self.nodes.columns,
             dropped: self.nodes.dropped,
             caps: self.nodes.holes.http_caps,
             leader: self.nodes.leader,

@@ -122,7 +122,7 @@ impl World {
         Self {
             now: Duration::from_secs(1),
             nodes,
-            client: Client::new(Config { urls, seed: rng.u64(..), ..Config::default() }),
+            client: Client::new(Config { urls, seed: rng.u64(..), ..Config::default() }, plan.rules),
             network: Network::new(plan.delay, plan.jitter),
             plan,
             queue: BinaryHeap::new(),

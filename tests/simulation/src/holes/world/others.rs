@@ -12,9 +12,13 @@ impl World {
     pub(super) fn fault(&mut self) {
         match self.rng.u8(..6) {
             0 if self.plan.alters => {
-                self.nodes.altered = !self.nodes.altered;
-                let what = if self.nodes.altered { "a column more" } else { "a column less" };
-                self.trace.line(self.now, format_args!("{what}"));
+                self.nodes.alter("extra");
+                let what = if self.nodes.is_altered() { "a column more" } else { "a column less" };
+                let anew = self.rng.bool();
+                if anew {
+                    self.nodes.recreate(self.nodes.columns.clone());
+                }
+                self.trace.line(self.now, format_args!("{what}, the table anew: {anew}"));
             }
             1 if !self.is_calm() => {
                 self.nodes.busy_until = self.now + Duration::from_millis(self.rng.u64(..400));
@@ -83,8 +87,13 @@ impl World {
         let write = match self.nodes.table.get(id).cloned() {
             Some(_) if self.rng.u8(..100) < 20 => self.nodes.table.delete(self.now, id),
             held => {
-                let mut record =
-                    held.unwrap_or(Record { id, grp: pick(&mut self.rng, &GROUPS), v: None, n: None });
+                let mut record = held.unwrap_or(Record {
+                    id,
+                    grp: pick(&mut self.rng, &GROUPS),
+                    v: None,
+                    n: None,
+                    extra: None,
+                });
                 self.change(&mut record);
                 Some(self.nodes.table.put(self.now, record))
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kalam_live::converge::KeeperOptions;
 use kalam_live::{Error, ErrorCode};
 
 use super::{Answers, Happening, World};
@@ -33,11 +34,7 @@ impl World {
             self.write_one();
         }
         for (at, options) in self.plan.lives.clone() {
-            self.client.live(self.now, at, &self.nodes.queries[at], options, self.plan.page);
-            let mut rows = self.nodes.table.select(self.nodes.queries[at].filter);
-            rows.sort_by_key(|row| -row.version);
-            let n = options.last_rows.map_or(usize::MAX, |n| n as usize);
-            self.horizons.push(rows.get(n - 1).map_or(0, |row| row.version));
+            self.begin_live(at, options);
         }
         if self.plan.events {
             self.client.events(self.now, &self.nodes.queries[0]);
@@ -45,12 +42,36 @@ impl World {
         self.client.machine.connect(self.now).map_err(|e| e.to_string())
     }
 
+    fn begin_live(&mut self, at: usize, options: KeeperOptions) {
+        self.client.live(self.now, at, &self.nodes.queries[at], options, self.plan.page);
+        let mut rows = self.nodes.table.select(self.nodes.queries[at].filter);
+        rows.sort_by_key(|row| -row.version);
+        let n = options.last_rows.map_or(usize::MAX, |n| n as usize);
+        self.horizons.push(rows.get(n - 1).map_or(0, |row| row.version));
+    }
+
+    /// One more live query, the same as the first.
+    pub(in crate::holes) fn live_too(&mut self, options: KeeperOptions) -> Check {
+        let (at, _) = *self.plan.lives.first().ok_or("no live query")?;
+        self.plan.lives.push((at, options));
+        self.begin_live(at, options);
+        Ok(())
+    }
+
     /// A calm beginning, with whatever a snapshot leaves out.
     pub(in crate::holes) fn begin(&mut self) -> Check {
         self.open()?;
         // A mismatch is repaired, then proven, which keeps its distance.
-        self.run_for(Duration::from_secs(1) + 8 * (self.plan.delay + self.plan.jitter))?;
+        self.run_for(
+            Duration::from_secs(1) + 8 * (self.plan.delay + self.plan.jitter) + self.paging_takes(),
+        )?;
         self.check_rows("after the snapshot", |_, _| true)
+    }
+
+    /// Pages overlap, and each is asked for by a message, of which a client sends so many a second.
+    fn paging_takes(&self) -> Duration {
+        let pages = self.plan.page.map_or(0, |page| 3 * self.plan.rows as u32 / page);
+        Duration::from_millis(25) * pages * self.plan.lives.len() as u32
     }
 
     pub(super) fn trouble(&mut self) -> Check {
@@ -69,10 +90,15 @@ impl World {
             // A connection whose end nobody told is given up when nothing is heard for too long.
             self.run_for(NOTICED_WITHIN)?;
         }
+        let rarer = if self.plan.urls > 1 { RARER } else { 1 };
+        if self.plan.alters {
+            // Where no row is left, only a check shows that the columns are others.
+            self.run_for(self.plan.verify * rarer + self.check_takes())?;
+        }
         let failed = self.plan.bad_answers > 0 || self.plan.cuts || self.plan.alters;
         let deadline = self.now
             + if failed { RECOVERS_WITHIN } else { Duration::ZERO }
-            + self.plan.verify * if self.plan.urls > 1 { RARER } else { 1 }
+            + self.plan.verify * rarer
             + self.check_takes();
         while self.check_rows("", |_, _| true).is_err() && self.now < deadline {
             self.run_for(Duration::from_secs(1))?;
