@@ -233,7 +233,12 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
   async #poll(timeout: number | undefined, signal: AbortSignal | undefined, most: number) {
     signal?.throwIfAborted();
     const handle = this.#native.poll(timeout);
-    const reader = new RecordReader<T>(handle, this.#modes, this.#options.topic, this.#options.partitionId ?? 0);
+    const reader = new RecordReader<T>(
+      handle,
+      this.#modes,
+      this.#options.topic,
+      this.#options.partitionId ?? 0,
+    );
     let abort: (() => void) | undefined;
     try {
       const waiting = ready(handle);
@@ -338,13 +343,17 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
    * await consumer.run(async (record) => console.log(record.op, record.row), { concurrency: 8, signal });
    * ```
    */
-  async run(
-    handler: (record: TopicRecord<T>) => unknown,
-    options: RunOptions<T> = {},
-  ): Promise<RunSummary> {
+  async run(handler: (record: TopicRecord<T>) => unknown, options: RunOptions<T> = {}): Promise<RunSummary> {
     if (typeof handler !== "function") throw new TypeError("the handler must be a function");
     is.checkOptions(options, RUN);
-    const { concurrency = 1, maxAttempts = 3, backoff = 250, maxBackoff = 5000, deadLetterTopic, signal } = options;
+    const {
+      concurrency = 1,
+      maxAttempts = 3,
+      backoff = 250,
+      maxBackoff = 5000,
+      deadLetterTopic,
+      signal,
+    } = options;
     const work = this.#native.run({
       concurrency,
       maxAttempts,
@@ -358,7 +367,12 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
     if (signal?.aborted) stop();
     try {
       const jobs = work.jobs();
-      const reader = new RecordReader<T>(jobs, this.#modes, this.#options.topic, this.#options.partitionId ?? 0);
+      const reader = new RecordReader<T>(
+        jobs,
+        this.#modes,
+        this.#options.topic,
+        this.#options.partitionId ?? 0,
+      );
       await this.#work(work, jobs, reader, handler, options);
     } finally {
       signal?.removeEventListener("abort", stop);
@@ -383,7 +397,10 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
         continue;
       }
       for (const { record, error } of reader.read()) {
-        const done = error === null ? attempt(work, record, handler, options.timeout) : decide(work, record, error, options);
+        const done =
+          error === null
+            ? attempt(work, record, handler, options.timeout)
+            : decide(work, record, error, options);
         running.add(done);
         void done.finally(() => running.delete(done));
       }
