@@ -34,6 +34,28 @@ fn the_engine_room_is_closed() {
         "SELECT c1 FROM n.t",
         "SELECT rowid FROM n.t",
         "SELECT s, n, d FROM n.t",
+        "SELECT (SELECT count(*) FROM sqlite_master) AS n",
+        "WITH x AS (SELECT * FROM sqlite_master) SELECT * FROM x",
+        "SELECT * FROM n.t JOIN meta ON true",
+        "SELECT * FROM n.t WHERE id IN (SELECT id FROM t1)",
+        "SELECT 1 UNION SELECT secret FROM meta",
+        "SELECT * FROM (SELECT * FROM users) AS u",
+        "INSERT INTO n.t SELECT 1, value FROM meta",
+        "UPDATE n.t SET v = (SELECT value FROM meta)",
+        "DELETE FROM n.t WHERE EXISTS (SELECT 1 FROM users)",
+        "INSERT INTO n.t (id) VALUES (5) RETURNING o",
+        "SELECT r1.o FROM n.t",
+        "SELECT r0.c1 FROM n.t",
+        "SELECT r1.c1 FROM n.t AS x JOIN n.t AS y ON true",
+        "WITH a AS (SELECT 1 AS x) SELECT * FROM w1",
+        "SELECT c0 FROM (SELECT 1 AS x) AS q",
+        "SELECT k0 FROM n.t",
+        "SELECT * FROM json_each('[1]')",
+        "SELECT * FROM generate_series(1, 1000000000)",
+        "SELECT * FROM dbstat",
+        "SELECT k_single(1)",
+        "SELECT json_extract('{}', '$')",
+        "SELECT group_concat(v) FROM n.t",
         "SELECT load_extension('/tmp/x')",
         "SELECT readfile('/etc/passwd')",
         "SELECT k_cast(1, 2, 3)",
@@ -141,6 +163,46 @@ fn monstrous_sql_is_answered() {
             format!("SELECT \"{}\"", "x".repeat(500_000)),
             format!("{}SELECT 1", "/*".repeat(100_000)),
             format!("SELECT '{}' LIKE '{}'", "a".repeat(20_000), "%a".repeat(5000)),
+            nested("(SELECT ", ")", 5000),
+            nested("(SELECT ", ")", 55),
+            nested("(SELECT max(x) FROM (SELECT ", " AS x) AS q)", 50),
+            nested("1 IN (SELECT ", ")", 55),
+            format!("SELECT * FROM {}n.t{}", "(SELECT * FROM ".repeat(100), ") AS q".repeat(100)),
+            format!("SELECT * FROM {}n.t{}", "(SELECT * FROM ".repeat(5000), ") AS q".repeat(5000)),
+            format!(
+                "SELECT 1 FROM n.t AS a0 {}",
+                (1..200)
+                    .map(|n| format!("JOIN n.t AS a{n} ON a{n}.id = a0.id"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
+            format!(
+                "SELECT 1 FROM {}",
+                (0..100).map(|n| format!("(SELECT 1 AS x) AS a{n}")).collect::<Vec<_>>().join(", ")
+            ),
+            format!(
+                "WITH {} SELECT * FROM c499",
+                (0..500)
+                    .map(|n| match n {
+                        0 => "c0 AS (SELECT 1 AS x)".to_owned(),
+                        n => format!("c{n} AS (SELECT x FROM c{0} UNION ALL SELECT x FROM c{0})", n - 1),
+                    })
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(110)),
+            format!("SELECT 1{}", " UNION SELECT 1 EXCEPT SELECT 2".repeat(50)),
+            format!("{}SELECT 1{}", "(".repeat(100), ")".repeat(100)),
+            format!("SELECT {}", vec!["row_number() OVER (ORDER BY id)"; 300].join(" + ")),
+            format!("VALUES {}", vec!["(1)"; 100_000].join(",")),
+            format!("SELECT '{}' ~ '{}'", "a".repeat(10_000), "(a*)*".repeat(500)),
+            format!("SELECT '' ~ '{}'", "(x{1000}){1000}".repeat(10)),
+            "SELECT repeat(repeat('x', 1000000), 1000000)".into(),
+            "SELECT lpad('x', 2000000000)".into(),
+            "SELECT regexp_replace(repeat('a', 1000000), 'a', repeat('b', 1000), 'g')".into(),
+            format!("SELECT '{}'::JSON -> 'a'", "[".repeat(100_000)),
+            format!("SELECT ('{}'::JSON #>> '{{{}}}')", "{}", "a,".repeat(10_000)),
+            format!("SELECT now() + INTERVAL '{} years'", "9".repeat(30)),
             "SELECT 1;".repeat(5000),
             "\0".into(),
             "SELECT '\0'".into(),

@@ -36,6 +36,8 @@ pub struct RowChange {
     pub old: Option<Arc<StoredRow>>,
     /// The row as stored now; for a delete the tombstone, which keeps the last values.
     pub new: Arc<StoredRow>,
+    /// A delete because the row's time was over, which nobody asked for.
+    pub expired: bool,
 }
 
 impl RowChange {

@@ -1,11 +1,14 @@
 //! Running statements: batches, transactions, queries, writes, DDL.
 
 mod admin;
+mod alter;
 mod batch;
+mod columns;
 mod ddl;
 mod live_sql;
 mod query;
 mod single;
+mod table_options;
 mod values;
 mod write;
 

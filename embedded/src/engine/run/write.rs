@@ -91,6 +91,7 @@ pub(super) fn insert(
                 kind: ChangeKind::Insert,
                 old: None,
                 new,
+                expired: false,
             });
         }
         Ok(count as u64)
@@ -241,7 +242,8 @@ pub(in crate::engine) fn expire(
             write_one(&mut delete)?;
             let tombstone =
                 StoredRow { seq, created_seq: old.created_seq, deleted: true, cells: old.cells.clone() };
-            changes.push(change(table, &Some(user), ChangeKind::Delete, old, Arc::new(tombstone)));
+            let expired = change(table, &Some(user), ChangeKind::Delete, old, Arc::new(tombstone));
+            changes.push(RowChange { expired: true, ..expired });
         }
         Ok(count == most as usize)
     })
@@ -258,7 +260,14 @@ fn change(
     old: StoredRow,
     new: Arc<StoredRow>,
 ) -> RowChange {
-    RowChange { table: Arc::clone(table), user: owner.clone(), kind, old: Some(Arc::new(old)), new }
+    RowChange {
+        table: Arc::clone(table),
+        user: owner.clone(),
+        kind,
+        old: Some(Arc::new(old)),
+        new,
+        expired: false,
+    }
 }
 
 fn bind(statement: &mut Statement<'_>, at: &mut usize, cell: &Cell) -> SqlResult<()> {

@@ -125,7 +125,7 @@ pub(crate) fn sql_error(error: rusqlite::Error) -> SqlError {
 }
 
 fn is_limit(message: &str) -> bool {
-    ["too many", "too large", "too big", "stack overflow", "variable number"]
+    ["too many", "too large", "too big", "at most", "stack overflow", "variable number"]
         .iter()
         .any(|part| message.contains(part))
 }

@@ -95,7 +95,8 @@ pub(super) fn publish(
     let commit_seq = changes.iter().map(RowChange::seq).max().unwrap_or_default();
     // Next offset and bytes of the partitions written to.
     let mut touched: Vec<(&Fed, u32, i64, i64)> = Vec::new();
-    for change in changes {
+    // What expires is no event: nobody did anything.
+    for change in changes.iter().filter(|change| !change.expired) {
         for fed in topics.fed_by(&change.table_name()) {
             if ChangeKind::from(fed.route().op) != change.kind {
                 continue;
