@@ -201,8 +201,8 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
   readonly #native: NativeConsumer;
   readonly #options: ConsumerOptions;
   readonly #modes: Modes;
-  /** Kept as long as this: its embedded server stops when nobody holds it. */
-  readonly #client: object;
+  /** @internal Kept as long as this: its embedded server stops when nobody holds it. */
+  protected readonly client: object;
   #records: TopicRecord<T>[] = [];
   #current: TopicRecord<T> | undefined;
   #closed = false;
@@ -210,7 +210,7 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
   /** @internal */
   constructor(client: object, consumer: NativeConsumer, options: ConsumerOptions, modes: Modes) {
     if (consumer.failure) throw errorOf(consumer.failure);
-    this.#client = client;
+    this.client = client;
     this.#native = consumer;
     this.#options = options;
     this.#modes = modes;
