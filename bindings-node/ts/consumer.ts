@@ -92,9 +92,7 @@ export interface RunOptions<T = Row> {
    * those of its key that follow wait, and the server delivers it again). Without an answer it goes to the dead letter
    * topic if there is one, and is held otherwise.
    */
-  onFailed?:
-    | ((record: TopicRecord<T>, error: string) => FailedAction | void | Promise<FailedAction | void>)
-    | undefined;
+  onFailed?: ((record: TopicRecord<T>, error: string) => FailedAction | Promise<FailedAction>) | undefined;
   /** `namespace.name` of a table, and of the topic that it feeds; both are made when they are missing. */
   deadLetterTopic?: string | undefined;
   /** Stops it: nothing more is begun; what runs is finished and committed. */
