@@ -30,7 +30,11 @@ impl Client {
         Self { start: Mutex::new(Some(options)), open: Arc::default(), inbox: Inbox::default() }
     }
 
-    fn client(&self) -> Result<KalamClient> {
+    /// The client of the core, for what is no call.
+    ///
+    /// # Errors
+    /// `closed` before it is open.
+    pub fn client(&self) -> Result<KalamClient> {
         let open = self.open.get();
         open.map(|open| open.client.clone())
             .ok_or_else(|| Error::new(ErrorCode::Closed, "the client is not open"))

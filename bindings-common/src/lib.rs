@@ -38,10 +38,10 @@ pub use inbox::{Connection, Inbox, Tidings, TokenRequest};
 pub use logs::{Level, Line, Log};
 pub use operation::Operation;
 pub use options::{ConnectOptions, LiveOptions, Start, duration, event_bounds};
-pub use packet::{Cells, Packet};
+pub use packet::{Cells, Packet, pack};
 pub use process::ProcessBound;
 pub use server::Server;
-pub use source::Source;
+pub use source::{Source, call};
 pub use stream::{EventStream, Events, RowStream};
 
 /// What a `take` found.

@@ -15,7 +15,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use kalam_live::{DataType, Schema, Value};
+use kalam_live::{DataType, Row, Schema, Value};
 use serde::Serialize;
 
 /// The first word of a packet.
@@ -296,6 +296,23 @@ impl Packet {
             .collect();
         serde_json::to_string(&columns).unwrap_or_default()
     }
+}
+
+/// Rows of whatever tables as packets, in their order: a packet with the columns of its rows, as JSON, for each run of rows
+/// with the same columns.
+pub fn pack(rows: &[Row], written: Cells) -> Vec<(String, Vec<u8>)> {
+    let mut packet = Packet::of(written);
+    let runs = rows.chunk_by(|one, next| Arc::ptr_eq(one.schema(), next.schema()));
+    runs.map(|rows| {
+        packet.clear();
+        packet.begin(Kind::Query, rows.len());
+        packet.columns_are(rows[0].schema());
+        rows.iter().for_each(|row| packet.row(row.values()));
+        let mut bytes = vec![0; packet.len()];
+        packet.write(&mut bytes);
+        (packet.columns(), bytes)
+    })
+    .collect()
 }
 
 /// Where a row's tags and slots begin.

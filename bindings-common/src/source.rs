@@ -14,7 +14,7 @@ use kalam_live::{Error, Result};
 use crate::Taken;
 use crate::packet::Packet;
 
-pub(crate) use call::start as call;
+pub use call::start as call;
 pub(crate) use events::start as events;
 pub(crate) use query::start as query;
 pub(crate) use records::{Failures, jobs, poll};

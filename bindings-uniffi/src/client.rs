@@ -2,6 +2,8 @@
 
 use kalam_bindings::Client;
 
+use crate::consumer::{Consuming, NativeConsumer};
+use crate::error::NativeError;
 use crate::handle::NativeHandle;
 use crate::inbox::NativeInbox;
 use crate::options::{Connecting, Subscribing};
@@ -83,6 +85,11 @@ impl NativeClient {
 
     pub fn health(&self) -> NativeHandle {
         NativeHandle::new(self.client.health())
+    }
+
+    /// A member of a group that reads a topic.
+    pub fn consumer(&self, options: Consuming) -> Result<NativeConsumer, NativeError> {
+        NativeConsumer::start(&self.client.client()?, options)
     }
 
     /// Closes it: a call, not the end of the object.

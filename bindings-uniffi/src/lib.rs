@@ -11,11 +11,14 @@
 uniffi::setup_scaffolding!("kalam_live_native");
 
 mod client;
+mod consumer;
+mod ending;
 mod error;
 mod handle;
 mod inbox;
 mod logs;
 mod options;
+mod run;
 mod server;
 
 /// Stops everything that runs in the background, within about a second. What is used afterwards starts it again.

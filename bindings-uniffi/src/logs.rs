@@ -1,10 +1,11 @@
 //! The core's log, which the language fetches.
 
 use std::future::poll_fn;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use kalam_bindings::{Level, Line, Log};
+
+use crate::ending::Ending;
 
 /// How important a line is.
 #[derive(Clone, Copy, uniffi::Enum)]
@@ -52,26 +53,7 @@ pub struct NativeLine {
 #[derive(uniffi::Object)]
 pub struct NativeLog {
     log: Log,
-    end: Mutex<End>,
-}
-
-/// Whether whoever waits is to give up, which Swift can not tell a Rust future.
-#[derive(Default)]
-struct End {
-    come: bool,
-    waiting: Option<Waker>,
-}
-
-impl NativeLog {
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        if end.come {
-            return Poll::Ready(());
-        }
-        end.waiting = Some(cx.waker().clone());
-        drop(end);
-        self.log.poll_ready(cx)
-    }
+    ending: Ending,
 }
 
 #[uniffi::export]
@@ -79,23 +61,18 @@ impl NativeLog {
     /// Keeps lines of `least` and above from now on; without it none.
     #[uniffi::constructor]
     pub fn new(least: Option<NativeLevel>) -> Self {
-        Self { log: Log::open(least.map(Level::from)), end: Mutex::default() }
+        Self { log: Log::open(least.map(Level::from)), ending: Ending::default() }
     }
 
     /// Waits until there are lines, or `end`.
     pub async fn ready(&self) {
-        poll_fn(|cx| self.poll_ready(cx)).await;
+        poll_fn(|cx| if self.ending.poll(cx).is_ready() { Poll::Ready(()) } else { self.log.poll_ready(cx) })
+            .await;
     }
 
     /// Wakes whoever waits, now and later.
     pub fn end(&self) {
-        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        end.come = true;
-        let waiting = end.waiting.take();
-        drop(end);
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
+        self.ending.come();
     }
 
     /// The lines that are there.

@@ -13,9 +13,7 @@ use crate::{Operation, Taken};
 struct Call(Operation<Json>);
 
 /// Starts a call whose result is JSON; `null` for none.
-pub(crate) fn start<J: Into<Json>>(
-    future: impl Future<Output = Result<J>> + Send + 'static,
-) -> Box<dyn Source> {
+pub fn start<J: Into<Json>>(future: impl Future<Output = Result<J>> + Send + 'static) -> Box<dyn Source> {
     boxed(Operation::start(async move { future.await.map(Into::into) }).map(Call))
 }
 

@@ -264,7 +264,8 @@ pub enum Phase {
     },
     /// A complete snapshot, and every change that the server told since.
     Live,
-    /// The connection is lost. The rows are the last ones known; they are brought up to date in one step.
+    /// The connection is lost, or it is back and what was missed is being looked for. The rows are the last ones known, with
+    /// what was found so far; where they are loaded anew, the new ones take their place in one step.
     Reconnecting,
     /// There is reason to doubt the rows, and they are being checked.
     Unverified,

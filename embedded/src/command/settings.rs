@@ -369,6 +369,8 @@ fn bytes(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
+    use kalam_embedded::Limits;
+
     use super::*;
 
     #[test]
@@ -439,12 +441,22 @@ mod tests {
     }
 
     #[test]
-    fn all_of_the_limits_can_be_set() {
-        let limits = format!("{:?}", Options::default().limits);
-        for field in
-            limits.trim_start_matches("Limits { ").split(", ").filter_map(|part| part.split_once(": "))
-        {
-            assert!(Setting::named(&format!("limits.{}", field.0)).is_some(), "{} can not be set", field.0);
+    fn all_options_can_be_set() {
+        let options = Options { limits: Limits::default(), ..Options::default() };
+        let fields = |text: &str| {
+            let inside = text.split_once('{').expect("fields").1.to_owned();
+            inside
+                .split(", ")
+                .filter_map(|part| Some(part.split_once(": ")?.0.trim().to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let limits = format!("{:?}", options.limits);
+        let all = format!("{options:?}").replace(&limits, "");
+        for field in fields(&all).iter().filter(|field| !matches!(&***field, "limits" | "tls")) {
+            assert!(Setting::named(field).is_some(), "{field} can not be set");
+        }
+        for field in fields(&limits) {
+            assert!(Setting::named(&format!("limits.{field}")).is_some(), "limits.{field} can not be set");
         }
     }
 }

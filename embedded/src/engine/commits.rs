@@ -174,8 +174,10 @@ impl Shared {
         self.commits.fetch_add(commits as u64, Ordering::Relaxed);
         self.jobs.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         for (job, result) in jobs.iter().zip(&results) {
-            if result.is_ok() {
-                engine.tell(job.changes());
+            // Whoever leads must come to its end, or all that wait would wait for ever.
+            let told = AssertUnwindSafe(|| engine.tell(job.changes()));
+            if result.is_ok() && catch_unwind(told).is_err() {
+                tracing::error!("who is told of commits has panicked");
             }
         }
         Finished(jobs.into_iter().zip(results).collect())

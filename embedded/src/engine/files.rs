@@ -69,13 +69,11 @@ impl Upload {
     }
 }
 
-pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS files (id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, owner TEXT,
-                                           name TEXT NOT NULL, mime TEXT NOT NULL, data BLOB NOT NULL) STRICT;
-         CREATE INDEX IF NOT EXISTS files_table ON files (table_id);",
-    )
-}
+/// Where they lie: a migration.
+pub(super) const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS files (id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, owner TEXT, name TEXT NOT NULL,
+                                      mime TEXT NOT NULL, data BLOB NOT NULL) STRICT;
+    CREATE INDEX IF NOT EXISTS files_table ON files (table_id);";
 
 /// Stores an upload for one cell and returns what the cell holds.
 pub(super) fn store(

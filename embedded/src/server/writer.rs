@@ -39,9 +39,10 @@ pub(crate) async fn run(
         match outbox.next().await {
             Next::Frames(frames) => {
                 let written = tokio::select! {
+                    // Mostly it is written at once, and nothing else has to be looked at.
                     biased;
-                    () = outbox.overflow() => continue,
                     written = write(&mut sink, &frames, &encoding) => written,
+                    () = outbox.overflow() => continue,
                 };
                 outbox.release(&frames);
                 if written.is_err() {

@@ -2,8 +2,8 @@
 
 bench.py --server PATH [--rounds N] [--output FILE]
 
-Both are built by release before: see `tests/bench/uniffi/run`. The rates must reach what is written here, whatever else the
-machine does.
+Both are built by release before: see `tests/bench/uniffi/run`. The rates must reach what is written here, on a machine
+that does nothing else.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ def swift(url: str, rounds: int) -> list[str]:
 def measure(command: list[str]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
-        name, _, value = line.partition(" ")
+        # The rate of what is measured comes first; what it cost of the processor may follow.
+        name, *values = line.split()
         if name in FIGURES:
-            found.setdefault(name, []).append(float(value))
+            found.setdefault(name, []).append(float(values[0]))
     return found
 
 
 def shown(values: list[float]) -> str:
     middle = statistics.median(values)
-    spread = f"{min(values):,.4g} to {max(values):,.4g}" if middle < 100 else f"{min(values):,.0f} to {max(values):,.0f}"
-    return f"{middle:,.4g} ({spread})" if middle < 100 else f"{middle:,.0f} ({spread})"
+    digits = ",.4g" if middle < 100 else ",.0f"
+    return f"{middle:{digits}} ({min(values):{digits}} to {max(values):{digits}})"
 
 
 def main() -> None:
@@ -59,7 +60,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     with subprocess.Popen([options.server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout and server.stdin
+        assert server.stdout
+        assert server.stdin
         url = json.loads(server.stdout.readline())["complete"]
         # The first round warms the JVM up.
         results = {

@@ -195,7 +195,7 @@ extension EventOptions {
     }
 }
 
-private func count(_ option: String, _ value: Int?) throws -> UInt32? {
+func count(_ option: String, _ value: Int?) throws -> UInt32? {
     guard let value else { return nil }
     guard let count = UInt32(exactly: value) else { throw KalamError.config("option `\(option)`: \(value) is no count") }
     return count

@@ -19,6 +19,10 @@ public final class Columns: Sendable, RandomAccessCollection {
         places = Dictionary(list.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { _, last in last })
     }
 
+    convenience init(json: String) throws {
+        self.init(try JSONDecoder().decode([Column].self, from: Data(json.utf8)))
+    }
+
     static let none = Columns([])
 
     public var startIndex: Int { 0 }

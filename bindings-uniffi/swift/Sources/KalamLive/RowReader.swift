@@ -23,17 +23,17 @@ private enum Tag {
 
 /// Makes rows of the packets of one handle. Read by one task at a time.
 final class RowReader {
-    private let handle: NativeHandle
-    private(set) var columns = Columns.none
+    private let handle: NativeHandle?
+    private(set) var columns: Columns
     /// Of old rows: the columns that are there, by which ones.
     private var parts: [[Int]: Columns] = [:]
 
-    init(_ handle: NativeHandle) { self.handle = handle }
+    init(_ handle: NativeHandle?, _ columns: Columns = .none) { (self.handle, self.columns) = (handle, columns) }
 
     /// Takes over the columns that a packet announces.
     func readColumns(_ packet: Packet) throws {
-        guard packet.hasNewColumns else { return }
-        columns = Columns(try JSONDecoder().decode([Column].self, from: Data(handle.columns().utf8)))
+        guard packet.hasNewColumns, let handle else { return }
+        columns = try Columns(json: handle.columns())
         parts = [:]
     }
 
@@ -43,7 +43,7 @@ final class RowReader {
         rows.reserveCapacity(first.total)
         try read(first) { rows.append(try make($0)) }
         while rows.count < first.total {
-            let more = handle.more()
+            let more = handle?.more() ?? Data()
             try more.withUnsafeBytes { bytes in
                 let packet = Packet(bytes)
                 if packet.rows == 0 {
@@ -115,6 +115,14 @@ final class RowReader {
         return UnsafeRawBufferPointer(
             rebasing: packet.bytes[start..<start + Int(packet.load(slot + 4, as: UInt32.self))])
     }
+}
+
+/// The rows of a packet that is all there is of them.
+func readRows(_ columns: String, _ bytes: Data) throws -> [Row] {
+    let reader = RowReader(nil, try Columns(json: columns))
+    var rows: [Row] = []
+    try bytes.withUnsafeBytes { try reader.read(Packet($0)) { rows.append($0) } }
+    return rows
 }
 
 /// Makes each list of live rows of the one before and what changed.

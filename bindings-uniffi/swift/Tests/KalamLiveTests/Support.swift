@@ -40,7 +40,7 @@ func place(_ table: String? = nil) async throws -> (client: KalamClient, ns: Str
 }
 
 /// Returns when the condition holds; it is looked at again and again.
-func until(_ condition: () async throws -> Bool) async throws {
+func until(isolation: isolated (any Actor)? = #isolation, _ condition: () async throws -> Bool) async throws {
     while !(try await condition()) { try await Task.sleep(nanoseconds: 2_000_000) }
 }
 

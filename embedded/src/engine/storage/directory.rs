@@ -9,7 +9,7 @@ use std::{
 use crate::engine::EngineError;
 
 pub(super) const DATABASE: &str = "kalam.db";
-pub(super) const LOCK: &str = "kalam.lock";
+const LOCK: &str = "kalam.lock";
 
 /// An open data directory. The operating system releases the lock with the process, however it ends.
 pub(super) struct Lock {

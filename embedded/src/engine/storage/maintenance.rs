@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, backup::Backup};
 
 use super::{
     connection::Db,
-    directory::{self, DATABASE, LOCK},
+    directory::{self, DATABASE},
     functions::Identifiers,
     meta,
 };
@@ -28,7 +28,7 @@ pub struct CheckReport {
     pub users: usize,
 }
 
-/// Copies the data of one moment from `source` into the new directory `target`. A server may use `source` meanwhile: it is
+/// Copies the data of one moment, files included, from `source` into the new directory `target`. A server may use `source` meanwhile: it is
 /// not held up, and what it writes from then on is not in the copy.
 ///
 /// Served from there, the copy is another database to clients, whose checkpoints do not hold for it.
@@ -46,7 +46,7 @@ pub fn backup(source: &Path, target: &Path) -> Result<(), EngineError> {
         return Err(failed(target)(exists));
     }
     directory::create_directory(target).map_err(failed(target))?;
-    let copied = copy(&reader, source, target);
+    let copied = copy(&reader, target);
     if copied.is_err() {
         // The first error is the one to tell.
         let _ = fs::remove_dir_all(target);
@@ -54,7 +54,7 @@ pub fn backup(source: &Path, target: &Path) -> Result<(), EngineError> {
     copied
 }
 
-fn copy(reader: &Db, source: &Path, target: &Path) -> Result<(), EngineError> {
+fn copy(reader: &Db, target: &Path) -> Result<(), EngineError> {
     let failed = |path: &Path| {
         let what = format!("can not copy to {}", path.display());
         move |source| EngineError::Io { what, source }
@@ -68,35 +68,7 @@ fn copy(reader: &Db, source: &Path, target: &Path) -> Result<(), EngineError> {
         written.pragma_update(None, "journal_mode", "DELETE")?;
     }
     let file = fs::OpenOptions::new().read(true).write(true).open(&path).map_err(failed(&path))?;
-    file.sync_all().map_err(failed(&path))?;
-    // After the database: what its rows name was there when they were written.
-    copy_files(source, target)
-}
-
-/// Everything in the directory that is not SQLite's or the lock: the contents of FILE columns.
-fn copy_files(source: &Path, target: &Path) -> Result<(), EngineError> {
-    let failed = |path: &Path| {
-        let what = format!("can not copy {}", path.display());
-        move |source| EngineError::Io { what, source }
-    };
-    for entry in fs::read_dir(source).map_err(failed(source))? {
-        let entry = entry.map_err(failed(source))?;
-        let (from, name) = (entry.path(), entry.file_name());
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with(DATABASE) || name == LOCK);
-        let to = target.join(&name);
-        let kind = entry.file_type().map_err(failed(&from))?;
-        if kind.is_dir() {
-            directory::create_directory(&to).map_err(failed(&to))?;
-            copy_files(&from, &to)?;
-        } else if kind.is_file() && !is_ours {
-            match fs::copy(&from, &to) {
-                // Deleted meanwhile, with the row that named it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                copied => drop(copied.map_err(failed(&from))?),
-            }
-        }
-    }
-    Ok(())
+    file.sync_all().map_err(failed(&path))
 }
 
 /// Verifies a data directory: SQLite's own check of every page and index, and that the catalog fits the tables.
@@ -151,6 +123,12 @@ fn check_catalog(db: &Connection, report: &mut CheckReport) -> Result<(), Engine
         if has_key.optional()?.is_none() {
             report.problems.push(format!("the index on the key of the table {name} is missing"));
         }
+    }
+    let ids: Vec<String> = tables.iter().map(|table| table.id.0.to_string()).collect();
+    let lost = format!("SELECT count(*) FROM files WHERE table_id NOT IN ({})", ids.join(", "));
+    let lost: i64 = db.query_row(&lost, [], |row| row.get(0))?;
+    if lost > 0 {
+        report.problems.push(format!("{lost} files are of a table that is not in the catalog"));
     }
     let mut statement =
         db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 't[0-9]*'")?;

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     // Which program wrote the data, for whoever has to look into them.
     "INSERT OR REPLACE INTO meta VALUES ('created_by', 'kalam-embedded 0.1.0')",
     topics::store::TABLES,
+    files::TABLES,
 ];
 
 const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
@@ -62,7 +63,6 @@ pub(super) fn read(db: &Connection) -> Result<Loaded, EngineError> {
     if found != SCHEMA_VERSION {
         return Err(EngineError::SchemaVersion { found, known: SCHEMA_VERSION });
     }
-    files::create(db)?;
     let secret: Vec<u8> =
         db.query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| row.get(0))?;
     let secret =

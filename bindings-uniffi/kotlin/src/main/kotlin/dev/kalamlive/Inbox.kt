@@ -69,7 +69,7 @@ private suspend fun answer(request: TokenRequest, provider: (suspend () -> Strin
 }
 
 /** What a callback has thrown goes where the platform puts what nobody catches, and ends nothing. */
-private fun report(callback: String, thrown: Exception) {
+internal fun report(callback: String, thrown: Exception) {
     val error = IllegalStateException("$callback, given to kalam-live, failed", thrown)
     val thread = Thread.currentThread()
     Thread.getDefaultUncaughtExceptionHandler()?.uncaughtException(thread, error) ?: error.printStackTrace()

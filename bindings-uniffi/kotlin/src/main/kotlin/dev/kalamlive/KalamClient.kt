@@ -166,6 +166,13 @@ public class KalamClient private constructor(
         return flow { emitEvents(native().liveEvents(sql, encoded, checked), maker(), options.onCheckpoint) }
     }
 
+    /**
+     * A member of a group that reads a topic. It asks for nothing before it is polled.
+     *
+     * @throws KalamException `config`, naming the option that is wrong
+     */
+    public fun consumer(options: ConsumerOptions): Consumer = Consumer(translated { native().consumer(options.native()) })
+
     /** The open live queries, oldest first. */
     public suspend fun subscriptions(): List<Subscription> =
         native().subscriptions().answer(ListSerializer(ToldSubscription.serializer())).map {

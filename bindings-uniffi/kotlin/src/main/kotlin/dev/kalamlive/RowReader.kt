@@ -12,8 +12,8 @@ import java.util.UUID
 import kotlin.time.Instant
 
 /** Makes rows of the packets of one handle. */
-internal class RowReader(private val handle: NativeHandle) {
-    var columns = Columns.NONE
+internal class RowReader(private val handle: NativeHandle?, columns: Columns = Columns.NONE) {
+    var columns = columns
         private set
 
     /** Of old rows: the columns that are there, by which ones. */
@@ -22,7 +22,7 @@ internal class RowReader(private val handle: NativeHandle) {
     /** Takes over the columns that a packet announces. */
     fun readColumns(packet: Packet) {
         if (!packet.hasNewColumns) return
-        columns = Columns.read(handle.columns())
+        columns = Columns.read(handle!!.columns())
         parts.clear()
     }
 
@@ -31,7 +31,7 @@ internal class RowReader(private val handle: NativeHandle) {
         val rows = ArrayList<T>(first.total)
         read(first) { rows.add(make(it)) }
         while (rows.size < first.total) {
-            val packet = Packet(handle.more())
+            val packet = Packet(handle!!.more())
             if (packet.rows == 0) throw KalamException("protocol", "rows are missing: please report it")
             read(packet) { rows.add(make(it)) }
         }
@@ -128,6 +128,13 @@ internal class RowReader(private val handle: NativeHandle) {
 
         val files = Json { ignoreUnknownKeys = true }
     }
+}
+
+/** The rows of a packet that is all there is of them. */
+internal fun readRows(columns: String, bytes: ByteArray): List<Row> {
+    val rows = ArrayList<Row>()
+    RowReader(null, Columns.read(columns)).read(Packet(bytes)) { rows.add(it) }
+    return rows
 }
 
 internal fun instant(microseconds: Long): Instant =

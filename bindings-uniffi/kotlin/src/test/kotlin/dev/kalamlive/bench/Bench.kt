@@ -53,20 +53,26 @@ private fun post(url: String, path: String): JsonObject? {
     return if (body.isEmpty()) null else Json.parseToJsonElement(body) as? JsonObject
 }
 
-/** Rows a second until the first list is there, all of it read. */
-private suspend fun <T> snapshot(url: String, open: (KalamClient, String) -> Flow<Rows<T>>): Long {
+/** Of the whole process, the Rust threads and those that compile and collect garbage included. */
+private fun cpuNanoseconds(): Long =
+    (java.lang.management.ManagementFactory.getOperatingSystemMXBean() as com.sun.management.OperatingSystemMXBean).processCpuTime
+
+/** Rows a second until the first list is there, all of it read; and rows a second of processor time. */
+private suspend fun <T> snapshot(url: String, open: (KalamClient, String) -> Flow<Rows<T>>): String {
     val table = "update_100000_200"
     post(url, "/bench/prepare?table=$table")
     val client = connect(url)
     client.query("SELECT 1")
+    val cpuBefore = cpuNanoseconds()
     val start = TimeSource.Monotonic.markNow()
     val rows = open(client, "SELECT id, room, sender, body, n, at FROM bench.$table").first()
     var seen = 0
     for (row in rows) if (row != null) seen++
     val seconds = start.elapsedNow().inWholeMicroseconds / 1e6
+    val cpu = (cpuNanoseconds() - cpuBefore) / 1e9
     check(seen == 100_000) { "$seen rows" }
     client.closeAndWait()
-    return (seen / seconds).toLong()
+    return "${(seen / seconds).toLong()} ${(seen / cpu).toLong()}"
 }
 
 /** Microseconds a change until the last one is seen, with so many rows held. */

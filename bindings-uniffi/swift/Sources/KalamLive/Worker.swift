@@ -1,0 +1,138 @@
+import Foundation
+import KalamLiveNative
+
+/// How ``Consumer/run(_:_:)`` works. Times are in seconds.
+public struct RunOptions: Sendable {
+    /// Records that are handled at the same time, of different keys.
+    public var concurrency = 1
+    /// How often a record is handled before it has failed.
+    public var maxAttempts = 3
+    /// Upper bound of the first pause between attempts (0.25). It doubles each time.
+    public var backoff: TimeInterval?
+    /// Upper bound of every pause (5).
+    public var maxBackoff: TimeInterval?
+    /// Decides what becomes of a record that failed as often as it may; `nil` is what happens without it.
+    public var onFailed: (@Sendable (FailedRecord) async -> FailedAction?)?
+    /// Where records go that failed, `namespace.name`. Without it they are held.
+    public var deadLetterTopic: String?
+    /// Stops the loop gracefully.
+    public var stop = Stop()
+
+    public init() {}
+}
+
+/// Stops a worker loop gracefully: nothing more is begun, what runs is finished and committed.
+public final class Stop: @unchecked Sendable {
+    private let lock = NSLock()
+    private var isStopped = false
+    private var runs: [NativeRun] = []
+
+    public init() {}
+
+    public func stop() {
+        let runs = lock.withLock {
+            isStopped = true
+            return self.runs
+        }
+        for run in runs { run.stop() }
+    }
+
+    func add(_ run: NativeRun) {
+        if lock.withLock({
+            if !isStopped { runs.append(run) }
+            return isStopped
+        }) {
+            run.stop()
+        }
+    }
+
+    func remove(_ run: NativeRun) { lock.withLock { runs.removeAll { $0 === run } } }
+}
+
+/// A record that failed as often as it may.
+public struct FailedRecord: Sendable {
+    public let record: ConsumerRecord
+    /// What the last attempt failed with.
+    public let error: String
+    public let attempts: Int
+}
+
+/// What becomes of a record that failed.
+public enum FailedAction: Sendable, Hashable {
+    /// It stays unfinished: no commit passes it, the records of its key wait, and the server delivers it again.
+    case hold
+    /// It counts as finished.
+    case skip
+}
+
+/// What a worker loop did.
+public struct RunSummary: Sendable, Hashable {
+    /// Records that were handled.
+    public let handled: UInt64
+    /// Records that failed as often as they may.
+    public let failed: UInt64
+}
+
+extension Consumer {
+    /// Handles records with `handler` until ``RunOptions/stop``: those of one key one after the other, those of different keys at
+    /// the same time, failures again after a pause. Commits what is finished. A loop whose task is cancelled leaves what it was
+    /// handling to be delivered again.
+    ///
+    /// ```swift
+    /// var options = RunOptions()
+    /// options.concurrency = 8
+    /// try await consumer.run(options) { record in try await bill(record.row!.decode(Order.self)) }
+    /// ```
+    ///
+    /// Throws what no repetition can help against, such as `not_found` and `permission_denied`.
+    @discardableResult
+    public func run(
+        _ options: RunOptions = RunOptions(), _ handler: @escaping @Sendable (ConsumerRecord) async throws -> Void
+    ) async throws -> RunSummary {
+        let running = Running(
+            concurrency: try count("concurrency", options.concurrency) ?? 1,
+            maxAttempts: try count("maxAttempts", options.maxAttempts) ?? 1,
+            backoff: options.backoff, maxBackoff: options.maxBackoff, deadLetterTopic: options.deadLetterTopic,
+            asks: options.onFailed != nil)
+        let run = try translated { try native.run(options: running) }
+        options.stop.add(run)
+        defer { options.stop.remove(run) }
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            while true {
+                await withTaskCancellationHandler {
+                    await run.ready()
+                } onCancel: {
+                    run.end()
+                }
+                try Task.checkCancellation()
+                if let outcome = try translated({ try run.outcome() }) {
+                    return RunSummary(handled: outcome.handled, failed: outcome.failed)
+                }
+                let taken = run.take()
+                for (record, task) in zip(try taken.records.told(), taken.tasks) {
+                    group.addTask {
+                        if let error = task.failedWith {
+                            let failed = FailedRecord(record: record, error: error, attempts: Int(task.attempt))
+                            let action: NativeFailedAction? =
+                                switch await options.onFailed?(failed) {
+                                case .hold?: .hold
+                                case .skip?: .skip
+                                case nil: nil
+                                }
+                            run.decide(offset: record.offset, action: action)
+                            return
+                        }
+                        do {
+                            try await handler(record)
+                            run.handled(offset: record.offset, error: nil)
+                        } catch {
+                            if Task.isCancelled { return }
+                            run.handled(offset: record.offset, error: "\(error)")
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
