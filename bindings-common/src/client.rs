@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use kalam_live::{BatchStatement, Error, ErrorCode, KalamClient, Result};
+use kalam_live::{BatchStatement, Error, ErrorCode, FileUpload, KalamClient, Result};
 use serde_json::{Value as Json, json};
 
 use crate::consumer::{Consumer, ConsumerOptions};
+use crate::files::{self, Sent, reference};
 use crate::params::parameters;
 use crate::source::{Source, call, events, query, rows};
 use crate::subscriptions::subscriptions;
@@ -90,6 +91,30 @@ impl Client {
                 None => client.execute(&sql, &params).await,
                 Some(user) => client.as_user(user).execute(&sql, &params).await,
             }
+        })
+    }
+
+    /// Gives the number of rows changed; what was sent of the files is counted in `sent`.
+    pub fn execute_with_files(
+        &self,
+        sql: String,
+        params: Option<&str>,
+        files: Vec<FileUpload>,
+        sent: Sent,
+    ) -> Box<dyn Source> {
+        let (client, params) = (self.client(), parameters(params));
+        call(async move {
+            let told = move |progress| sent.tell(progress);
+            client?.execute_with_files_and_progress(&sql, &params?, files, told).await
+        })
+    }
+
+    /// Gives one row: the bytes (`content`) and their type (`mime`). `file` is what a cell holds, as JSON.
+    pub fn download_file(&self, file: &str, table: String, user: Option<String>) -> Box<dyn Source> {
+        let (client, file) = (self.client(), reference(file));
+        query(async move {
+            let file = client?.download_file(&file?, &table, user.as_deref()).await?;
+            Ok(vec![files::row(file)])
         })
     }
 

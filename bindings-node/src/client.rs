@@ -4,6 +4,7 @@ use kalam_bindings::Client;
 use napi_derive::napi;
 
 use crate::consumer::{Consuming, NativeConsumer};
+use crate::files::{Upload, UploadProgress};
 use crate::handle::Handle;
 use crate::inbox::InboxHandle;
 use crate::options::{Connecting, Subscribing};
@@ -44,6 +45,23 @@ impl NativeClient {
     #[napi]
     pub fn execute(&self, sql: String, params: Option<String>, user: Option<String>) -> Handle {
         Handle::new(self.client.execute(sql, params.as_deref(), user))
+    }
+
+    #[napi]
+    pub fn execute_with_files(
+        &self,
+        sql: String,
+        params: Option<String>,
+        files: Vec<Upload>,
+        progress: &UploadProgress,
+    ) -> Handle {
+        let files = files.into_iter().map(Upload::file).collect();
+        Handle::new(self.client.execute_with_files(sql, params.as_deref(), files, progress.sent()))
+    }
+
+    #[napi]
+    pub fn download_file(&self, file: String, table: String, user: Option<String>) -> Handle {
+        Handle::new(self.client.download_file(&file, table, user))
     }
 
     #[napi]

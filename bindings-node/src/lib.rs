@@ -11,6 +11,7 @@
 mod client;
 mod consumer;
 mod error;
+mod files;
 mod handle;
 mod inbox;
 mod logs;

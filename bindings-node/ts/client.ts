@@ -3,6 +3,16 @@ import { type Audience, callEach, serve } from "./callbacks.js";
 import { checkText } from "./check.js";
 import { Consumer, type ConsumerOptions, consuming } from "./consumer.js";
 import { Decoder, type Modes } from "./decode.js";
+import {
+  checkDownload,
+  checkUpload,
+  type DownloadOptions,
+  type FileDownload,
+  type Files,
+  type UploadOptions,
+  uploaded,
+  uploads,
+} from "./files.js";
 import { type NativeClient, native } from "./native.js";
 import {
   type ConnectOptions,
@@ -21,6 +31,7 @@ import { LiveEvents, LiveRows, type Parts } from "./subscription.js";
 import type {
   ClientEvents,
   Counters,
+  FileRef,
   Health,
   QueryResult,
   Row,
@@ -128,6 +139,37 @@ export class Client extends EventEmitter<ClientEvents> implements Queries, Async
       return [checkText(`statement ${i + 1}`, sql), encodeParams(params)];
     });
     return answer(this.#native.batch(list));
+  }
+
+  /**
+   * Executes one statement with files and resolves with how many rows it has changed. `FILE("name")` in it stands for the
+   * file of that name in `files`. It is sent once: without an answer it may have been applied.
+   *
+   * ```ts
+   * await client.executeWithFiles('INSERT INTO app.pets VALUES ($1, FILE("photo"))', { photo: await openAsBlob("cat.png") }, [1]);
+   * ```
+   */
+  async executeWithFiles(
+    sql: string,
+    files: Files,
+    params?: Params | null,
+    options: UploadOptions = {},
+  ): Promise<number> {
+    checkUpload(options);
+    checkText("sql", sql);
+    const encoded = encodeParams(params);
+    const sent = await uploads(files);
+    options.signal?.throwIfAborted();
+    return uploaded(sent, options, (progress) => this.#native.executeWithFiles(sql, encoded, sent, progress));
+  }
+
+  /** The bytes of the file that a cell of `table` refers to. Rejects with `not_found` when there is no such file. */
+  async downloadFile(file: FileRef, table: string, options: DownloadOptions = {}): Promise<FileDownload> {
+    checkDownload(options);
+    const handle = this.#native.downloadFile(JSON.stringify(file), checkText("table", table), options.user);
+    const decoder = new Decoder(handle, this.#modes, undefined);
+    const [download] = await result(handle, options.signal, () => readResult<FileDownload>(decoder));
+    return download!;
   }
 
   /** `query`, `queryOne` and `execute` as another user, where the rights of this one allow it. */

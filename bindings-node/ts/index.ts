@@ -29,6 +29,14 @@ export {
 } from "./consumer.js";
 export { toJSON } from "./decode.js";
 export { type ErrorCode, KalamError } from "./errors.js";
+export type {
+  DownloadOptions,
+  FileDownload,
+  Files,
+  FileUpload,
+  UploadOptions,
+  UploadProgress,
+} from "./files.js";
 export { type LogLevel, type LogLine, logs } from "./logs.js";
 export type { ConnectOptions, EventOptions, LiveOptions, Params, QueryOptions } from "./options.js";
 export { type EmbeddedOptions, EmbeddedServer, startEmbedded } from "./server.js";

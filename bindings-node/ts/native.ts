@@ -33,6 +33,18 @@ export interface Failure {
   serverCode?: string;
 }
 
+export interface Upload {
+  placeholder: string;
+  name: string;
+  mime?: string;
+  content: Uint8Array;
+}
+
+/** Counts what was sent. */
+export interface SentBytes {
+  readonly sentBytes: number;
+}
+
 export interface TokenRequest {
   resolve(token: string): void;
   fail(reason: string): void;
@@ -96,6 +108,8 @@ export interface NativeClient {
   query(sql: string, params: string | undefined, user: string | undefined): Handle;
   queryAll(sql: string, params: string | undefined): Handle;
   execute(sql: string, params: string | undefined, user: string | undefined): Handle;
+  executeWithFiles(sql: string, params: string | undefined, files: Upload[], progress: SentBytes): Handle;
+  downloadFile(file: string, table: string, user: string | undefined): Handle;
   batch(statements: [sql: string, params: string | undefined][]): Handle;
   consumer(options: Consuming): NativeConsumer;
   live(sql: string, params: string | undefined, table: boolean, options: Subscribing): Handle;
@@ -162,6 +176,7 @@ interface Native {
   Client: new (options: Connecting) => NativeClient;
   EmbeddedServer: new () => NativeServer;
   LogHandle: new (level: string) => Log;
+  UploadProgress: new () => SentBytes;
   errorCodes(): string[];
 }
 

@@ -90,8 +90,8 @@ export async function result<T>(handle: Handle, signal: AbortSignal | undefined,
 }
 
 /** Waits for a call whose result is JSON. */
-export function answer<T>(handle: Handle): Promise<T> {
-  return result(handle, undefined, () => JSON.parse(scratch.note(0) ?? "null") as T);
+export function answer<T>(handle: Handle, signal?: AbortSignal): Promise<T> {
+  return result(handle, signal, () => JSON.parse(scratch.note(0) ?? "null") as T);
 }
 
 /** Lets everything else of the event loop have a turn. */

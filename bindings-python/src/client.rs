@@ -7,10 +7,11 @@ use kalam_live::{
     BatchStatement, Checkpoint, KalamClient, SeqId, SubscriptionInfo, SubscriptionStage, Verify,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::consumer::{self, PyConsumer};
 use crate::error::raise;
+use crate::files::{PyUpload, PyUploadProgress};
 use crate::handle::Handle;
 use crate::inbox::PyInbox;
 use crate::operation::start;
@@ -18,7 +19,7 @@ use crate::options::Options;
 use crate::result::PyQueryResult;
 use crate::rows::PyRowList;
 use crate::stream;
-use crate::value::parameters;
+use crate::value::{PyFileRef, parameters};
 
 /// A client, with the server that was started for it if there is one.
 #[pyclass(frozen, weakref, module = "kalam_live._native")]
@@ -109,6 +110,35 @@ impl Client {
             }
         };
         start(execute, number)
+    }
+
+    /// Gives the number of rows changed. `files` are pairs of placeholder and file; `progress` counts what was sent.
+    #[pyo3(signature = (sql, params, files, progress))]
+    fn execute_with_files(
+        &self,
+        sql: String,
+        params: Option<&Bound<'_, PyAny>>,
+        files: Vec<PyUpload>,
+        progress: PyUploadProgress,
+    ) -> PyResult<Handle> {
+        let (client, params) = (self.client()?, parameters(params)?);
+        let files: Vec<_> = files.into_iter().map(PyUpload::upload).collect();
+        let execute = async move {
+            let told = move |sent| progress.0.tell(sent);
+            client.execute_with_files_and_progress(&sql, &params, files, told).await
+        };
+        start(execute, number)
+    }
+
+    /// Gives `(bytes, type)`; of `user`'s table, or of this client's own user.
+    #[pyo3(signature = (file, table, user=None))]
+    fn download_file(&self, file: &PyFileRef, table: String, user: Option<String>) -> PyResult<Handle> {
+        let (client, file) = (self.client()?, file.0.clone());
+        let download = async move { client.download_file(&file, &table, user.as_deref()).await };
+        start(download, |py, file| {
+            let content = PyBytes::new(py, &file.content);
+            Ok((content, file.mime).into_pyobject(py)?.into_any().unbind())
+        })
     }
 
     /// Gives the number of rows changed. Each statement is SQL, or SQL with its parameters.

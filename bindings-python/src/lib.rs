@@ -15,6 +15,7 @@ mod column;
 mod consumer;
 mod error;
 mod event;
+mod files;
 mod handle;
 mod html;
 mod inbox;
@@ -65,6 +66,8 @@ mod _native {
     use crate::error::error_codes;
     #[pymodule_export]
     use crate::event::PyEvent;
+    #[pymodule_export]
+    use crate::files::PyUploadProgress;
     #[pymodule_export]
     use crate::handle::Handle;
     #[pymodule_export]

@@ -305,7 +305,7 @@ impl fmt::Debug for Uuid {
     }
 }
 
-/// Where a FILE column's bytes are: `GET /v1/files/{namespace}/{table}/{sub}/{id}-{name}` (recorded in `wire/files.jsonl`).
+/// Where a FILE column's bytes are: `GET /v1/files/{namespace}/{table}/{sub}/{stored_name}` (recorded in `wire/files.jsonl`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRef {
     /// The server's id of the stored file.
@@ -321,6 +321,24 @@ pub struct FileRef {
     /// SHA-256 of the bytes, in hexadecimal.
     #[serde(default)]
     pub sha256: String,
+}
+
+impl FileRef {
+    /// How the address of the file ends: the id, the words of the name in lower case and joined by dashes, and the
+    /// extension, which is `bin` where there is none that fits.
+    #[must_use]
+    pub fn stored_name(&self) -> String {
+        let (stem, extension) = self.name.rsplit_once('.').unwrap_or((&self.name, "bin"));
+        let fits = extension.len() <= 10 && extension.chars().all(|c| c.is_ascii_alphanumeric());
+        let extension = if fits { extension.to_ascii_lowercase() } else { "bin".to_owned() };
+        let kept = |c: &char| c.is_ascii_alphanumeric() || [' ', '_', '-'].contains(c);
+        let kept: String = stem.chars().filter(kept).take(50).map(|c| c.to_ascii_lowercase()).collect();
+        let words: Vec<_> = kept.split([' ', '_', '-']).filter(|word| !word.is_empty()).collect();
+        match words.is_empty() {
+            true => format!("{}.{extension}", self.id),
+            false => format!("{}-{}.{extension}", self.id, words.join("-")),
+        }
+    }
 }
 
 #[cfg(test)]

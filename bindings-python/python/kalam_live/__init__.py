@@ -42,6 +42,7 @@ from kalam_live._errors import (
     TimeoutError,
     UnavailableError,
 )
+from kalam_live._files import FileDownload, FileUpload, UploadProgress
 from kalam_live._live import LiveEvents, LiveRows
 from kalam_live._native import (
     Column,
@@ -75,7 +76,9 @@ __all__ = [
     "EmbeddedServer",
     "Event",
     "EventOptions",
+    "FileDownload",
     "FileRef",
+    "FileUpload",
     "Insert",
     "KalamError",
     "LaggedError",
@@ -107,6 +110,7 @@ __all__ = [
     "TimeoutError",
     "UnavailableError",
     "Update",
+    "UploadProgress",
     "connect",
     "start_embedded",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from kalam_live import _callbacks, _consumer, _loop, _models, _native
+from kalam_live import _callbacks, _consumer, _files, _loop, _models, _native
 from kalam_live._consumer import Consumer
 from kalam_live._live import LiveEvents, LiveRows
 from kalam_live._options import Connecting, open_client
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from kalam_live._consumer import Start
-    from kalam_live._native import Handle, QueryResult, Row, RowList, Subscription
+    from kalam_live._files import FileDownload, Files, OnProgress
+    from kalam_live._native import FileRef, Handle, QueryResult, Row, RowList, Subscription
     from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, Params, State
 
 P = ParamSpec("P")
@@ -98,6 +99,37 @@ class Client(Queries):
         Each is SQL, or a pair of SQL and parameters. Returns how many rows they have changed.
         """
         return await _loop.result(self._native.batch(list(statements)))
+
+    async def execute_with_files(
+        self, sql: str, params: Params | None = None, *, files: Files, on_progress: OnProgress | None = None
+    ) -> int:
+        """Executes one statement with files and returns how many rows it has changed.
+
+        ``FILE("name")`` in it stands for the file of that name in ``files``. ``on_progress`` is called now and then while
+        they are sent. It is sent once: without an answer it may have been applied.
+        """
+        parts = await asyncio.get_running_loop().run_in_executor(None, _files.parts, files)
+        progress = _native.UploadProgress()
+        operation = self._native.execute_with_files(sql, params, parts, progress)
+        if on_progress is None:
+            return await _loop.result(operation)
+        told = _files.Told(parts, on_progress)
+        result = asyncio.ensure_future(_loop.result(operation))
+        try:
+            while not result.done():
+                told.now(progress.sent_bytes)
+                await asyncio.wait({result}, timeout=_files.PROGRESS_EVERY)
+            told.now(progress.sent_bytes)
+            return await result
+        finally:
+            result.cancel()
+
+    async def download_file(self, file: FileRef, table: str, *, user: str | None = None) -> FileDownload:
+        """The bytes of the file that a cell of ``table`` refers to; ``user`` is whose table it is, for those who may read it.
+
+        Raises :class:`NotFoundError` when there is no such file.
+        """
+        return _files.FileDownload(*await _loop.result(self._native.download_file(file, table, user)))
 
     def as_user(self, user: str) -> Queries:
         """``query``, ``query_one`` and ``execute`` as another user, where the rights of this one allow it."""

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from kalam_live import _callbacks, _consumer, _logs, _loop, _models, _native
+from kalam_live import _callbacks, _consumer, _files, _logs, _loop, _models, _native
 from kalam_live._consumer import Committed, Offsets, RunSummary
 from kalam_live._errors import ClosedError, KalamError, TimeoutError
 from kalam_live._options import Connecting, open_client
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from kalam_live._consumer import FailedAction, Start
-    from kalam_live._native import Event, Handle, QueryResult, Record, Row, RowList, Rows, Subscription
+    from kalam_live._files import FileDownload, Files, OnProgress
+    from kalam_live._native import Event, FileRef, Handle, QueryResult, Record, Row, RowList, Rows, Subscription
     from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, Params, State
 
 __all__ = ["Client", "Consumer", "EmbeddedServer", "LiveEvents", "LiveRows", "Queries", "connect", "start_embedded"]
@@ -119,6 +120,35 @@ class Client(Queries):
         Each is SQL, or a pair of SQL and parameters. Returns how many rows they have changed.
         """
         return _result(self._native.batch(list(statements)))
+
+    def execute_with_files(
+        self, sql: str, params: Params | None = None, *, files: Files, on_progress: OnProgress | None = None
+    ) -> int:
+        """Executes one statement with files and returns how many rows it has changed.
+
+        ``FILE("name")`` in it stands for the file of that name in ``files``. ``on_progress`` is called now and then while
+        they are sent. It is sent once: without an answer it may have been applied.
+        """
+        parts = _files.parts(files)
+        progress = _native.UploadProgress()
+        operation = self._native.execute_with_files(sql, params, parts, progress)
+        if on_progress is not None:
+            told = _files.Told(parts, on_progress)
+            try:
+                while not _wait(operation, _files.PROGRESS_EVERY):
+                    told.now(progress.sent_bytes)
+                told.now(progress.sent_bytes)
+            except BaseException:
+                operation.close()
+                raise
+        return _result(operation)
+
+    def download_file(self, file: FileRef, table: str, *, user: str | None = None) -> FileDownload:
+        """The bytes of the file that a cell of ``table`` refers to; ``user`` is whose table it is, for those who may read it.
+
+        Raises :class:`NotFoundError` when there is no such file.
+        """
+        return _files.FileDownload(*_result(self._native.download_file(file, table, user)))
 
     def as_user(self, user: str) -> Queries:
         """``query``, ``query_one`` and ``execute`` as another user, where the rights of this one allow it."""

@@ -5,6 +5,7 @@ mod builder;
 #[cfg(feature = "consumer")]
 mod consumer;
 mod event_handlers;
+mod files;
 mod handle;
 
 mod lifecycle;
@@ -37,6 +38,7 @@ pub use self::consumer::{
     TopicConsumer,
 };
 pub use self::event_handlers::EventHandlers;
+pub use self::files::{FileDownload, FileUpload, UploadProgress};
 pub use self::lifecycle::{LifecycleEvents, StateWatch};
 pub use self::live_events::LiveEvents;
 pub use self::live_rows::{LiveRows, LiveRowsEvent};

@@ -182,11 +182,17 @@ impl KalamClient {
         }
     }
 
-    async fn send_sql(&self, sql: &str, params: &[Value], read_only: bool) -> Result<Vec<StatementResult>> {
+    /// Whether requests may be sent: not after `close` and `disconnect`.
+    pub(super) fn check_connected(&self) -> Result<()> {
         self.check_open()?;
-        if let ConnectionState::Closed { error: None } = self.state() {
-            return Err(closed());
+        match self.state() {
+            ConnectionState::Closed { error: None } => Err(closed()),
+            _ => Ok(()),
         }
+    }
+
+    async fn send_sql(&self, sql: &str, params: &[Value], read_only: bool) -> Result<Vec<StatementResult>> {
+        self.check_connected()?;
         let request = SqlRequest { sql, params, namespace: self.inner.namespace.as_deref() };
         let body = encode_sql_request(&request)?;
         let mut waits = RETRY_WAITS.iter();
@@ -227,9 +233,10 @@ pub(super) fn changed_rows(result: &QueryResult) -> u64 {
 
 /// A write that got no clear answer must not be repeated without looking.
 fn unless_read_only(error: Error, read_only: bool) -> Error {
-    if read_only {
-        return error;
-    }
+    if read_only { error } else { may_be_applied(error) }
+}
+
+pub(super) fn may_be_applied(error: Error) -> Error {
     let message =
         format!("{}; the statement may have been applied: look before sending it again", error.message());
     let again = Error::new(error.code(), message).with_retryable(false);

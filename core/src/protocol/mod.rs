@@ -37,7 +37,7 @@ pub use http::{
 };
 pub use http::{
     Health, Login, SqlRequest, StatementResult, decode_error, decode_health, decode_login,
-    decode_sql_response, encode_login, encode_sql_request,
+    decode_sql_response, encode_login, encode_params, encode_sql_request,
 };
 pub use limits::Limits;
 pub use plan::{OldValues, Plans, RowPlan};

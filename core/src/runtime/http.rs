@@ -9,6 +9,7 @@ use reqwest::{Method, RequestBuilder};
 
 use super::network::{Network, bearer, root_cause, unreachable};
 use super::secret::Secret;
+use super::upload::Upload;
 use crate::error::{Error, ErrorCode, Result};
 
 /// The HTTP side of a client.
@@ -24,21 +25,34 @@ pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     /// Below the server's address, without leading slash.
     pub(crate) path: &'a str,
-    /// JSON.
-    pub(crate) body: Option<String>,
+    pub(crate) content: Content<'a>,
     pub(crate) token: Option<&'a Secret>,
     pub(crate) timeout: Duration,
+    /// Bytes of an answer that may be larger than others.
+    pub(crate) max_bytes: Option<usize>,
+}
+
+/// The body of a request.
+pub(crate) enum Content<'a> {
+    Nothing,
+    Json(String),
+    Form(&'a Upload),
 }
 
 impl<'a> Request<'a> {
     /// A GET without a token.
     pub(crate) fn get(path: &'a str, timeout: Duration) -> Self {
-        Self { method: Method::GET, path, body: None, token: None, timeout }
+        Self { method: Method::GET, path, content: Content::Nothing, token: None, timeout, max_bytes: None }
     }
 
     /// A POST of JSON without a token.
     pub(crate) fn post(path: &'a str, body: String, timeout: Duration) -> Self {
-        Self { method: Method::POST, path, body: Some(body), token: None, timeout }
+        Self { method: Method::POST, content: Content::Json(body), ..Self::get(path, timeout) }
+    }
+
+    /// A POST of a form without a token.
+    pub(crate) fn form(path: &'a str, form: &'a Upload, timeout: Duration) -> Self {
+        Self { method: Method::POST, content: Content::Form(form), ..Self::get(path, timeout) }
     }
 
     /// The same with a token.
@@ -50,6 +64,7 @@ impl<'a> Request<'a> {
 /// A complete answer, whatever its status.
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    pub(crate) content_type: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -162,10 +177,11 @@ impl Http {
         if let Some(token) = request.token {
             builder = builder.header(AUTHORIZATION, bearer(token)?);
         }
-        if let Some(body) = &request.body {
-            builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
-        }
-        Ok(builder)
+        Ok(match &request.content {
+            Content::Nothing => builder,
+            Content::Json(body) => builder.header(CONTENT_TYPE, "application/json").body(body.clone()),
+            Content::Form(upload) => builder.multipart(upload.form()),
+        })
     }
 
     async fn read(
@@ -174,7 +190,7 @@ impl Http {
         request: &Request<'_>,
         mut response: reqwest::Response,
     ) -> Result<Reply> {
-        let limit = self.network.max_bytes;
+        let limit = request.max_bytes.unwrap_or(self.network.max_bytes);
         let too_large = || {
             Error::new(
                 ErrorCode::Protocol,
@@ -187,6 +203,8 @@ impl Http {
             return Err(too_large());
         }
         let status = response.status().as_u16();
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.no_answer(index, request, &e))? {
             if body.len() + chunk.len() > limit {
@@ -194,7 +212,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, body })
+        Ok(Reply { status, content_type, body })
     }
 
     fn no_answer(&self, index: usize, request: &Request<'_>, error: &reqwest::Error) -> Error {

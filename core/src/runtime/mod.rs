@@ -31,5 +31,6 @@ pub(crate) mod status;
 pub(crate) mod subscriber;
 pub(crate) mod timeouts;
 pub(crate) mod tls;
+pub(crate) mod upload;
 
 pub use shared::{shared, stop_shared};

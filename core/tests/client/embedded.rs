@@ -12,7 +12,7 @@ use super::{builder, quick};
 
 const PASSWORD: &str = "Root-Secret-1";
 
-async fn start() -> (Embedded, KalamClient) {
+pub(super) async fn start() -> (Embedded, KalamClient) {
     start_with(Options::default()).await
 }
 

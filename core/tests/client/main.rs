@@ -10,6 +10,7 @@ mod consumer;
 mod converge;
 mod embedded;
 mod events;
+mod files;
 mod keys;
 mod live;
 mod missed;

@@ -8,7 +8,7 @@ mod topics;
 
 pub use auth::{Health, Login, decode_health, decode_login, encode_login};
 pub use error::decode_error;
-pub use sql::{SqlRequest, StatementResult, decode_sql_response, encode_sql_request};
+pub use sql::{SqlRequest, StatementResult, decode_sql_response, encode_params, encode_sql_request};
 
 #[cfg(feature = "consumer")]
 pub(crate) use topics::decode_record_row;

@@ -65,8 +65,7 @@ pub fn encode_sql_request(request: &SqlRequest<'_>) -> Result<String> {
     if request.params.len() > MAX_PARAMS {
         return too_much(format!("{} parameters are too many: at most {MAX_PARAMS}", request.params.len()));
     }
-    let params =
-        request.params.iter().enumerate().map(|(i, v)| parameter(i, v)).collect::<Result<Vec<_>>>()?;
+    let params = parameters(request.params)?;
     let body = Body { sql: request.sql, params: &params, namespace_id: request.namespace };
     let json =
         serde_json::to_string(&body).map_err(|e| Error::new(ErrorCode::InvalidArgument, e.to_string()))?;
@@ -74,6 +73,19 @@ pub fn encode_sql_request(request: &SqlRequest<'_>) -> Result<String> {
         return too_much(format!("a request of {} bytes is too large: at most {MAX_BODY}", json.len()));
     }
     Ok(json)
+}
+
+/// Parameters alone, as JSON text, for a form.
+///
+/// # Errors
+/// `invalid_argument` as [`encode_sql_request`].
+pub fn encode_params(params: &[Value]) -> Result<String> {
+    serde_json::to_string(&parameters(params)?)
+        .map_err(|e| Error::new(ErrorCode::InvalidArgument, e.to_string()))
+}
+
+fn parameters(params: &[Value]) -> Result<Vec<Parameter<'_>>> {
+    params.iter().enumerate().map(|(i, v)| parameter(i, v)).collect()
 }
 
 /// A parameter as JSON: the server takes null, booleans, numbers and texts, and reads the text of a DECIMAL, TIMESTAMP,

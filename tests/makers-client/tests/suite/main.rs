@@ -6,3 +6,4 @@ mod files;
 mod live;
 mod queries;
 mod server;
+mod topics;
