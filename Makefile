@@ -63,6 +63,7 @@ test-rust: system
 test-simulation: system
 	cargo run --profile $(PROFILE) -p kalam-simulation -- --seeds $(SEEDS)
 	cargo run --profile $(PROFILE) -p kalam-simulation -- --holes --seeds $(HOLES_SEEDS)
+	cargo run --profile $(PROFILE) -p kalam-simulation -- --consumers --seeds $(HOLES_SEEDS)
 
 test-python: python
 	cd bindings-python && $(CURDIR)/$(BIN)/python -m pytest

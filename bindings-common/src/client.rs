@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use kalam_live::{BatchStatement, Error, ErrorCode, FileUpload, KalamClient, Result};
 use serde_json::{Value as Json, json};
 
+use crate::consumer::{Consumer, ConsumerOptions};
 use crate::files::{self, Sent, reference};
 use crate::params::parameters;
 use crate::source::{Source, call, events, query, rows};
@@ -159,6 +160,11 @@ impl Client {
             let (config, _) = options?.query(sql, params?);
             client?.live_events_with_bounds(config, event_bounds()).await
         })
+    }
+
+    /// A consumer of a topic. What is wrong with its options is told by [`Consumer::failure`].
+    pub fn consumer(&self, options: Result<ConsumerOptions>) -> Consumer {
+        Consumer::new(self.client().and_then(|client| options?.build(&client)))
     }
 
     /// Gives the open subscriptions, oldest first.

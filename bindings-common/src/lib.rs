@@ -11,6 +11,7 @@
 
 mod address;
 mod client;
+mod consumer;
 mod embedded;
 mod files;
 mod inbox;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 pub use address::{AddressHasher, AddressMap};
 pub use client::Client;
+pub use consumer::{Consumer, ConsumerOptions, PollStream, SharedConsumer, Work, WorkStream, WorkerOptions};
 pub use embedded::EmbeddedServer;
 pub use files::Sent;
 pub use inbox::{Connection, Inbox, Tidings, TokenRequest};

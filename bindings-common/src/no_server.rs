@@ -1,6 +1,7 @@
 //! In place of the embedded server, where it was left out.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kalam_live::{Error, ErrorCode, Result};
 
@@ -20,6 +21,19 @@ impl Server {
     ) -> Result<Self> {
         let message = "this build of Kalam Live has no embedded server: give the URL of one";
         Err(Error::new(ErrorCode::NotSupported, message))
+    }
+
+    /// Fails.
+    ///
+    /// # Errors
+    /// `not_supported`.
+    pub async fn start_with(
+        directory: Option<PathBuf>,
+        root_password: Option<String>,
+        port: u16,
+        _topic_visibility: Option<Duration>,
+    ) -> Result<Self> {
+        Self::start(directory, root_password, port).await
     }
 
     /// Where clients connect.

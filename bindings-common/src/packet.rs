@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Changes = 4,
     /// Events. Lists: fourteen words an event. Their rows follow, and then their old rows, event by event.
     Events = 5,
+    /// Records of a topic, each with the columns of its row after its own. No lists.
+    Records = 6,
 }
 
 /// A bit of the second word: the columns are not those of the packet before.

@@ -31,9 +31,29 @@ impl Server {
     /// # Errors
     /// `config` when the directory, the password or the port can not be used.
     pub async fn start(directory: Option<PathBuf>, root_password: Option<String>, port: u16) -> Result<Self> {
+        Self::start_with(directory, root_password, port, None).await
+    }
+
+    /// The same; a consumer may hold a record of a topic for `topic_visibility` before it is delivered again.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        directory: Option<PathBuf>,
+        root_password: Option<String>,
+        port: u16,
+        topic_visibility: Option<Duration>,
+    ) -> Result<Self> {
         let data = directory.map_or(Data::Memory, Data::Directory);
-        let options =
-            Options { data, root_password, port, shutdown_deadline: STOP_DEADLINE, ..Options::default() };
+        let standard = Options::default();
+        let options = Options {
+            data,
+            root_password,
+            port,
+            shutdown_deadline: STOP_DEADLINE,
+            topic_visibility: topic_visibility.unwrap_or(standard.topic_visibility),
+            ..standard
+        };
         let embedded = tokio::task::spawn_blocking(|| Embedded::start(options))
             .await
             .map_err(|_| Error::new(ErrorCode::Closed, "the embedded server was stopped while it started"))?

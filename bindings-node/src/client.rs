@@ -3,6 +3,7 @@
 use kalam_bindings::Client;
 use napi_derive::napi;
 
+use crate::consumer::{Consuming, NativeConsumer};
 use crate::files::{Upload, UploadProgress};
 use crate::handle::Handle;
 use crate::inbox::InboxHandle;
@@ -66,6 +67,11 @@ impl NativeClient {
     #[napi]
     pub fn batch(&self, statements: Vec<(String, Option<String>)>) -> Handle {
         Handle::new(self.client.batch(statements))
+    }
+
+    #[napi]
+    pub fn consumer(&self, options: Consuming) -> NativeConsumer {
+        NativeConsumer { consumer: self.client.consumer(options.checked()) }
     }
 
     #[napi]

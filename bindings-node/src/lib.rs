@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod client;
+mod consumer;
 mod error;
 mod files;
 mod handle;

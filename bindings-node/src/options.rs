@@ -116,7 +116,7 @@ impl Subscribing {
     }
 }
 
-fn duration(option: &str, milliseconds: f64) -> Result<Duration> {
+pub(crate) fn duration(option: &str, milliseconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(milliseconds / 1000.0).map_err(|_| {
         let message = format!("option `{option}`: {milliseconds} is no number of milliseconds");
         Error::new(ErrorCode::Config, message)

@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { type Audience, callEach, serve } from "./callbacks.js";
 import { checkText } from "./check.js";
+import { Consumer, type ConsumerOptions, consuming } from "./consumer.js";
 import { Decoder, type Modes } from "./decode.js";
 import {
   checkDownload,
@@ -239,6 +240,18 @@ export class Client extends EventEmitter<ClientEvents> implements Queries, Async
       onCheckpoint: options.onCheckpoint,
       signal: options.signal,
     };
+  }
+
+  /**
+   * A consumer of a topic.
+   *
+   * ```ts
+   * await using consumer = client.consumer({ topic: "app.orders", groupId: "billing", start: "earliest" });
+   * for await (const record of consumer) console.log(record.op, record.row); // the next one says that this one is finished
+   * ```
+   */
+  consumer<T = Row>(options: ConsumerOptions): Consumer<T> {
+    return new Consumer<T>(this, this.#native.consumer(consuming(options)), options, this.#modes);
   }
 
   /** The open live queries, oldest first. */

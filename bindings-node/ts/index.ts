@@ -17,6 +17,16 @@
  */
 
 export { Client, connect, type Queries } from "./client.js";
+export {
+  type Committed,
+  Consumer,
+  type ConsumerOffsets,
+  type ConsumerOptions,
+  type FailedAction,
+  type RunOptions,
+  type RunSummary,
+  type TopicRecord,
+} from "./consumer.js";
 export { toJSON } from "./decode.js";
 export { type ErrorCode, KalamError } from "./errors.js";
 export type {

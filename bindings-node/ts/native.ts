@@ -111,6 +111,7 @@ export interface NativeClient {
   executeWithFiles(sql: string, params: string | undefined, files: Upload[], progress: SentBytes): Handle;
   downloadFile(file: string, table: string, user: string | undefined): Handle;
   batch(statements: [sql: string, params: string | undefined][]): Handle;
+  consumer(options: Consuming): NativeConsumer;
   live(sql: string, params: string | undefined, table: boolean, options: Subscribing): Handle;
   liveEvents(sql: string, params: string | undefined, options: Subscribing): Handle;
   subscriptions(): Handle;
@@ -122,6 +123,45 @@ export interface NativeClient {
   networkChanged(): void;
   counters(): string;
   readonly state: string;
+}
+
+export interface Consuming {
+  topic: string;
+  groupId: string;
+  start?: string;
+  partitionId?: number;
+  maxPollRecords?: number;
+  pollTimeout?: number;
+  autoCommit?: boolean;
+  autoCommitInterval?: number;
+}
+
+export interface Working {
+  concurrency?: number;
+  maxAttempts?: number;
+  backoff?: number;
+  maxBackoff?: number;
+  deadLetterTopic?: string;
+  onFailed: boolean;
+}
+
+export interface NativeConsumer {
+  poll(timeout: number | undefined): Handle;
+  mark(offset: number): void;
+  commit(): Handle;
+  seek(offset: number): Handle;
+  close(): Handle;
+  offsets(): string;
+  run(options: Working): NativeWork;
+  readonly failure: Failure | null;
+}
+
+export interface NativeWork {
+  jobs(): Handle;
+  handled(offset: number, error?: string): void;
+  decide(offset: number, action: string | undefined): void;
+  stop(): void;
+  summary(): string;
 }
 
 export interface NativeServer {

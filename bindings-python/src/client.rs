@@ -9,6 +9,7 @@ use kalam_live::{
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use crate::consumer::{self, PyConsumer};
 use crate::error::raise;
 use crate::files::{PyUpload, PyUploadProgress};
 use crate::handle::Handle;
@@ -145,6 +146,11 @@ impl Client {
         let client = self.client()?;
         let statements = statements.into_iter().map(BatchItem::statement).collect::<PyResult<Vec<_>>>()?;
         start(async move { client.batch(statements).await }, number)
+    }
+
+    /// A consumer of a topic, with `options` as [`consumer::Options`] has them.
+    fn consumer(&self, options: consumer::Options) -> PyResult<PyConsumer> {
+        PyConsumer::open(&self.client()?, options).map_err(raise)
     }
 
     /// Opens live rows, of a query or with `table` of the table that `sql` names: gives `Rows`. `model` is called with each row and makes what the caller sees.

@@ -12,6 +12,7 @@ mod cache;
 mod change;
 mod client;
 mod column;
+mod consumer;
 mod error;
 mod event;
 mod files;
@@ -59,6 +60,8 @@ mod _native {
     use crate::client::{Client, PySubscription, connect};
     #[pymodule_export]
     use crate::column::PyColumn;
+    #[pymodule_export]
+    use crate::consumer::{PyConsumer, PyRecord, PyWork};
     #[pymodule_export]
     use crate::error::error_codes;
     #[pymodule_export]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kalam_bindings::{ProcessBound, Server};
+use kalam_bindings::{ProcessBound, Server, duration};
 use pyo3::prelude::*;
 
 use crate::error::raise;
@@ -39,13 +39,16 @@ impl PyServer {
 
 /// Starts a server, in `directory` or in memory.
 #[pyfunction]
-#[pyo3(signature = (*, directory=None, root_password=None, port=0))]
+#[pyo3(signature = (*, directory=None, root_password=None, port=0, topic_visibility=None))]
 pub(crate) fn start_embedded(
     directory: Option<PathBuf>,
     root_password: Option<String>,
     port: u16,
+    topic_visibility: Option<f64>,
 ) -> PyResult<Handle> {
-    start(Server::start(directory, root_password, port), |py, server| {
+    let visibility =
+        topic_visibility.map(|seconds| duration("topic_visibility", seconds)).transpose().map_err(raise)?;
+    start(Server::start_with(directory, root_password, port, visibility), |py, server| {
         Ok(Py::new(py, PyServer(ProcessBound::new(server)))?.into_any())
     })
 }

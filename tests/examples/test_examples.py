@@ -54,6 +54,13 @@ def test_first_program_of_the_readme() -> None:
     assert "hello" in line
 
 
+def test_billing_worker() -> None:
+    lines = run("billing_worker.py").splitlines()
+    assert lines.pop() == "RunSummary(handled=3, failed=0)"
+    assert [line.split(" ", 1)[0] for line in lines] == ["insert"] * 3
+    assert all(any(item in line for line in lines) for item in ("tea", "milk", "sugar"))
+
+
 def test_first_query() -> None:
     assert run("first_query.py") == "1 hello\n"
 

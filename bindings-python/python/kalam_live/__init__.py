@@ -22,6 +22,7 @@ import atexit
 
 from kalam_live import _native
 from kalam_live._client import Client, EmbeddedServer, Opening, Queries, connect, start_embedded
+from kalam_live._consumer import Committed, Consumer, Offsets, RunSummary
 from kalam_live._errors import (
     ArgumentError,
     AuthError,
@@ -49,6 +50,7 @@ from kalam_live._native import (
     FileRef,
     Insert,
     QueryResult,
+    Record,
     Remove,
     Reset,
     Row,
@@ -67,7 +69,9 @@ __all__ = [
     "Client",
     "ClosedError",
     "Column",
+    "Committed",
     "ConfigError",
+    "Consumer",
     "DisconnectedError",
     "EmbeddedServer",
     "Event",
@@ -83,6 +87,7 @@ __all__ = [
     "LiveRows",
     "NotFoundError",
     "NotSupportedError",
+    "Offsets",
     "OnCheckpoint",
     "Opening",
     "PermissionDeniedError",
@@ -90,11 +95,13 @@ __all__ = [
     "Queries",
     "QueryResult",
     "RateLimitedError",
+    "Record",
     "Remove",
     "Reset",
     "Row",
     "RowList",
     "Rows",
+    "RunSummary",
     "ServerError",
     "SqlError",
     "State",

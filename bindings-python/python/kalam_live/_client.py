@@ -9,13 +9,15 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from kalam_live import _callbacks, _files, _loop, _models, _native
+from kalam_live import _callbacks, _consumer, _files, _loop, _models, _native
+from kalam_live._consumer import Consumer
 from kalam_live._live import LiveEvents, LiveRows
 from kalam_live._options import Connecting, open_client
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from kalam_live._consumer import Start
     from kalam_live._files import FileDownload, Files, OnProgress
     from kalam_live._native import FileRef, Handle, QueryResult, Row, RowList, Subscription
     from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, Params, State
@@ -218,6 +220,48 @@ class Client(Queries):
         """
         return LiveEvents(self, self._native.live_events(sql, params, **options), on_checkpoint)
 
+    def consumer(
+        self,
+        topic: str,
+        group_id: str,
+        *,
+        start: Start = "latest",
+        partition_id: int = 0,
+        max_poll_records: int = 100,
+        poll_timeout: float = 30.0,
+        auto_commit: bool = True,
+        auto_commit_interval: float = 5.0,
+    ) -> Consumer:
+        """A consumer of a topic: ``async with client.consumer("app.orders", "billing") as consumer``.
+
+        ::
+
+            async with client.consumer("app.orders", "billing", start="earliest") as consumer:
+                async for record in consumer:  # asking for the next says that this one is finished
+                    print(record.op, record.row)
+
+        Args:
+            topic: With its namespace: ``app.orders``.
+            group_id: The consumers that share the records; the server keeps their progress.
+            start: Where a group begins that is new: ``"latest"``, ``"earliest"`` or an offset.
+            partition_id: The partition to read, from 0.
+            max_poll_records: The most records that one poll gives.
+            poll_timeout: Seconds that a poll waits for records.
+            auto_commit: Whether what was marked is committed by itself.
+            auto_commit_interval: Seconds that what was marked may wait for that.
+        """
+        taken = _consumer.options(
+            topic,
+            group_id,
+            start,
+            partition_id,
+            max_poll_records,
+            poll_timeout,
+            auto_commit,
+            auto_commit_interval,
+        )
+        return Consumer(self, self._native.consumer(taken))
+
     async def subscriptions(self) -> list[Subscription]:
         """The open live queries, oldest first."""
         return await _loop.result(self._native.subscriptions())
@@ -329,7 +373,11 @@ class EmbeddedServer:
 
 
 def start_embedded(
-    directory: str | os.PathLike[str] | None = None, *, port: int = 0, root_password: str | None = None
+    directory: str | os.PathLike[str] | None = None,
+    *,
+    port: int = 0,
+    root_password: str | None = None,
+    topic_visibility: float | None = None,
 ) -> Opening[EmbeddedServer]:
     """Starts an embedded server on this machine, with its data in ``directory`` or in memory.
 
@@ -339,9 +387,12 @@ def start_embedded(
             async with kalam_live.connect(server.url, user="root", password="secret") as client:
                 ...
 
-    Port 0 is a free one. Without ``root_password`` one is generated when the data is created.
+    Port 0 is a free one. Without ``root_password`` one is generated when the data is created. A consumer may hold a
+    record of a topic for ``topic_visibility`` seconds (30) before it is delivered again.
     """
-    starting = _native.start_embedded(directory=directory, port=port, root_password=root_password)
+    starting = _native.start_embedded(
+        directory=directory, port=port, root_password=root_password, topic_visibility=topic_visibility
+    )
     return Opening(_server(starting))
 
 

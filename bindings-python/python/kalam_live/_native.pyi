@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from types import GenericAlias
 from typing import Any, Generic, Literal, SupportsIndex, TypedDict, final, overload, type_check_only
 
@@ -12,12 +13,14 @@ from kalam_live._types import Change, Checkpoint, Inbox, Model, Params, State
 __all__ = [
     "Client",
     "Column",
+    "Consumer",
     "EmbeddedServer",
     "Event",
     "FileRef",
     "Handle",
     "Insert",
     "QueryResult",
+    "Record",
     "Remove",
     "Reset",
     "Row",
@@ -28,6 +31,7 @@ __all__ = [
     "Update",
     "UploadProgress",
     "Wakeups",
+    "Work",
     "connect",
     "error_codes",
     "log",
@@ -371,6 +375,7 @@ class Client:
         from_: Checkpoint | None = None,
         initial_data: bool = True,
     ) -> Handle[list[Event]]: ...
+    def consumer(self, options: ConsumerOptions) -> Consumer: ...
     def subscriptions(self) -> Handle[list[Subscription]]: ...
     def cancel_subscription(self, id: str) -> Handle[None]: ...
     def connect(self) -> Handle[None]: ...
@@ -381,6 +386,100 @@ class Client:
     def counters(self) -> dict[str, int]: ...
     @property
     def state(self) -> State: ...
+
+@type_check_only
+class ConsumerOptions(TypedDict):
+    topic: str
+    group_id: str
+    start: str
+    partition_id: int
+    max_poll_records: int
+    poll_timeout: float
+    auto_commit: bool
+    auto_commit_interval: float
+
+@type_check_only
+class ConsumerPlace(TypedDict):
+    position: int
+    committed: int
+    held_back: int
+    unfinished: int
+
+@final
+class Record:
+    """One record of a topic: what was done to a row."""
+
+    @property
+    def topic(self) -> str:
+        """The topic, with its namespace."""
+
+    @property
+    def partition(self) -> int:
+        """The partition, from 0."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def key(self) -> str | None:
+        """The primary key of the row, as text."""
+
+    @property
+    def op(self) -> Literal["insert", "update", "delete"]:
+        """What was done to the row."""
+
+    @property
+    def timestamp(self) -> datetime:
+        """When, in UTC."""
+
+    @property
+    def user(self) -> str | None:
+        """Owner of the row, where it has one."""
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes of the record: JSON, unless somebody else writes to the topic."""
+
+    @property
+    def problem(self) -> str | None:
+        """What of the record could not be read; the rest is as good as it gets."""
+
+    @property
+    def row(self) -> Row | None:
+        """The payload as a row, each cell typed by its column; ``None`` when it is no row of a table that may be read."""
+
+    def json(self) -> Any:
+        """The payload as JSON, without types: a BIGINT is a text."""
+
+@final
+class Consumer:
+    def poll(self, timeout: float | None = None) -> Handle[list[Record]]: ...
+    def mark(self, offset: int) -> None: ...
+    def commit(self) -> Handle[tuple[int, int]]: ...
+    def seek(self, offset: int) -> Handle[None]: ...
+    def close(self) -> Handle[None]: ...
+    def offsets(self) -> ConsumerPlace: ...
+    def run(
+        self,
+        *,
+        concurrency: int,
+        max_attempts: int,
+        backoff: tuple[float, float],
+        dead_letter_topic: str | None,
+        on_failed: bool,
+    ) -> tuple[Work, Handle[list[tuple[Record, int, str | None]]]]: ...
+    @property
+    def is_closed(self) -> bool: ...
+    @property
+    def position(self) -> int: ...
+
+@final
+class Work:
+    def handled(self, offset: int, error: str | None = None) -> None: ...
+    def decide(self, offset: int, action: Literal["skip", "hold"] | None = None) -> None: ...
+    def stop(self) -> None: ...
+    def summary(self) -> tuple[int, int]: ...
 
 @final
 class EmbeddedServer:
@@ -397,7 +496,11 @@ def connect(
     root_password: str | None = None,
 ) -> tuple[Handle[Client], Inbox]: ...
 def start_embedded(
-    *, directory: str | os.PathLike[str] | None = None, root_password: str | None = None, port: int = 0
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    root_password: str | None = None,
+    port: int = 0,
+    topic_visibility: float | None = None,
 ) -> Handle[EmbeddedServer]: ...
 def log(least_level: int) -> Handle[list[tuple[int, str, str]]]: ...
 def shutdown(*, exiting: bool = False) -> None: ...

@@ -14,6 +14,7 @@ Ctrl-C ends any wait. A client can be used by several threads; each live query b
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 import time
@@ -22,18 +23,22 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from kalam_live import _callbacks, _files, _logs, _loop, _models, _native
-from kalam_live._errors import TimeoutError
+from kalam_live import _callbacks, _consumer, _files, _logs, _loop, _models, _native
+from kalam_live._consumer import Committed, Offsets, RunSummary
+from kalam_live._errors import ClosedError, KalamError, TimeoutError
 from kalam_live._options import Connecting, open_client
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from kalam_live._consumer import FailedAction, Start
     from kalam_live._files import FileDownload, Files, OnProgress
-    from kalam_live._native import Event, FileRef, Handle, QueryResult, Row, RowList, Rows, Subscription
+    from kalam_live._native import Event, FileRef, Handle, QueryResult, Record, Row, RowList, Rows, Subscription
     from kalam_live._types import EventOptions, LiveOptions, OnCheckpoint, Params, State
 
-__all__ = ["Client", "EmbeddedServer", "LiveEvents", "LiveRows", "Queries", "connect", "start_embedded"]
+__all__ = ["Client", "Consumer", "EmbeddedServer", "LiveEvents", "LiveRows", "Queries", "connect", "start_embedded"]
+
+_log = logging.getLogger("kalam_live")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -215,6 +220,48 @@ class Client(Queries):
         """What the server tells about a query, event by event. See :meth:`kalam_live.Client.live_events`."""
         return LiveEvents(self, self._native.live_events(sql, params, **options), on_checkpoint)
 
+    def consumer(
+        self,
+        topic: str,
+        group_id: str,
+        *,
+        start: Start = "latest",
+        partition_id: int = 0,
+        max_poll_records: int = 100,
+        poll_timeout: float = 30.0,
+        auto_commit: bool = True,
+        auto_commit_interval: float = 5.0,
+    ) -> Consumer:
+        """A consumer of a topic: ``with client.consumer("app.orders", "billing") as consumer``.
+
+        ::
+
+            with client.consumer("app.orders", "billing", start="earliest") as consumer:
+                for record in consumer:  # asking for the next says that this one is finished
+                    print(record.op, record.row)
+
+        Args:
+            topic: With its namespace: ``app.orders``.
+            group_id: The consumers that share the records; the server keeps their progress.
+            start: Where a group begins that is new: ``"latest"``, ``"earliest"`` or an offset.
+            partition_id: The partition to read, from 0.
+            max_poll_records: The most records that one poll gives.
+            poll_timeout: Seconds that a poll waits for records.
+            auto_commit: Whether what was marked is committed by itself.
+            auto_commit_interval: Seconds that what was marked may wait for that.
+        """
+        taken = _consumer.options(
+            topic,
+            group_id,
+            start,
+            partition_id,
+            max_poll_records,
+            poll_timeout,
+            auto_commit,
+            auto_commit_interval,
+        )
+        return Consumer(self, self._native.consumer(taken))
+
     def subscriptions(self) -> list[Subscription]:
         """The open live queries, oldest first."""
         return _result(self._native.subscriptions())
@@ -371,6 +418,174 @@ class LiveEvents(_Subscription["list[Event]"]):
         return events
 
 
+class Consumer:
+    """One member of a group of consumers that share the records of a topic: see :meth:`Client.consumer`.
+
+    Every record is handed out at least once: what was not finished before the consumer ended, or within the server's
+    visibility timeout, is delivered again, to this or another member.
+    """
+
+    def __init__(self, client: object, native: _native.Consumer) -> None:
+        self._client = client  # which would close its embedded server if nobody held it
+        self._native = native
+        self._records: deque[Record] = deque()
+        self._current: Record | None = None
+
+    def poll(self, timeout: float | None = None) -> list[Record]:
+        """The next records, at most ``max_poll_records``; none when there were none within ``timeout`` seconds."""
+        return self._poll(self._native.poll(timeout), None)
+
+    def _poll(self, handle: Handle[list[Record]], most: int | None) -> list[Record]:
+        try:
+            _wait(handle)
+        except BaseException:
+            handle.close()
+            raise
+        taken = handle.take() if most is None else handle.take(most)
+        return taken or []
+
+    def mark_processed(self, record: Record) -> None:
+        """The record is finished. It is committed with the next commit, once everything before it is finished too."""
+        self._native.mark(record.offset)
+
+    def commit(self) -> Committed:
+        """Commits what is finished, as far as nothing before it is unfinished, and waits for the server.
+
+        What has to be held back is committed later by itself, when the gap before it is closed.
+        """
+        return Committed(*_result(self._native.commit()))
+
+    def seek(self, offset: int) -> None:
+        """Moves the **group** to ``offset``, also back, and goes on there. Stop its other members before."""
+        _result(self._native.seek(offset))
+        self._records.clear()
+        self._current = None
+
+    @property
+    def position(self) -> int:
+        """The offset of the next record that will be handed out, as far as is known."""
+        return self._records[0].offset if self._records else self._native.position
+
+    def offsets(self) -> Offsets:
+        """Where the consumer and its group are."""
+        return Offsets(**self._native.offsets())
+
+    def close(self) -> None:
+        """Commits what may be committed and ends, within five seconds. May be called often, by any thread."""
+        _result(self._native.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Record:
+        """The next record, however long it takes. Asking for it says that the one before is finished."""
+        if self._current is not None:
+            self._native.mark(self._current.offset)
+            self._current = None
+        while not self._records:
+            try:
+                self._records.extend(self._poll(self._native.poll(None), _consumer.MOST))
+            except ClosedError:
+                raise StopIteration from None
+            except KalamError as error:
+                if not error.retryable:
+                    raise
+                _log.warning("no records, still trying: %s", error)
+        self._current = self._records.popleft()
+        return self._current
+
+    def run(
+        self,
+        handler: Callable[[Record], object],
+        *,
+        concurrency: int = 1,
+        max_attempts: int = 3,
+        backoff: tuple[float, float] = (0.25, 5.0),
+        on_failed: Callable[[Record, str], FailedAction] | None = None,
+        dead_letter_topic: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> RunSummary:
+        """Handles records until ``stop`` is set or Ctrl-C is pressed; commits what is finished.
+
+        As :meth:`kalam_live.Consumer.run`, with a thread for each record that is handled at the same time; with
+        ``concurrency=1`` in the calling thread.
+        """
+        work, jobs = self._native.run(
+            concurrency=concurrency,
+            max_attempts=max_attempts,
+            backoff=backoff,
+            dead_letter_topic=dead_letter_topic,
+            on_failed=on_failed is not None,
+        )
+        failures: list[BaseException] = []
+
+        def attempt(record: Record) -> str | None:
+            try:
+                handler(record)
+            except Exception as error:  # noqa: BLE001 - the user's code
+                _log.debug("a handler failed", exc_info=True)
+                return f"{type(error).__name__}: {error}"
+            return None
+
+        def decide(record: Record, error: str) -> None:
+            action: FailedAction = None
+            try:
+                action = on_failed(record, error) if on_failed is not None else None
+            except Exception:  # noqa: BLE001 - the user's code
+                _log.exception("on_failed failed; the record is held")
+                action = "hold"
+            work.decide(record.offset, action)
+
+        def worker() -> None:
+            while True:
+                if stop is not None and stop.is_set():
+                    work.stop()
+                try:
+                    taken = jobs.take(1)
+                except StopIteration:
+                    return
+                if taken is None:
+                    _wait(jobs, None if stop is None else 0.1)
+                    continue
+                for record, _, error in taken:
+                    if error is None:
+                        work.handled(record.offset, attempt(record))
+                    else:
+                        decide(record, error)
+
+        def kept() -> None:
+            try:
+                worker()
+            except BaseException as error:  # noqa: BLE001 - raised in the calling thread
+                failures.append(error)
+                work.stop()
+
+        threads = [
+            threading.Thread(target=kept, name=f"kalam-live-worker-{n}", daemon=True) for n in range(concurrency - 1)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            worker()
+        except BaseException:
+            work.stop()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+        if failures:
+            raise failures[0]
+        return RunSummary(*work.summary())
+
+
 def _client(connecting: Connecting) -> Client:
     serving: threading.Thread | None = None
     if connecting.callbacks:
@@ -432,10 +647,18 @@ class EmbeddedServer:
 
 
 def start_embedded(
-    directory: str | os.PathLike[str] | None = None, *, port: int = 0, root_password: str | None = None
+    directory: str | os.PathLike[str] | None = None,
+    *,
+    port: int = 0,
+    root_password: str | None = None,
+    topic_visibility: float | None = None,
 ) -> EmbeddedServer:
     """Starts an embedded server on this machine, with its data in ``directory`` or in memory.
 
-    Port 0 is a free one. Without ``root_password`` one is generated when the data is created.
+    Port 0 is a free one. Without ``root_password`` one is generated when the data is created. A consumer may hold a
+    record of a topic for ``topic_visibility`` seconds (30) before it is delivered again.
     """
-    return EmbeddedServer(_result(_native.start_embedded(directory=directory, port=port, root_password=root_password)))
+    starting = _native.start_embedded(
+        directory=directory, port=port, root_password=root_password, topic_visibility=topic_visibility
+    )
+    return EmbeddedServer(_result(starting))

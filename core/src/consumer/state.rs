@@ -85,8 +85,6 @@ struct Fetching {
     sent: Time,
     wait: Time,
     limit: u32,
-    /// Sent before a seek: the answer is of no use.
-    void: bool,
 }
 
 #[derive(Debug, Default)]
@@ -372,13 +370,21 @@ impl Consumer {
         self.held.clear();
         self.done.clear();
         self.position = Some(offset);
-        if let Some(fetching) = &mut self.fetching {
-            fetching.void = true;
-        }
+        self.fetching = None;
         self.allowed = if self.config.auto_commit { u64::MAX } else { 0 };
         self.not_before = now;
         self.empty = 0;
         self.handed = None;
+    }
+
+    /// Wants no answer to the request for records that is on its way: the group is about to be moved.
+    pub fn stop_fetching(&mut self) {
+        self.fetching = None;
+    }
+
+    /// Whether the answer to a request for records is wanted. One that is not may be given up.
+    pub fn is_fetching(&self) -> bool {
+        self.fetching.is_some()
     }
 
     /// Commits what may be committed, at most until `deadline`, and ends.
@@ -434,7 +440,7 @@ impl Consumer {
         let left = self.polling.map_or(Time::ZERO, |deadline| deadline.saturating_sub(now));
         let wait = if wanted { left.min(self.config.longest_wait) } else { Time::ZERO };
         let limit = u32::try_from(self.fetch_limit).unwrap_or(u32::MAX);
-        self.fetching = Some(Fetching { sent: now, wait, limit, void: false });
+        self.fetching = Some(Fetching { sent: now, wait, limit });
         Some(Action::Fetch { start: self.start(), limit, wait })
     }
 
@@ -541,7 +547,7 @@ impl Consumer {
     /// The answer to a [`Fetch`](Action::Fetch).
     pub fn handle_fetched(&mut self, now: Time, answer: Result<Consumed>) {
         let Some(fetching) = self.fetching.take() else { return };
-        if fetching.void || self.is_closed() {
+        if self.is_closed() {
             return;
         }
         match answer {

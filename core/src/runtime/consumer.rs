@@ -256,6 +256,9 @@ pub(crate) async fn drive(shared: Arc<SharedConsumer>, requests: Requests) {
     let (mut fetch, mut look, mut ack): (InFlight<'_, Consumed>, InFlight<'_, Consumed>, InFlight<'_, ()>) =
         (None, None, None);
     while let Some((actions, timeout)) = shared.step() {
+        if !shared.with(|consumer, _| consumer.is_fetching()) {
+            fetch = None;
+        }
         for action in actions {
             match action {
                 Action::Fetch { start, limit, wait } => {

@@ -350,6 +350,12 @@ async fn a_group_can_be_moved() {
     consumer.seek(1).await.unwrap();
     assert_eq!(consumer.position(), 1);
     assert_eq!(offsets(&take(&consumer, 2).await), [1, 2]);
+    // Also while a request waits at the server, which would hold up the next one.
+    assert!(consumer.poll_with_timeout(Duration::from_millis(50)).await.unwrap().is_empty());
+    drop(poll_immediate(&mut Box::pin(consumer.poll_with_timeout(Duration::from_secs(60)))).await);
+    consumer.seek(0).await.unwrap();
+    let moved = tokio::time::timeout(Duration::from_secs(10), take(&consumer, 3)).await;
+    assert_eq!(offsets(&moved.expect("no wait for the old request")), [0, 1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

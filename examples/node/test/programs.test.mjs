@@ -29,6 +29,12 @@ test("every example has a test", () => {
   }
 });
 
+test("a worker", () => {
+  const lines = run("billing_worker.mjs").trimEnd().split("\n");
+  assert.equal(lines.pop(), "{ handled: 3, failed: 0 }");
+  assert.deepEqual(lines.sort(), ["insert milk", "insert sugar", "insert tea"]);
+});
+
 test("the first program of the README", async () => {
   const readme = readFileSync(join(HERE, "..", "..", "README.md"), "utf8");
   const program = /```js\n(.*?)```/s.exec(readme)[1];

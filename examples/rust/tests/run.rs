@@ -56,6 +56,14 @@ fn inspect_subscriptions() {
 }
 
 #[test]
+fn billing_worker() {
+    let mut lines = run(env!("CARGO_BIN_EXE_billing_worker"));
+    assert_eq!(lines.pop().as_deref(), Some("3 handled, 3 committed"));
+    lines.sort();
+    assert_eq!(lines, ["insert 0: write", "insert 1: ship", "insert 2: bill"]);
+}
+
+#[test]
 fn every_example_has_a_test() {
     let tests = include_str!("run.rs");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin")).expect("the examples") {

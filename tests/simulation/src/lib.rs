@@ -14,6 +14,7 @@
 //! in which servers differ.
 
 pub mod client;
+pub mod consumers;
 pub mod data;
 pub mod filter;
 pub mod holes;

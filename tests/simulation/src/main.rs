@@ -11,11 +11,12 @@ use kalam_simulation::holes::costs;
 use kalam_simulation::holes::rules::{RULES, without};
 use kalam_simulation::holes::scenarios::{SCENARIOS, Scenario};
 use kalam_simulation::trace::Trace;
-use kalam_simulation::{holes, run};
+use kalam_simulation::{consumers, holes, run};
 
 const USAGE: &str = "usage: kalam-simulation [--holes] [--seeds COUNT] [--from SEED] [--seed SEED [--trace]] [--break RULE | --without RULE]\n\
      usage: kalam-simulation --scenario NAME [--trace] [--without RULE]\n\
      usage: kalam-simulation --costs\n\
+     --consumers: the members of a group of consumers\n\
      --holes: live rows at a server with KalamDB's holes, instead of the connection; --without turns one of its rules off";
 
 struct Options {
@@ -28,6 +29,8 @@ struct Options {
     without: Option<String>,
     /// Nothing but this scenario.
     scenario: Option<(&'static str, Scenario)>,
+    /// Consumers of topics.
+    consumers: bool,
     /// Nothing but what checking costs.
     costs: bool,
 }
@@ -47,6 +50,7 @@ fn options() -> Result<Options, String> {
         holes: None,
         without: None,
         scenario: None,
+        consumers: false,
         costs: false,
     };
     let mut arguments = std::env::args().skip(1);
@@ -59,6 +63,7 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = number(value()?)?,
             "--seed" => (options.from, options.seeds) = (number(value()?)?, 1),
             "--trace" => options.trace = true,
+            "--consumers" => options.consumers = true,
             "--costs" => options.costs = true,
             "--scenario" => {
                 let name = value()?;
@@ -134,13 +139,16 @@ fn main() -> ExitCode {
     failures.sort();
     for (seed, error) in failures.iter().take(10) {
         println!("seed {seed} failed: {error}");
+        let consumers = if options.consumers { " --consumers" } else { "" };
         let broken = match (options.sabotage, options.holes, &options.without) {
             (_, Some(_), Some(name)) => format!(" --holes --without {name}"),
             (_, Some(_), None) => " --holes".into(),
             (Sabotage::None, None, _) => String::new(),
             (rule, None, _) => format!(" --break {rule:?}"),
         };
-        println!("  replay: cargo run --profile fast -p kalam-simulation -- --seed {seed} --trace{broken}");
+        println!(
+            "  replay: cargo run --profile fast -p kalam-simulation -- --seed {seed} --trace{broken}{consumers}"
+        );
     }
     let mut line = format!("{} seeds, {} failed", options.seeds, failures.len());
     let names = outcomes.first().map(|o| o.counts.clone()).unwrap_or_default();
@@ -169,6 +177,17 @@ fn one(seed: u64, options: &Options) -> Result<Outcome, String> {
 }
 
 fn simulate(seed: u64, options: &Options, print: bool) -> Result<Outcome, String> {
+    if options.consumers {
+        let o = consumers::run(seed, None)?;
+        let counts = vec![
+            ("records", o.records),
+            ("repeated records", o.repeated),
+            ("requests", o.requests),
+            ("lost requests or answers", o.lost),
+            ("crashes", o.crashes),
+        ];
+        return Ok(Outcome { hash: o.hash, counts });
+    }
     let Some(rules) = options.holes else {
         let o = run(seed, options.sabotage, print)?;
         let counts = vec![

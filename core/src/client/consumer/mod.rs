@@ -221,6 +221,7 @@ impl TopicConsumer {
         }
         // Nothing may be on its way that the server would take for news of after the move.
         self.commit_sync().await?;
+        self.shared.command(|consumer, _| consumer.stop_fetching());
         let sql = format!(
             "RESET CONSUMER GROUP {} ON {} PARTITION {} TO {offset}",
             literal(&Value::from(&*self.config.group))?,

@@ -276,6 +276,7 @@ fn read_loosely(value: &serde_json::Value) -> Option<TopicMessage> {
 const NOT_COLUMNS: [&str; 5] = ["_seq", "_commit_seq", "_deleted", "_table", "_old"];
 
 /// The table that a payload names, `namespace:table`, as `(namespace, table)`. Found without reading the rest.
+#[cfg(any(feature = "runtime", test))]
 pub(crate) fn table_of(payload: &[u8]) -> Option<(&str, &str)> {
     // In a text of the user's the quotation marks would be escaped.
     const NAME: &[u8] = br#""_table":"#;

@@ -1,7 +1,8 @@
 //! Our client, used as a program uses it.
 
 use kalam_live::{
-    ChangeEvent, KalamClient, LiveEvents, LiveRows, LiveRowsConfig, SubscriptionConfig, SubscriptionOptions,
+    AutoOffsetReset, ChangeEvent, KalamClient, LiveEvents, LiveRows, LiveRowsConfig, SubscriptionConfig,
+    SubscriptionOptions,
 };
 use serde_json::{Value, json};
 
@@ -60,6 +61,34 @@ pub(crate) async fn events(workload: &Workload) -> Result<Value, Failure> {
         return Err("the last event is not the last change".into());
     }
     Ok(merged([time, json!({"changes": seen, "lagged": lagged})]))
+}
+
+/// Every record of a topic, committed batch by batch as the documentation has it.
+pub(crate) async fn consume(workload: &Workload) -> Result<Value, Failure> {
+    let client = connect(workload).await?;
+    let stopwatch = Stopwatch::start()?;
+    let mut consumer = client
+        .consumer()
+        .topic(format!("bench.records_{}", workload.changes))
+        .group_id(format!("ours-{}", std::process::id()))
+        .auto_offset_reset(AutoOffsetReset::Earliest)
+        .enable_auto_commit(false)
+        .build()?;
+    let mut seen = 0;
+    while seen < workload.changes {
+        let records = consumer.poll().await?;
+        for record in &records {
+            consumer.mark_processed(record);
+        }
+        seen += records.len();
+        consumer.commit_sync().await?;
+    }
+    let time = stopwatch.stop()?;
+    if consumer.offsets().committed != workload.changes as u64 {
+        return Err("not everything is committed".into());
+    }
+    consumer.close().await?;
+    Ok(merged([time, json!({"changes": seen})]))
 }
 
 /// Time and memory until the snapshot is complete, then time until the last change is in the rows. The loop takes rows as

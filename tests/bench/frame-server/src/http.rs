@@ -14,6 +14,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::connection::{Settings, serve};
 use crate::spec::{MARKER_ID, Spec};
+use crate::topics;
 use crate::workload::SCHEMA;
 
 type Shared = State<Arc<Settings>>;
@@ -26,6 +27,8 @@ pub(crate) fn router(settings: Arc<Settings>) -> Router {
         .route("/v1/api/auth/refresh", post(async || Json(login())))
         .route("/v1/api/auth/me", get(async || Json(json!({"user": user(), "admin_ui_access": false}))))
         .route("/v1/api/sql", post(sql))
+        .route("/v1/api/topics/consume", post(topics::consume))
+        .route("/v1/api/topics/ack", post(topics::ack))
         .route("/health", get(async || Json(health())))
         .route("/v1/api/healthcheck", get(async || Json(health())))
         .route("/bench/prepare", post(prepare))

@@ -19,6 +19,7 @@ mod random;
 mod runs;
 mod spec;
 mod subscription;
+mod topics;
 mod websocket;
 mod workload;
 

@@ -1,7 +1,7 @@
 //! The makers' own client, as published, measured as the peer of ours.
 //!
 //! ```text
-//! bench-peer-kalam-client events|live|latency URL TABLE
+//! bench-peer-kalam-client events|live|consume|latency URL TABLE
 //! ```
 //!
 //! Prints one JSON line. It is a process of its own, so that its memory is its own and so that a build of the project
@@ -16,8 +16,8 @@ mod latency;
 use control::{Failure, Stopwatch, Workload, merged};
 use gauges::resident_bytes;
 use kalam_client::{
-    AuthProvider, ChangeEvent, ConnectionOptions, KalamLinkClient, LiveRowsConfig, LiveRowsEvent,
-    SubscriptionConfig, SubscriptionOptions,
+    AuthProvider, AutoOffsetReset, ChangeEvent, ConnectionOptions, KalamLinkClient, LiveRowsConfig,
+    LiveRowsEvent, SubscriptionConfig, SubscriptionOptions,
 };
 use serde_json::{Value, json};
 
@@ -30,9 +30,10 @@ async fn main() -> Result<(), Failure> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["events", url, table] => events(&Workload::prepare(url, table)?).await?,
+        ["consume", url, table] => consume(&Workload::prepare(url, table)?).await?,
         ["live", url, table] => live(&Workload::prepare(url, table)?).await?,
         ["latency", url, table] => latency::run(&Workload::prepare(url, table)?).await?,
-        _ => return Err("usage: events|live|latency URL TABLE".into()),
+        _ => return Err("usage: events|live|consume|latency URL TABLE".into()),
     };
     println!("{result}");
     Ok(())
@@ -73,6 +74,31 @@ async fn events(workload: &Workload) -> Result<Value, Failure> {
         }
     }
     Ok(merged([stopwatch.stop()?, json!({"changes": seen})]))
+}
+
+/// Every record of a topic, committed batch by batch as the documentation has it.
+async fn consume(workload: &Workload) -> Result<Value, Failure> {
+    let client = connect(workload).await?;
+    let stopwatch = Stopwatch::start()?;
+    let mut consumer = client
+        .consumer()
+        .topic(&format!("bench.records_{}", workload.changes))
+        .group_id(&format!("peer-{}", std::process::id()))
+        .auto_offset_reset(AutoOffsetReset::Earliest)
+        .enable_auto_commit(false)
+        .build()?;
+    let mut seen = 0;
+    while seen < workload.changes {
+        let records = consumer.poll().await?;
+        for record in &records {
+            consumer.mark_processed(record);
+        }
+        seen += records.len();
+        consumer.commit_sync().await?;
+    }
+    let time = stopwatch.stop()?;
+    consumer.close().await?;
+    Ok(merged([time, json!({"changes": seen})]))
 }
 
 /// Time and memory until the snapshot is complete, then time until the last change is in the rows.

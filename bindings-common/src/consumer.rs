@@ -1,0 +1,322 @@
+//! Consumers of topics and their worker loops, as a binding has checked the types of their options.
+
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use kalam_live::{
+    AutoOffsetReset, ConsumerRecord, ConsumerRun, Error, ErrorCode, FailedAction, KalamClient, Polling,
+    Result, RunOptions, RunSummary, Task, TopicConsumer,
+};
+
+use serde_json::json;
+
+use crate::Taken;
+use crate::source::{self, Failures, Source, call};
+
+/// What `consumer` takes. What is `None` is as the core has it.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is an option of `ConsumerBuilder`")]
+pub struct ConsumerOptions {
+    pub topic: String,
+    pub group_id: String,
+    /// `latest`, `earliest` or an offset.
+    pub start: Option<String>,
+    pub partition_id: Option<u32>,
+    pub max_poll_records: Option<usize>,
+    pub poll_timeout: Option<Duration>,
+    pub auto_commit: Option<bool>,
+    pub auto_commit_interval: Option<Duration>,
+}
+
+impl ConsumerOptions {
+    /// The consumer.
+    ///
+    /// # Errors
+    /// `config`, naming the option that is wrong; `closed`.
+    pub fn build(self, client: &KalamClient) -> Result<TopicConsumer> {
+        let mut builder = client.consumer().topic(self.topic).group_id(self.group_id);
+        if let Some(start) = &self.start {
+            builder = builder.auto_offset_reset(offset_reset(start)?);
+        }
+        if let Some(partition) = self.partition_id {
+            builder = builder.partition_id(partition);
+        }
+        if let Some(most) = self.max_poll_records {
+            builder = builder.max_poll_records(most);
+        }
+        if let Some(timeout) = self.poll_timeout {
+            builder = builder.poll_timeout(timeout);
+        }
+        if let Some(enabled) = self.auto_commit {
+            builder = builder.enable_auto_commit(enabled);
+        }
+        if let Some(interval) = self.auto_commit_interval {
+            builder = builder.auto_commit_interval(interval);
+        }
+        builder.build()
+    }
+}
+
+fn offset_reset(text: &str) -> Result<AutoOffsetReset> {
+    match text {
+        "latest" => Ok(AutoOffsetReset::Latest),
+        "earliest" => Ok(AutoOffsetReset::Earliest),
+        number => number.parse().map(AutoOffsetReset::Offset).map_err(|_| {
+            Error::new(
+                ErrorCode::Config,
+                format!("option `start`: {number:?} is not 'latest', 'earliest' or an offset"),
+            )
+        }),
+    }
+}
+
+/// One poll for records.
+pub struct PollStream(Polling);
+
+impl PollStream {
+    /// Begins to wait for records.
+    ///
+    /// # Errors
+    /// `invalid_argument` while another poll waits; `closed`.
+    pub fn start(consumer: &TopicConsumer, timeout: Option<Duration>) -> Result<Self> {
+        consumer.polling(timeout).map(Self)
+    }
+
+    /// Ready when there are records, an error, or the time is over.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_ready(cx)
+    }
+
+    /// The records, at most `max`. Ends the poll: call it only when it is ready.
+    ///
+    /// # Errors
+    /// Why there can be none.
+    pub fn take(&self, max: usize) -> Result<Vec<ConsumerRecord>> {
+        self.0.take(max)
+    }
+
+    /// Gives it up.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// What `run` takes. What is `None` is as the core has it.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "each is an option of `RunOptions`")]
+pub struct WorkerOptions {
+    pub concurrency: Option<usize>,
+    pub max_attempts: Option<u32>,
+    pub backoff: Option<(Duration, Duration)>,
+    pub dead_letter_topic: Option<String>,
+    /// Whether the user's code decides about what failed.
+    pub on_failed: bool,
+}
+
+/// A worker loop. Its handlers, and how long they may take, are the binding's.
+pub struct WorkStream(ConsumerRun);
+
+impl WorkStream {
+    /// Begins to handle the records of `consumer`.
+    ///
+    /// # Errors
+    /// `config`, naming the option that is wrong; `closed`.
+    pub fn start(consumer: &TopicConsumer, options: WorkerOptions) -> Result<Self> {
+        let mut run = RunOptions::default();
+        if let Some(concurrency) = options.concurrency {
+            run = run.with_concurrency(concurrency);
+        }
+        if let Some(attempts) = options.max_attempts {
+            run = run.with_max_attempts(attempts);
+        }
+        if let Some((initial, max)) = options.backoff {
+            run = run.with_backoff(initial, max);
+        }
+        if let Some(topic) = options.dead_letter_topic {
+            run = run.with_dead_letter_topic(topic);
+        }
+        if options.on_failed {
+            // Asked by its own language, so this is never called.
+            run = run.with_on_failed(async |_| None);
+        }
+        ConsumerRun::start(consumer, &run).map(Self)
+    }
+
+    /// Ready when there is something to do, or it has ended.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_ready(cx)
+    }
+
+    /// What there is to do now, at most `max`; the end when it has ended well.
+    ///
+    /// # Errors
+    /// What has ended it.
+    pub fn take(&self, max: usize) -> Result<Taken<Vec<Task>>> {
+        let tasks = self.0.take(max);
+        if !tasks.is_empty() {
+            return Ok(Taken::Item(tasks));
+        }
+        match self.0.outcome() {
+            Some(Ok(_)) => Ok(Taken::Ended),
+            Some(Err(error)) => Err(error),
+            None => Ok(Taken::Nothing),
+        }
+    }
+
+    /// The record at `offset` was handled, or the attempt failed with `error`.
+    pub fn handled(&self, offset: u64, error: Option<String>) {
+        self.0.handled(offset, error.map_or(Ok(()), Err));
+    }
+
+    /// What becomes of a record that failed: `skip`, `hold`, or what happens without asking.
+    ///
+    /// # Errors
+    /// `invalid_argument` for another word; the record is then held.
+    pub fn decide(&self, failed: kalam_live::Failed, action: Option<&str>) -> Result<()> {
+        let (action, result) = match action {
+            None => (None, Ok(())),
+            Some("skip") => (Some(FailedAction::Skip), Ok(())),
+            Some("hold") => (Some(FailedAction::Hold), Ok(())),
+            Some(other) => {
+                let message = format!("on_failed gives 'skip', 'hold' or nothing, not {other:?}");
+                (Some(FailedAction::Hold), Err(Error::new(ErrorCode::InvalidArgument, message)))
+            }
+        };
+        self.0.decide(failed, action);
+        result
+    }
+
+    /// Begins nothing more; ends when what runs is answered and committed.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// What it did, once it has ended well.
+    pub fn summary(&self) -> RunSummary {
+        self.0.outcome().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// A consumer that is shared by the calls of one language. Closed when nobody has it any more.
+pub type SharedConsumer = Arc<TopicConsumer>;
+
+/// How long closing tries to commit.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A consumer for a language that takes packets.
+pub struct Consumer(Result<SharedConsumer>);
+
+impl Consumer {
+    pub(crate) fn new(consumer: Result<TopicConsumer>) -> Self {
+        Self(consumer.map(Arc::new))
+    }
+
+    /// Why there is none.
+    pub fn failure(&self) -> Option<&Error> {
+        self.0.as_ref().err()
+    }
+
+    /// Waits for records: packets, and then the end. `take` is told how many at most.
+    pub fn poll(&self, timeout: Option<Duration>) -> Box<dyn Source> {
+        source::poll(self.0.clone().and_then(|consumer| PollStream::start(&consumer, timeout)))
+    }
+
+    /// The record at this offset is finished.
+    pub fn mark(&self, offset: u64) {
+        if let Ok(consumer) = &self.0 {
+            consumer.mark_offset(offset);
+        }
+    }
+
+    /// Gives `nextOffset` and `heldBack`.
+    pub fn commit(&self) -> Box<dyn Source> {
+        let consumer = self.0.clone();
+        call(async move {
+            let done = consumer?.commit_sync().await?;
+            Ok(json!({ "nextOffset": done.next_offset, "heldBack": done.held_back }))
+        })
+    }
+
+    /// Moves the group.
+    pub fn seek(&self, offset: u64) -> Box<dyn Source> {
+        let consumer = self.0.clone();
+        call(async move { consumer?.seek(offset).await })
+    }
+
+    /// Commits what may be committed, and ends.
+    pub fn close(&self) -> Box<dyn Source> {
+        let consumer = self.0.clone();
+        call(async move {
+            if let Ok(consumer) = consumer {
+                consumer.finish(CLOSE_PATIENCE).await;
+            }
+            Ok(())
+        })
+    }
+
+    /// `position`, `committed`, `heldBack` and `unfinished`, as JSON.
+    pub fn offsets(&self) -> String {
+        let Ok(consumer) = &self.0 else { return "{}".to_owned() };
+        let offsets = consumer.offsets();
+        json!({
+            "position": offsets.position,
+            "committed": offsets.committed,
+            "heldBack": offsets.held_back,
+            "unfinished": offsets.unfinished,
+        })
+        .to_string()
+    }
+
+    /// Begins a worker loop.
+    pub fn run(&self, options: Result<WorkerOptions>) -> Work {
+        let work = self.0.clone().and_then(|consumer| WorkStream::start(&consumer, options?).map(Arc::new));
+        Work { work, failures: Failures::default() }
+    }
+}
+
+/// A worker loop for a language that takes packets: what its handlers say.
+pub struct Work {
+    work: Result<Arc<WorkStream>>,
+    failures: Failures,
+}
+
+impl Work {
+    /// Waits for what there is to do; the end when the loop has ended.
+    pub fn jobs(&self) -> Box<dyn Source> {
+        source::jobs(self.work.clone(), self.failures.clone())
+    }
+
+    /// The record at `offset` was handled, or the attempt failed with `error`.
+    pub fn handled(&self, offset: u64, error: Option<String>) {
+        if let Ok(work) = &self.work {
+            work.handled(offset, error);
+        }
+    }
+
+    /// What becomes of the record at `offset`, which failed: `skip`, or `hold` and what is neither, or nothing for what
+    /// happens without asking.
+    pub fn decide(&self, offset: u64, action: Option<&str>) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = failures.iter().position(|failed| failed.record.offset == offset) else { return };
+        let failed = failures.swap_remove(at);
+        drop(failures);
+        if let Ok(work) = &self.work {
+            // A word that is none was refused before, or holds the record.
+            let _ = work.decide(failed, action);
+        }
+    }
+
+    /// Begins nothing more.
+    pub fn stop(&self) {
+        if let Ok(work) = &self.work {
+            work.stop();
+        }
+    }
+
+    /// How many records were `handled` and how many `failed`, as JSON.
+    pub fn summary(&self) -> String {
+        let summary = self.work.as_ref().map(|work| work.summary()).unwrap_or_default();
+        json!({ "handled": summary.handled, "failed": summary.failed }).to_string()
+    }
+}

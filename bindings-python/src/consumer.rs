@@ -1,0 +1,345 @@
+//! Consumers of topics and their worker loops.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use kalam_bindings::{
+    ConsumerOptions, PollStream, ProcessBound, SharedConsumer, Taken, WorkStream, WorkerOptions, duration,
+};
+use kalam_live::{Committed, ConsumerRecord, Failed, KalamClient, Result, Task, Value};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use crate::error::raise;
+use crate::handle::{Handle, Source};
+use crate::names::Names;
+use crate::operation::start;
+use crate::row::PyRow;
+use crate::value::to_python;
+
+/// How long closing tries to commit.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What `Client.consumer` takes.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Options {
+    topic: String,
+    group_id: String,
+    start: String,
+    partition_id: u32,
+    max_poll_records: usize,
+    poll_timeout: f64,
+    auto_commit: bool,
+    auto_commit_interval: f64,
+}
+
+/// A consumer of a topic.
+#[pyclass(frozen, weakref, name = "Consumer", module = "kalam_live._native")]
+pub(crate) struct PyConsumer(ProcessBound<SharedConsumer>);
+
+impl PyConsumer {
+    pub(crate) fn open(client: &KalamClient, options: Options) -> Result<Self> {
+        let consumer = ConsumerOptions {
+            topic: options.topic,
+            group_id: options.group_id,
+            start: Some(options.start),
+            partition_id: Some(options.partition_id),
+            max_poll_records: Some(options.max_poll_records),
+            poll_timeout: Some(duration("poll_timeout", options.poll_timeout)?),
+            auto_commit: Some(options.auto_commit),
+            auto_commit_interval: Some(duration("auto_commit_interval", options.auto_commit_interval)?),
+        }
+        .build(client)?;
+        Ok(Self(ProcessBound::new(Arc::new(consumer))))
+    }
+
+    fn consumer(&self) -> PyResult<&SharedConsumer> {
+        self.0.get().map_err(raise)
+    }
+}
+
+#[pymethods]
+impl PyConsumer {
+    /// Begins a poll: gives a list of records, once.
+    #[pyo3(signature = (timeout=None))]
+    fn poll(&self, timeout: Option<f64>) -> PyResult<Handle> {
+        let timeout = timeout.map(|seconds| duration("timeout", seconds)).transpose().map_err(raise)?;
+        let poll = PollStream::start(self.consumer()?, timeout).map_err(raise)?;
+        Ok(Handle::new(Records(poll)))
+    }
+
+    /// The record at this offset is finished.
+    fn mark(&self, offset: u64) -> PyResult<()> {
+        self.consumer()?.mark_offset(offset);
+        Ok(())
+    }
+
+    /// Gives the first offset that is not committed, and how many finished records are held back.
+    fn commit(&self) -> PyResult<Handle> {
+        let consumer = self.consumer()?.clone();
+        start(async move { consumer.commit_sync().await }, |py, done: Committed| {
+            Ok((done.next_offset, done.held_back).into_pyobject(py)?.into_any().unbind())
+        })
+    }
+
+    fn seek(&self, offset: u64) -> PyResult<Handle> {
+        let consumer = self.consumer()?.clone();
+        start(async move { consumer.seek(offset).await }, |py, ()| Ok(py.None()))
+    }
+
+    fn close(&self) -> PyResult<Handle> {
+        let consumer = self.consumer()?.clone();
+        let close = async move {
+            consumer.finish(CLOSE_PATIENCE).await;
+            Ok(())
+        };
+        start(close, |py, ()| Ok(py.None()))
+    }
+
+    #[getter]
+    fn is_closed(&self) -> PyResult<bool> {
+        Ok(self.consumer()?.is_closed())
+    }
+
+    #[getter]
+    fn position(&self) -> PyResult<u64> {
+        Ok(self.consumer()?.position())
+    }
+
+    fn offsets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let offsets = self.consumer()?.offsets();
+        let dict = PyDict::new(py);
+        dict.set_item("position", offsets.position)?;
+        dict.set_item("committed", offsets.committed)?;
+        dict.set_item("held_back", offsets.held_back)?;
+        dict.set_item("unfinished", offsets.unfinished)?;
+        Ok(dict)
+    }
+
+    /// Begins a worker loop. The handle gives what there is to do: lists of `(record, attempt, None)` for a record to
+    /// handle and of `(record, attempts, error)` for one that failed as often as it may.
+    #[pyo3(signature = (*, concurrency, max_attempts, backoff, dead_letter_topic, on_failed))]
+    fn run(
+        &self,
+        concurrency: usize,
+        max_attempts: u32,
+        backoff: (f64, f64),
+        dead_letter_topic: Option<String>,
+        on_failed: bool,
+    ) -> PyResult<(PyWork, Handle)> {
+        let pause = |seconds| duration("backoff", seconds).map_err(raise);
+        let options = WorkerOptions {
+            concurrency: Some(concurrency),
+            max_attempts: Some(max_attempts),
+            backoff: Some((pause(backoff.0)?, pause(backoff.1)?)),
+            dead_letter_topic,
+            on_failed,
+        };
+        let work = Arc::new(WorkStream::start(self.consumer()?, options).map_err(raise)?);
+        let failures = Arc::default();
+        let handle = Handle::new(Jobs { work: work.clone(), failures: Arc::clone(&failures) });
+        Ok((PyWork { work: ProcessBound::new(work), failures }, handle))
+    }
+}
+
+struct Records(PollStream);
+
+impl Source for Records {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_ready(cx)
+    }
+
+    fn take(&self, py: Python<'_>, max: usize) -> PyResult<Taken<Py<PyAny>>> {
+        let records = self.0.take(max).map_err(raise)?;
+        let list = PyList::empty(py);
+        for record in records {
+            list.append(Bound::new(py, PyRecord::new(Arc::new(record)))?)?;
+        }
+        Ok(Taken::Item(list.into_any().unbind()))
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// Failures that were handed out, until they are decided about.
+type Failures = Arc<Mutex<Vec<Failed>>>;
+
+struct Jobs {
+    work: Arc<WorkStream>,
+    failures: Failures,
+}
+
+impl Source for Jobs {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.work.poll_ready(cx)
+    }
+
+    fn take(&self, py: Python<'_>, max: usize) -> PyResult<Taken<Py<PyAny>>> {
+        let tasks = match self.work.take(max).map_err(raise)? {
+            Taken::Item(tasks) => tasks,
+            Taken::Nothing => return Ok(Taken::Nothing),
+            Taken::Ended => return Ok(Taken::Ended),
+        };
+        let list = PyList::empty(py);
+        for task in tasks {
+            let (record, attempt, error) = match task {
+                Task::Handle(job) => (job.record, job.attempt, None),
+                Task::Failed(failed) => {
+                    let told = (failed.record.clone(), failed.attempts, Some(failed.error.clone()));
+                    self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failed);
+                    told
+                }
+            };
+            list.append((Bound::new(py, PyRecord::new(record))?, attempt, error))?;
+        }
+        Ok(Taken::Item(list.into_any().unbind()))
+    }
+
+    fn close(&self) {
+        self.work.stop();
+    }
+}
+
+/// A worker loop: what its handlers say.
+#[pyclass(frozen, weakref, name = "Work", module = "kalam_live._native")]
+pub(crate) struct PyWork {
+    work: ProcessBound<Arc<WorkStream>>,
+    failures: Failures,
+}
+
+#[pymethods]
+impl PyWork {
+    /// The record at `offset` was handled, or the attempt failed with `error`.
+    #[pyo3(signature = (offset, error=None))]
+    fn handled(&self, offset: u64, error: Option<String>) -> PyResult<()> {
+        self.work.get().map_err(raise)?.handled(offset, error);
+        Ok(())
+    }
+
+    /// What becomes of the record at `offset`, which failed: `skip`, `hold`, or `None` for what happens without asking.
+    #[pyo3(signature = (offset, action=None))]
+    fn decide(&self, offset: u64, action: Option<&str>) -> PyResult<()> {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = failures.iter().position(|failed| failed.record.offset == offset) else {
+            return Ok(());
+        };
+        let failed = failures.swap_remove(at);
+        drop(failures);
+        self.work.get().map_err(raise)?.decide(failed, action).map_err(raise)
+    }
+
+    /// Begins nothing more.
+    fn stop(&self) -> PyResult<()> {
+        self.work.get().map_err(raise)?.stop();
+        Ok(())
+    }
+
+    /// How many records were handled and how many failed.
+    fn summary(&self) -> PyResult<(u64, u64)> {
+        let summary = self.work.get().map_err(raise)?.summary();
+        Ok((summary.handled, summary.failed))
+    }
+}
+
+/// One record of a topic.
+#[pyclass(frozen, weakref, name = "Record", module = "kalam_live")]
+pub(crate) struct PyRecord {
+    record: Arc<ConsumerRecord>,
+    row: PyOnceLock<Option<Py<PyRow>>>,
+}
+
+impl PyRecord {
+    fn new(record: Arc<ConsumerRecord>) -> Self {
+        Self { record, row: PyOnceLock::new() }
+    }
+}
+
+#[pymethods]
+impl PyRecord {
+    /// The topic, with its namespace.
+    #[getter]
+    fn topic(&self) -> &str {
+        &self.record.topic
+    }
+
+    /// The partition, from 0.
+    #[getter]
+    fn partition(&self) -> u32 {
+        self.record.partition
+    }
+
+    /// Its place in the partition.
+    #[getter]
+    fn offset(&self) -> u64 {
+        self.record.offset
+    }
+
+    /// The primary key of the row, as text.
+    #[getter]
+    fn key(&self) -> Option<&str> {
+        self.record.key.as_deref()
+    }
+
+    /// What was done to the row: `insert`, `update` or `delete`.
+    #[getter]
+    fn op(&self) -> &'static str {
+        self.record.op.as_str()
+    }
+
+    /// When, in UTC.
+    #[getter]
+    fn timestamp<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_python(py, &Value::Timestamp(self.record.timestamp_ms.saturating_mul(1000)))
+    }
+
+    /// Owner of the row, where it has one.
+    #[getter]
+    fn user(&self) -> Option<&str> {
+        self.record.user.as_deref()
+    }
+
+    /// The bytes of the record.
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.record.payload)
+    }
+
+    /// What of the record could not be read; the rest is as good as it gets.
+    #[getter]
+    fn problem(&self) -> Option<&str> {
+        self.record.problem.as_deref()
+    }
+
+    /// The payload as a row, each cell typed by its column; `None` when it is no row of a table that may be read.
+    #[getter]
+    fn row(&self, py: Python<'_>) -> PyResult<Option<Py<PyRow>>> {
+        let make = || {
+            let Some(row) = self.record.row().map_err(raise)? else { return PyResult::Ok(None) };
+            let names = Names::new(py, row.schema())?;
+            Ok(Some(Py::new(py, PyRow::new(row, names))?))
+        };
+        Ok(self.row.get_or_try_init(py, make)?.as_ref().map(|row| row.clone_ref(py)))
+    }
+
+    /// The payload as JSON, without types: a BIGINT is a text.
+    fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        LOADS.import(py, "json", "loads")?.call1((self.payload(py),))
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Record(topic={:?}, partition={}, offset={}, key={:?}, op={:?})",
+            &*self.record.topic,
+            self.record.partition,
+            self.record.offset,
+            self.record.key.as_deref().unwrap_or_default(),
+            self.record.op.as_str()
+        )
+    }
+}

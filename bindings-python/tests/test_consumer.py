@@ -1,0 +1,204 @@
+"""Consumers of topics."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timezone
+
+import pytest
+
+import kalam_live
+from conftest import Place, run
+from kalam_live import sync
+
+
+@pytest.fixture
+def topic(place: Place) -> str:
+    """A topic that the table `t` feeds."""
+    with place.connect_sync() as client:
+        client.execute(f"CREATE TOPIC {place.ns}.events")
+        for op in ("INSERT", "UPDATE"):
+            client.execute(f"ALTER TOPIC {place.ns}.events ADD SOURCE {place.ns}.t ON {op} WITH (payload = 'full')")
+    return f"{place.ns}.events"
+
+
+def insert(place: Place, *ids: int) -> None:
+    with place.connect_sync() as client:
+        for id in ids:
+            client.execute(f"INSERT INTO {place.ns}.t VALUES ($1, $2)", [id, f"row {id}"])
+
+
+def acked(place: Place) -> int | None:
+    with place.connect_sync() as client:
+        sql = "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = $1"
+        row = client.query_one(sql, [f"{place.ns}.events"])
+        return None if row is None else row["n"]
+
+
+def test_poll_mark_commit(place: Place, topic: str) -> None:
+    insert(place, 9007199254740993, 2)
+
+    async def main() -> None:
+        async with place.connect() as client:
+            async with client.consumer(topic, "g", start="earliest", auto_commit=False) as consumer:
+                records = await consumer.poll()
+                while len(records) < 2:
+                    records += await consumer.poll()
+                first = records[0]
+                assert (first.topic, first.partition, first.offset, first.key) == (topic, 0, 0, "9007199254740993")
+                assert (first.op, first.user, first.problem) == ("insert", None, None)
+                assert first.timestamp.tzinfo is timezone.utc
+                assert first.row == {"id": 9007199254740993, "v": "row 9007199254740993"} and first.row is first.row
+                assert first.json()["id"] == "9007199254740993" and first.payload.startswith(b"{")
+                assert "offset=0" in repr(first)
+                consumer.mark_processed(first)
+                assert await consumer.commit() == (1, 0)
+                assert consumer.offsets() == (2, 1, 0, 1) and consumer.position == 2
+            with pytest.raises(kalam_live.ClosedError):
+                await consumer.poll()
+
+    run(main)
+    assert acked(place) == 0
+
+
+def test_a_loop_marks_the_record_before(place: Place, topic: str) -> None:
+    insert(place, 0, 1, 2)
+
+    async def main() -> None:
+        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+            with pytest.raises(ZeroDivisionError):
+                async for record in consumer:
+                    if record.offset == 1:
+                        raise ZeroDivisionError
+
+    run(main)
+    assert acked(place) == 0, "the second failed in the middle"
+
+
+def test_a_cancelled_poll_loses_nothing_and_two_are_refused(place: Place, topic: str) -> None:
+    async def main() -> None:
+        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+            waiting = asyncio.create_task(consumer.poll())
+            await asyncio.sleep(0)
+            with pytest.raises(kalam_live.ArgumentError):
+                await consumer.poll()
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await asyncio.to_thread(insert, place, 0, 1)
+            offsets: list[int] = []
+            while len(offsets) < 2:
+                offsets += [record.offset for record in await consumer.poll()]
+            assert offsets == [0, 1]
+
+    run(main)
+
+
+def test_run(place: Place, topic: str) -> None:
+    insert(place, *range(20))
+    seen: dict[str | None, list[int]] = {}
+
+    async def main() -> kalam_live.RunSummary:
+        stop = asyncio.Event()
+
+        async def handle(record: kalam_live.Record) -> None:
+            if record.key == "3":
+                raise ValueError("three")
+            if record.key == "4":
+                await asyncio.sleep(3600)
+            seen.setdefault(record.key, []).append(record.offset)
+            await asyncio.sleep(0)
+
+        failed: list[tuple[int, str]] = []
+
+        def on_failed(record: kalam_live.Record, error: str) -> kalam_live._consumer.FailedAction:
+            failed.append((record.offset, error))
+            if len(failed) == 2:
+                stop.set()
+            return "skip" if record.key == "4" else None
+
+        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+            summary = await consumer.run(
+                handle,
+                concurrency=4,
+                max_attempts=2,
+                backoff=(0.001, 0.01),
+                timeout=0.2,
+                on_failed=on_failed,
+                dead_letter_topic=f"{place.ns}.dead",
+                stop=stop,
+            )
+            dead = await client.query(f"SELECT source_offset, error, attempts FROM {place.ns}.dead")
+            assert dead == [{"source_offset": 3, "error": "ValueError: three", "attempts": 2}]
+            assert sorted(offset for offset, _ in failed) == [3, 4]
+            assert dict(failed)[4] == "the handler took longer than 0.2 seconds"
+        return summary
+
+    summary = run(main)
+    assert summary.failed == 2 and summary.handled == len(seen)
+
+
+def test_run_is_cancelled_with_its_task(place: Place, topic: str) -> None:
+    insert(place, 0, 1)
+
+    async def main() -> None:
+        handled = asyncio.Event()
+
+        async def handle(record: kalam_live.Record) -> None:
+            if record.offset == 1:
+                handled.set()
+                await asyncio.sleep(3600)
+
+        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+            running = asyncio.create_task(consumer.run(handle))
+            await handled.wait()
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+    run(main)
+    assert acked(place) == 0, "what was finished is committed, what was not is not"
+
+
+def test_without_a_loop(place: Place, topic: str) -> None:
+    insert(place, *range(6))
+    with place.connect_sync() as client:
+        with client.consumer(topic, "g", start="earliest", auto_commit=False) as consumer:
+            assert [record.offset for record, _ in zip(consumer, range(3), strict=False)] == [0, 1, 2]
+            assert consumer.commit().next_offset == 3  # asked for the fourth, which says that the third is finished
+        stop = threading.Event()
+        handled: list[int] = []
+
+        def handle(record: kalam_live.Record) -> None:
+            handled.append(record.offset)
+            if len(handled) == 6:
+                stop.set()
+
+        with client.consumer(topic, "other", start=0) as consumer:
+            assert consumer.run(handle, concurrency=3, stop=stop) == (6, 0)
+        assert sorted(handled) == [0, 1, 2, 3, 4, 5]
+        with client.consumer(topic, "other") as consumer:
+            consumer.seek(4)
+            assert [record.offset for record in consumer.poll(10)] == [4, 5]
+
+
+def test_what_is_wrong(place: Place, topic: str) -> None:
+    async def main() -> None:
+        async with place.connect() as client:
+            async with client.consumer(f"{place.ns}.none", "g") as consumer:
+                with pytest.raises(kalam_live.NotFoundError):
+                    await consumer.poll()
+            for wrong in ({"start": "middle"}, {"max_poll_records": 0}, {"poll_timeout": -1.0}):
+                with pytest.raises(kalam_live.ConfigError):
+                    client.consumer(topic, "g", **wrong)
+            async with client.consumer(topic, "g") as consumer:
+                with pytest.raises(kalam_live.ConfigError):
+                    await consumer.run(print, concurrency=0)
+                assert await consumer.poll(0.01) == []
+
+    run(main)
+
+
+def test_types(place: Place, topic: str) -> None:
+    with place.connect_sync() as client, client.consumer(topic, "g") as consumer:
+        assert isinstance(consumer, sync.Consumer)
