@@ -11,7 +11,9 @@ use axum::{Json, body::Bytes};
 use serde_json::{Value, json};
 
 /// Cursor and first offset that is not acknowledged, by topic and group.
-static GROUPS: LazyLock<Mutex<HashMap<(String, String), (u64, u64)>>> = LazyLock::new(Mutex::default);
+type Groups = HashMap<(String, String), (u64, u64)>;
+
+static GROUPS: LazyLock<Mutex<Groups>> = LazyLock::new(Mutex::default);
 
 /// A record but for its offset, shaped as in `wire/topics.jsonl`: a row of 160 bytes.
 const HEAD: &str = r#"{"topic_id":"bench.records","partition_id":0,"offset":"#;
