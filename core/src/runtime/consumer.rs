@@ -88,6 +88,17 @@ impl SharedConsumer {
         Poll::Pending
     }
 
+    /// Ends the poll without records, and wakes who waits for it.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.lock();
+        state.consumer.give_up();
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
     /// Commits what is finished now.
     pub(crate) fn commit(&self) -> oneshot::Receiver<Result<Committed>> {
         let (answer, answered) = oneshot::channel();

@@ -131,6 +131,21 @@ async fn a_cancelled_poll_loses_nothing_and_two_at_once_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_poll_that_is_given_up_is_woken() {
+    let (_server, client) = start(Options::default()).await;
+    let consumer = consumer(&client);
+    let polling = Arc::new(consumer.polling(Some(Duration::from_secs(3600))).unwrap());
+    let waiting = tokio::spawn({
+        let polling = polling.clone();
+        async move { std::future::poll_fn(|cx| polling.poll_ready(cx)).await }
+    });
+    tokio::task::yield_now().await;
+    polling.close();
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("woken").unwrap();
+    assert_eq!(polling.take(10).unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_dead_worker_held_is_not_lost_when_another_finished_what_follows() {
     let (_server, client) = impatient().await;
     insert(&client, 0..6).await;

@@ -41,10 +41,10 @@ impl Polling {
         self.shared.command(|consumer, now| consumer.take(now, most))
     }
 
-    /// Gives it up.
+    /// Gives it up, and wakes who waits for it.
     pub fn close(&self) {
         if !self.over.swap(true, Ordering::AcqRel) {
-            self.shared.with(|consumer, _| consumer.give_up());
+            self.shared.give_up();
         }
     }
 }
