@@ -376,7 +376,8 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
       signal?.removeEventListener("abort", stop);
       work.stop();
     }
-    return JSON.parse(work.summary()) as RunSummary;
+    const { handled, failed } = JSON.parse(work.summary()) as RunSummary;
+    return { handled, failed };
   }
 
   async #work(
