@@ -87,7 +87,7 @@ impl Sent {
                 }
             }
             Sending::Snapshot(rows, next, known) => {
-                for row in rows.iter().skip(*next) {
+                while let Some(row) = rows.get(*next) {
                     if packet.is_full() {
                         return;
                     }
