@@ -60,13 +60,13 @@ impl Upload {
         self.parts.iter().fold(fields, |form, part| {
             let (content, sent, progress) = (part.content.clone(), sent.clone(), self.progress.clone());
             let pieces = stream::unfold(0, move |at| {
-                let piece = content.get(at..).filter(|rest| !rest.is_empty());
-                let piece = piece.map(|rest| rest[..rest.len().min(PIECE)].to_vec());
-                if let Some(piece) = &piece {
-                    let len = piece.len() as u64;
+                let end = content.len().min(at + PIECE);
+                let next = (at < end).then(|| (Ok::<_, std::io::Error>(content[at..end].to_vec()), end));
+                if next.is_some() {
+                    let len = (end - at) as u64;
                     progress(sent.fetch_add(len, Ordering::Relaxed) + len, total);
                 }
-                async move { piece.map(|piece| (Ok::<_, std::io::Error>(piece.clone()), at + piece.len())) }
+                async move { next }
             });
             let length = part.content.len() as u64;
             let file =
