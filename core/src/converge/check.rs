@@ -35,6 +35,8 @@ const MOST_FAILURES: u32 = 3;
 const MOST_INCONCLUSIVE: u32 = 3;
 /// States that are remembered while a digest is on its way.
 const MOST_SEEN: usize = 4_096;
+/// Checks in a row that traffic kept from proving before everything is compared once.
+const MOST_UNPROVEN: u32 = 10;
 
 /// How far the check is, and what it knows.
 #[derive(Debug)]
@@ -54,6 +56,12 @@ pub(super) struct Check {
     pub(super) report: Repair,
     /// States since the digest was asked for.
     seen: HashSet<Digest, RandomState>,
+    /// The least and the greatest number of rows since then, and the keys that were in doubt.
+    counted: (u64, u64, usize),
+    /// Digests in a row that proved nothing and told a number of rows that there was not.
+    miscounted: u32,
+    /// Checks in a row that traffic kept from proving.
+    unproven: u32,
     /// The rows are those of an earlier connection, and not proven on this one.
     pub(super) kept: bool,
     /// From where to look for what was missed since the rows were proven. Outlives a connection.
@@ -117,6 +125,9 @@ impl Default for Check {
             took: Duration::ZERO,
             report: Repair::new(Reason::Mismatch),
             seen: HashSet::default(),
+            counted: (u64::MAX, 0, 0),
+            miscounted: 0,
+            unproven: 0,
             kept: false,
             watermark: None,
             greatest: None,
@@ -241,9 +252,13 @@ impl Keeper {
     pub(super) fn check_due(&mut self, now: Time) {
         match &self.check.step {
             Step::Idle if self.check.start_at(&self.frames).is_some_and(|at| at <= now) => self.start(now),
-            Step::Settle { until, clock, .. } if *until <= now => {
+            Step::Settle { answer, until, clock } if *until <= now => {
                 let quiet = self.frames.clock() == *clock && !self.doubt.is_open();
-                if quiet || !self.options.rules.quiet_digest { self.differs(now) } else { self.unclear(now) }
+                let rows = answer.rows;
+                match quiet || !self.options.rules.quiet_digest {
+                    true => self.differs(now),
+                    false => self.unclear(now, rows),
+                }
             }
             _ => {}
         }
@@ -272,6 +287,7 @@ impl Keeper {
         let id = self.ask(sql);
         self.check.report.queries += 1;
         self.check.seen.clear();
+        self.check.counted = (u64::MAX, 0, self.doubt.len());
         self.check.asked = Some(DISTANCE.max(self.check.took * 10));
         self.check.step = Step::Digest { id, clock: self.frames.clock() };
         self.pace(now, Duration::ZERO);
@@ -289,6 +305,8 @@ impl Keeper {
     /// The rows are in another state. A digest on its way may be of this one.
     pub(super) fn check_passing_state(&mut self, now: Time) {
         let Some(state) = self.view.digest() else { return };
+        let (least, most, _) = &mut self.check.counted;
+        (*least, *most) = ((*least).min(state.rows), (*most).max(state.rows));
         match &self.check.step {
             Step::Digest { .. } if self.check.seen.len() < MOST_SEEN => drop(self.check.seen.insert(state)),
             Step::Settle { answer, .. } if *answer == state => self.proven(now),
@@ -398,13 +416,14 @@ impl Keeper {
         check.watermark = check.greatest.map(|greatest| Watermark::proven(check.watermark, now, greatest));
         check.failures = 0;
         check.factor = 1;
+        check.unproven = 0;
         self.finish(now, false);
     }
 
     /// The check is over, until the next one.
     pub(super) fn finish(&mut self, now: Time, doubtful: bool) {
         let check = &mut self.check;
-        (check.swept, check.rounds, check.inconclusive) = (Swept::Nothing, 0, 0);
+        (check.swept, check.rounds, check.inconclusive, check.miscounted) = (Swept::Nothing, 0, 0, 0);
         check.doubtful = doubtful;
         check.kept = false;
         self.view.set_unverified(doubtful);
@@ -417,8 +436,13 @@ impl Keeper {
         self.verify_by(next);
     }
 
-    /// Changes came meanwhile.
-    fn unclear(&mut self, now: Time) {
+    /// Changes came meanwhile. The server has so many `rows`.
+    fn unclear(&mut self, now: Time, rows: u64) {
+        let (least, most, doubts) = self.check.counted;
+        let doubts = (doubts + self.doubt.len()) as u64;
+        if rows.saturating_add(doubts) < least || rows > most.saturating_add(doubts) {
+            self.check.miscounted += 1;
+        }
         self.check.step = Step::Idle;
         self.counters.inconclusive += 1;
         self.check.inconclusive += 1;
@@ -426,7 +450,15 @@ impl Keeper {
             return self.verify_by(now + DISTANCE);
         }
         self.check.report.reason = Reason::Traffic;
-        self.sweep_recent(now);
+        self.check.unproven += 1;
+        // What has expired was never written again: what is new does not show it, on no node, and the number of rows does.
+        let gone = self.check.miscounted == self.check.inconclusive || self.check.unproven >= MOST_UNPROVEN;
+        if gone && self.options.rules.count_rows {
+            self.check.unproven = 0;
+            self.begin_sweep(now, Sweep::all(self.frames.clock()));
+        } else {
+            self.sweep_recent(now);
+        }
     }
 
     /// The versions of the server are others.

@@ -63,6 +63,8 @@ pub struct Rules {
     pub check_user: bool,
     /// A digest that differs proves nothing while frames arrive.
     pub quiet_digest: bool,
+    /// While frames arrive, the number of rows shows what is gone.
+    pub count_rows: bool,
     /// Where versions differ, content is compared.
     pub sweep: bool,
     /// Rows that no page of a whole sweep holds are removed.
@@ -100,6 +102,7 @@ impl Default for Rules {
             digest: true,
             check_user: true,
             quiet_digest: true,
+            count_rows: true,
             sweep: true,
             sweep_removes: true,
             check_schema: true,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kalam_live::{
     ChangeEvent, Checkpoint, ConnectionState, Error, KalamClient, LiveEvents, LiveRows, LiveRowsConfig,
-    QueryResult, Row, Rows, SubscriptionConfig, SubscriptionOptions, Value,
+    QueryResult, Row, Rows, SubscriptionConfig, SubscriptionOptions, Value, Verify,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::timeout;
@@ -244,7 +244,9 @@ impl<'a> Player<'a> {
             key_columns: option("key_columns").and_then(Json::as_array).map(texts),
             order_by: option("order_by").and_then(Json::as_str).map(str::to_owned),
             partial: option("partial") == Some(&json!(true)),
-            ..LiveRowsConfig::default()
+            verify: option("verify")
+                .and_then(Json::as_u64)
+                .map_or_else(Verify::default, |seconds| Verify::Every(Duration::from_secs(seconds))),
         };
         let mut live = Live { handle: client.live_with_config(config, rows).await?, shown: None };
         // What the server refuses comes with the first rows.

@@ -408,6 +408,27 @@ fn steady_changes_lead_to_a_sweep_of_what_is_new() {
 }
 
 #[test]
+fn what_expires_under_traffic_is_found_by_the_number_of_rows() {
+    for (options, right) in [(KeeperOptions::default(), true), (without(|r| r.count_rows = false), false)] {
+        let mut world = World::live(ALL, options, 0..50);
+        world.run(Duration::from_secs(61));
+        world.forget_row(49);
+        for turn in 0..1_000 {
+            world.write(turn % 40, Some(&turn.to_string()));
+            world.tell(turn % 40);
+            while let Some((id, sql)) = world.question() {
+                world.answer(id, &sql);
+            }
+            world.now += Duration::from_millis(100);
+        }
+        assert_eq!(world.held() == world.right(), right);
+        let sweeps = world.asked.iter().filter(|sql| sql.contains("ORDER BY id")).count();
+        // One page, and one that is empty.
+        assert_eq!(sweeps, if right { 2 } else { 0 });
+    }
+}
+
+#[test]
 fn last_rows_gets_the_newest_and_keeps_what_it_had() {
     let options = KeeperOptions { last_rows: Some(5), ..KeeperOptions::default() };
     let mut world = World::new(ALL, options, 0..20);

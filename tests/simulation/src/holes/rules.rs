@@ -12,7 +12,7 @@ use crate::trace::Trace;
 pub type Off = fn(&mut Rules);
 
 /// Every rule, with the numbers that it has in the rules for `live`.
-pub const RULES: [(&str, &[u8], Off); 20] = [
+pub const RULES: [(&str, &[u8], Off); 21] = [
     ("arrival_order", &[2], |r| r.arrival_order = false),
     ("keep_sources_apart", &[1, 4], |r| r.keep_sources_apart = false),
     ("keep_rows", &[4, 16], |r| r.keep_rows = false),
@@ -21,6 +21,7 @@ pub const RULES: [(&str, &[u8], Off); 20] = [
     ("digest", &[7, 10], |r| r.digest = false),
     ("check_user", &[7], |r| r.check_user = false),
     ("quiet_digest", &[8], |r| r.quiet_digest = false),
+    ("count_rows", &[8], |r| r.count_rows = false),
     ("sweep", &[9], |r| r.sweep = false),
     ("sweep_removes", &[9], |r| r.sweep_removes = false),
     ("check_schema", &[11], |r| r.check_schema = false),

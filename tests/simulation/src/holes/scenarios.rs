@@ -18,7 +18,7 @@ use crate::trace::Trace;
 pub type Scenario = fn(Rules, Trace) -> Check;
 
 /// Every scenario.
-pub const SCENARIOS: [(&str, Scenario); 21] = [
+pub const SCENARIOS: [(&str, Scenario); 24] = [
     ("late_frame", late_frame),
     ("late_answer", late_answer),
     ("slow_node", slow_node),
@@ -40,6 +40,9 @@ pub const SCENARIOS: [(&str, Scenario); 21] = [
     ("reconnect_one_node", |rules, trace| reconnect(rules, trace, 0)),
     ("reconnect_follower", |rules, trace| reconnect(rules, trace, 1)),
     ("much_is_removed", much_is_removed),
+    ("expiry_one_node", |rules, trace| expiry(rules, trace, Filter::All, 0)),
+    ("expiry_follower", |rules, trace| expiry(rules, trace, Filter::All, 1)),
+    ("expiry_watched", |rules, trace| expiry(rules, trace, filter::V_IS_NULL, 0)),
 ];
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -262,6 +265,34 @@ fn much_is_removed(rules: Rules, trace: Trace) -> Check {
         0 => Err("nothing was checked".into()),
         _ => Ok(()),
     }
+}
+
+/// Rows come ten times a second and expire, which nobody tells, and it is never quiet. They are gone a check later, within the
+/// budget.
+fn expiry(rules: Rules, trace: Trace, filter: Filter, leader: i64) -> Check {
+    let mut world = world(rules, trace, filter, |plan| {
+        (plan.keys, plan.holes.evaluator) = (10_000, true);
+    })?;
+    world.nodes.leader = leader;
+    let before = world.spent().queries;
+    for id in 0..6_000 {
+        let v = if id % 2 == 0 { None } else { Some("v1") };
+        put(&mut world, id, v);
+        // After 100 seconds.
+        world.nodes.table.vanish(id - 1_000);
+        world.run_for(Duration::from_millis(100))?;
+    }
+    let (most, held) = (1_000 + 600 + 200, world.client.lives[0].taken.rows.len());
+    if held > most {
+        return Err(format!("{held} rows where 1,000 have not expired"));
+    }
+    let queries = world.spent().queries - before;
+    // Where the filter is followed by nobody, each change is looked up.
+    if queries > 300 {
+        return Err(format!("{queries} queries for 6,000 frames"));
+    }
+    world.run_for(MINUTE * 2)?;
+    world.check_rows("a check after the last row", |_, _| true)
 }
 
 /// Three live queries on a table want more checks than a table has: none of them is left out.
