@@ -62,6 +62,10 @@ pub(super) struct Check {
     miscounted: u32,
     /// Checks in a row that traffic kept from proving.
     unproven: u32,
+    /// What is new can not be all: rows are gone without a trace.
+    gone: bool,
+    /// That was so before, too, and what is new was repaired.
+    again: bool,
     /// The rows are those of an earlier connection, and not proven on this one.
     pub(super) kept: bool,
     /// From where to look for what was missed since the rows were proven. Outlives a connection.
@@ -128,6 +132,8 @@ impl Default for Check {
             counted: (u64::MAX, 0, 0),
             miscounted: 0,
             unproven: 0,
+            gone: false,
+            again: false,
             kept: false,
             watermark: None,
             greatest: None,
@@ -425,7 +431,7 @@ impl Keeper {
         let check = &mut self.check;
         (check.swept, check.rounds, check.inconclusive, check.miscounted) = (Swept::Nothing, 0, 0, 0);
         check.doubtful = doubtful;
-        check.kept = false;
+        (check.kept, check.again) = (false, false);
         self.view.set_unverified(doubtful);
         let report = std::mem::replace(&mut self.check.report, Repair::new(Reason::Mismatch));
         if report.repaired() {
@@ -453,11 +459,26 @@ impl Keeper {
         self.check.unproven += 1;
         // What has expired was never written again: what is new does not show it, on no node, and the number of rows does.
         let gone = self.check.miscounted == self.check.inconclusive || self.check.unproven >= MOST_UNPROVEN;
-        if gone && self.options.rules.count_rows {
+        self.check.gone = gone && self.options.rules.count_rows;
+        self.sweep_recent(now);
+    }
+
+    /// What is new was swept, while changes came.
+    pub(super) fn swept_under_traffic(&mut self, now: Time, is_all: bool, repaired: bool) {
+        if is_all {
             self.check.unproven = 0;
-            self.begin_sweep(now, Sweep::all(self.frames.clock()));
-        } else {
-            self.sweep_recent(now);
+            return self.finish(now, false);
+        }
+        let gone = std::mem::take(&mut self.check.gone);
+        if self.check.kept || (gone && (!repaired || self.check.again)) {
+            // What was missed may have left no trace, and versions do not show it.
+            return self.begin_sweep(now, Sweep::all(self.frames.clock()));
+        }
+        self.finish(now, false);
+        if gone {
+            // What was repaired may be all that there was.
+            self.check.again = true;
+            self.verify_by(now + DISTANCE);
         }
     }
 

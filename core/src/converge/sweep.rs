@@ -251,12 +251,7 @@ impl Keeper {
             self.is_foreign();
         }
         if self.check.report.reason == Reason::Traffic {
-            if self.check.kept && !sweep.is_all() {
-                // What was missed may have left no trace, and versions do not show it.
-                self.begin_sweep(now, Sweep::all(self.frames.clock()));
-            } else {
-                self.finish(now, false);
-            }
+            self.swept_under_traffic(now, sweep.is_all(), repaired);
         } else {
             if self.check.kept && !sweep.is_all() {
                 self.check.not_before = now;
