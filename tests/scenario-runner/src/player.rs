@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::cells::{cells, parameter};
 use crate::oracle::sorted;
 use crate::scenario::Step;
+use crate::topics::Consumers;
 use crate::{Failure, Oracle, Scenario, Target, replay};
 
 /// How long rows may take to become what they must be.
@@ -56,6 +57,7 @@ struct Player<'a> {
     lives: HashMap<String, Live>,
     streams: HashMap<String, LiveEvents>,
     checkpoints: HashMap<String, Checkpoint>,
+    consumers: Consumers,
 }
 
 struct Live {
@@ -64,7 +66,7 @@ struct Live {
 }
 
 /// Why a step did not do what it should.
-enum Stopped {
+pub(crate) enum Stopped {
     /// The client says so, which the scenario may want.
     Refused(Error),
     Failed(Failure),
@@ -88,7 +90,7 @@ impl From<String> for Stopped {
     }
 }
 
-type Done<T = ()> = Result<T, Stopped>;
+pub(crate) type Done<T = ()> = Result<T, Stopped>;
 
 impl<'a> Player<'a> {
     fn new(target: &'a Target, oracle: Oracle) -> Result<Self, Failure> {
@@ -101,6 +103,7 @@ impl<'a> Player<'a> {
             lives: HashMap::new(),
             streams: HashMap::new(),
             checkpoints: HashMap::new(),
+            consumers: Consumers::default(),
         })
     }
 
@@ -159,6 +162,9 @@ impl<'a> Player<'a> {
                 self.checkpoints.insert(step.text("as")?.to_owned(), reached);
                 Ok(())
             }
+            "consumer" | "poll" | "iterate" | "mark" | "commit" | "commit_later" | "seek" | "position"
+            | "offsets" | "run" => self.consumers.play(&client, step).await,
+            "close" if self.consumers.knows(step.text("close")?) => self.consumers.play(&client, step).await,
             "close" => match self.handle(step.text("close")?)? {
                 Handle::Rows(live) => Ok(live.handle.close().await?),
                 Handle::Events(stream) => Ok(stream.close().await?),
@@ -475,7 +481,7 @@ fn state_name(state: &ConnectionState) -> &'static str {
     }
 }
 
-fn equal<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, expected: &T) -> Done {
+pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, expected: &T) -> Done {
     if ours == expected {
         return Ok(());
     }
