@@ -6,7 +6,7 @@ use sqlparser::ast::{Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExp
 
 use super::{
     Caller, Column, EngineLimits, SqlError,
-    catalog::{Catalog, DELETED, SEQ, SYSTEM_NAMESPACES, Table},
+    catalog::{Catalog, DELETED, SYSTEM_NAMESPACES, Table},
     condition::Condition,
     error::SqlResult,
     live::{Filter, LiveQuery, Projected, failed, system_projection},
@@ -22,10 +22,12 @@ use super::{
     storage::Db,
 };
 use crate::holes::Holes;
+use crate::wire::Wire;
 
 /// What a live query needs of the engine.
 pub(super) struct Parts<'a> {
     pub(super) catalog: &'a Catalog,
+    pub(super) wire: Wire,
     pub(super) evaluator: &'a Arc<parking_lot::Mutex<Db>>,
     pub(super) limits: &'a EngineLimits,
     pub(super) holes: Holes,
@@ -36,8 +38,8 @@ pub(super) fn prepare(parts: &Parts<'_>, caller: &Caller, sql: &str) -> SqlResul
     let select = check_shape(&query)?;
     let table = find_table(parts.catalog, caller, select)?;
     check_table(&table, caller, false).map_err(|e| SqlError { code: "UNAUTHORIZED", ..e })?;
-    let relation = Relation::of_table(&table, None);
-    let (schema, projection) = project(&table, &relation, &select.projection)?;
+    let relation = Relation::of_table(&table, None, parts.wire);
+    let (schema, projection) = project(&table, &relation, parts.wire.version_column(), &select.projection)?;
     let filter = select.selection.as_ref().map(|s| filter(&relation, s)).transpose()?;
     let emulation = match parts.holes == Holes::default() {
         true => None,
@@ -50,7 +52,7 @@ pub(super) fn prepare(parts: &Parts<'_>, caller: &Caller, sql: &str) -> SqlResul
         projection,
         filter,
         emulation,
-        seq_name: SEQ.into(),
+        version_column: parts.wire.version_column().into(),
         evaluator: Arc::clone(parts.evaluator),
         limits: parts.limits.clone(),
     })
@@ -184,6 +186,7 @@ fn schema_error(error: SqlError) -> SqlError {
 fn project(
     table: &Table,
     relation: &Relation,
+    version_column: &str,
     items: &[SelectItem],
 ) -> SqlResult<(Arc<[Column]>, Vec<Projected>)> {
     let mut projection = Vec::new();
@@ -218,10 +221,10 @@ fn project(
             return Err(failed("Execution error: a column is selected twice"));
         }
     }
-    Ok((schema(table, &projection), projection))
+    Ok((schema(table, &projection, version_column), projection))
 }
 
-pub(super) fn schema(table: &Table, projection: &[Projected]) -> Arc<[Column]> {
+pub(super) fn schema(table: &Table, projection: &[Projected], version_column: &str) -> Arc<[Column]> {
     let columns = projection.iter().enumerate().map(|(index, from)| {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         match from {
@@ -231,7 +234,7 @@ pub(super) fn schema(table: &Table, projection: &[Projected]) -> Arc<[Column]> {
                 index,
                 flags: table.flags(*position),
             },
-            Projected::Seq => Table::system_column(SEQ, index),
+            Projected::Seq => Table::system_column(version_column, index),
             Projected::Deleted => Table::system_column(DELETED, index),
         }
     });
