@@ -10,12 +10,14 @@ import {
   type Column,
   type Counters,
   connect,
+  type FileRef,
   KalamError,
   type LiveEvents,
   type LiveRows,
   type Row,
   type RowList,
   type Rows,
+  type UploadProgress,
 } from "kalam-live";
 import { checkReplay } from "./replay.mjs";
 import { PASSWORD, server, soon, until } from "./support.mjs";
@@ -110,6 +112,11 @@ const plain = (row: Row): Cell[] =>
 /** In an order that does not depend on that of the server. */
 const sorted = (rows: unknown[]) => rows.map((row) => JSON.stringify(row)).sort();
 
+const content = ({ text, bytes }: Step): Uint8Array =>
+  text === undefined
+    ? Uint8Array.from({ length: bytes }, (_, n) => (n * 31) % 251)
+    : new TextEncoder().encode(text);
+
 /** The state of one scenario. */
 class Player {
   readonly #target: Target;
@@ -194,6 +201,32 @@ class Player {
       affected,
       step.affected.reduce((sum: number, n: number) => sum + n, 0),
     );
+  }
+
+  async execute_with_files(client: Client, step: Step): Promise<void> {
+    const files = Object.fromEntries(
+      Object.entries<Step>(step.files).map(([placeholder, file]) => [
+        placeholder,
+        { content: content(file), name: file.name, mime: file.mime },
+      ]),
+    );
+    let last: UploadProgress | undefined;
+    const onProgress = (progress: UploadProgress) => {
+      last = progress;
+    };
+    const affected = await client.executeWithFiles(step.execute_with_files, files, step.params, {
+      onProgress,
+    });
+    const totalBytes = Object.values(files).reduce((sum, file) => sum + file.content.length, 0);
+    assert.deepEqual([affected, last], [step.affected, { sentBytes: totalBytes, totalBytes }]);
+  }
+
+  async download_file(client: Client, step: Step): Promise<void> {
+    const row = await client.queryOne(step.download_file);
+    const file = Object.values(row!)[0] as FileRef;
+    const download = await client.downloadFile(file, step.table);
+    assert.deepEqual([file.name, download.mime], [step.name, step.mime]);
+    assert.ok(Buffer.from(content(step)).equals(download.content));
   }
 
   // Subscriptions.

@@ -96,6 +96,10 @@ def to_wire(value: Any, column_type: str) -> Any:
     raise AssertionError(f"{value!r} is not what a {column_type} column gives")
 
 
+def content(file: dict[str, Any]) -> bytes:
+    return file["text"].encode() if "text" in file else bytes(n * 31 % 251 for n in range(file["bytes"]))
+
+
 class Player:
     """The state of one scenario."""
 
@@ -155,6 +159,25 @@ class Player:
     async def batch(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
         affected = await client.batch(step["batch"])
         assert affected == sum(step["affected"])
+
+    async def execute_with_files(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
+        files = {
+            placeholder: kalam_live.FileUpload(content(file), file["name"], file.get("mime"))
+            for placeholder, file in step["files"].items()
+        }
+        told: list[kalam_live.UploadProgress] = []
+        affected = await client.execute_with_files(
+            step["execute_with_files"], step.get("params"), files=files, on_progress=told.append
+        )
+        total = sum(len(file.content) for file in files.values())
+        assert (affected, told[-1]) == (step["affected"], (total, total)), step
+
+    async def download_file(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
+        row = await client.query_one(step["download_file"])
+        assert row is not None
+        download = await client.download_file(row[0], step["table"])
+        assert (row[0].name, download.mime) == (step["name"], step["mime"])
+        assert download.content == content(step)
 
     # Subscriptions.
 

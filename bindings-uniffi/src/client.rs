@@ -4,6 +4,7 @@ use kalam_bindings::Client;
 
 use crate::consumer::{Consuming, NativeConsumer};
 use crate::error::NativeError;
+use crate::files::{NativeSent, Upload};
 use crate::handle::NativeHandle;
 use crate::inbox::NativeInbox;
 use crate::options::{Connecting, Subscribing};
@@ -46,6 +47,22 @@ impl NativeClient {
 
     pub fn execute(&self, sql: String, params: Option<String>, user: Option<String>) -> NativeHandle {
         NativeHandle::new(self.client.execute(sql, params.as_deref(), user))
+    }
+
+    pub fn execute_with_files(
+        &self,
+        sql: String,
+        params: Option<String>,
+        files: Vec<Upload>,
+        sent: &NativeSent,
+    ) -> NativeHandle {
+        let files = files.into_iter().map(Into::into).collect();
+        NativeHandle::new(self.client.execute_with_files(sql, params.as_deref(), files, sent.counter()))
+    }
+
+    /// `file` is what a cell holds, as JSON.
+    pub fn download_file(&self, file: String, table: String, user: Option<String>) -> NativeHandle {
+        NativeHandle::new(self.client.download_file(&file, table, user))
     }
 
     pub fn batch(&self, statements: Vec<Statement>) -> NativeHandle {

@@ -14,6 +14,7 @@ mod client;
 mod consumer;
 mod ending;
 mod error;
+mod files;
 mod handle;
 mod inbox;
 mod logs;

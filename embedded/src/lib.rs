@@ -34,8 +34,8 @@
 //!
 //! With [`Options::emulate`] (`--emulate kalamdb-0.4`) the server does what KalamDB 0.4 does where that leaves something
 //! out, so that a client's tests meet it: [`Holes`] lists how, each with the recording that shows it. Such a server does
-//! not announce itself. What stays different then: no STREAM tables, and so nothing expires; values of dropped columns
-//! are gone; an UPDATE also writes the rows whose values stay as they were.
+//! not announce itself. What stays different then: values of dropped columns are gone, and an UPDATE also writes the rows
+//! whose values stay as they were.
 #![forbid(unsafe_code)]
 
 pub mod engine;

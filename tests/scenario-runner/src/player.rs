@@ -1,5 +1,7 @@
 //! Plays one scenario.
 
+mod files;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -148,6 +150,8 @@ impl<'a> Player<'a> {
                     step.list("affected").unwrap_or_default().iter().filter_map(Json::as_u64).sum();
                 equal("affected", &changed, &expected)
             }
+            "execute_with_files" => files::upload(&client, step).await,
+            "download_file" => files::download(&client, step).await,
             "live" | "live_table" => self.live(&client, step).await,
             "live_events" => self.live_events(&client, step).await,
             "rows" => self.rows(step).await,

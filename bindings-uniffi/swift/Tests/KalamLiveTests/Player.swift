@@ -97,6 +97,12 @@ final class Player {
         case "batch":
             let affected = try await client.batch((step["batch"] as! [String]).map { Statement($0) })
             if let expected = step["affected"] as? [Int] { #expect(affected == expected.reduce(0, +), "\(step)") }
+        case "execute_with_files": try await upload(client, of, step)
+        case "download_file":
+            guard case .file(let file)? = try await client.queryOne(of)?[0] else { throw Failure("\(step): no file") }
+            let download = try await client.downloadFile(file, table: step["table"] as! String)
+            #expect(file.name == step["name"] as! String && download.mime == step["mime"] as? String, "\(step)")
+            #expect(download.content == content(step), "\(step)")
         case "live":
             try await live(of, client.live(step["sql"] as! String, params(step), options: liveOptions(of, step)))
         case "live_table":
@@ -165,6 +171,24 @@ final class Player {
         if let types = step["types"] as? [String] { #expect(result.columns.map(\.type) == types, "\(step)") }
         if let names = step["columns"] as? [String] { #expect(result.columns.map(\.name) == names, "\(step)") }
         if let rows = step["rows"] { #expect(text(try result.map(wire)) == text(rows), "\(step)") }
+    }
+
+    private func upload(_ client: KalamClient, _ sql: String, _ step: Step) async throws {
+        let files = (step["files"] as! [String: Step]).mapValues { file in
+            FileUpload(content(file), name: file["name"] as? String, mime: file["mime"] as? String)
+        }
+        let last = Shared<UploadProgress?>(nil)
+        let affected = try await client.executeWithFiles(sql, params(step), files: files) { progress in
+            last.change { $0 = progress }
+        }
+        #expect(affected == step["affected"] as? Int, "\(step)")
+        let total = files.values.reduce(0) { $0 + $1.content.count }
+        #expect(last.get() == UploadProgress(sentBytes: total, totalBytes: total), "\(step)")
+    }
+
+    private func content(_ file: Step) -> Data {
+        if let text = file["text"] as? String { return Data(text.utf8) }
+        return Data((0..<(file["bytes"] as! Int)).map { UInt8($0 * 31 % 251) })
     }
 
     private func params(_ step: Step) -> [(any Parameter)?] {

@@ -42,9 +42,9 @@ private let files = ((try? FileManager.default.contentsOfDirectory(atPath: direc
     /// meet (`live` with `table`) the others are values of it.
     private func kind(of step: Step) throws -> String {
         let kinds = [
-            "execute", "fill", "query", "query_one", "query_all", "batch", "live", "live_table", "live_events", "events",
-            "phase", "checkpoint", "close", "cancel", "ended", "subscriptions", "client", "disconnect", "connect",
-            "network_changed", "health", "counters", "state",
+            "execute", "execute_with_files", "download_file", "fill", "query", "query_one", "query_all", "batch", "live",
+            "live_table", "live_events", "events", "phase", "checkpoint", "close", "cancel", "ended", "subscriptions",
+            "client", "disconnect", "connect", "network_changed", "health", "counters", "state",
         ]
         if let kind = kinds.first(where: { step[$0] != nil }) { return kind }
         if step["rows"] is String { return "rows" }

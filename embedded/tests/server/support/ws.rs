@@ -96,6 +96,10 @@ impl Ws {
                     self.compressed = false;
                     text.as_str().to_owned()
                 }
+                Some(Ok(Message::Binary(bytes))) if !bytes.starts_with(&[0x1f, 0x8b]) => {
+                    self.compressed = false;
+                    return Got::Frame(rmp_serde::from_slice(&bytes).expect("a MessagePack frame"));
+                }
                 Some(Ok(Message::Binary(bytes))) => {
                     self.compressed = true;
                     let mut text = String::new();

@@ -87,6 +87,40 @@ public class KalamClient private constructor(
     public suspend fun batch(vararg statements: String): Long =
         batch(*statements.map { Statement(it) }.toTypedArray())
 
+    /**
+     * Executes one statement with files and returns how many rows it has changed. `FILE("name")` in it stands for the file of
+     * that name in [files]. [onProgress] is called now and then while they are sent, in the context of the caller. It is sent
+     * once: without an answer it may have been applied.
+     *
+     * ```
+     * val photo = FileUpload.read(File("cat.png"))
+     * client.executeWithFiles("INSERT INTO app.pets VALUES ($1, FILE(\"photo\"))", mapOf("photo" to photo), listOf(1))
+     * ```
+     *
+     * @throws KalamException `invalid_argument` for a file that the statement does not name, or one that it names and is not
+     * there
+     */
+    public suspend fun executeWithFiles(
+        sql: String,
+        files: Map<String, FileUpload>,
+        params: List<Any?> = emptyList(),
+        onProgress: ((UploadProgress) -> Unit)? = null,
+    ): Long {
+        val (client, encoded, uploads) = Triple(native(), encodeParams(params), files.native())
+        return uploaded(uploads, onProgress) { sent -> client.executeWithFiles(sql, encoded, uploads, sent) }
+    }
+
+    /**
+     * The bytes of the file that a cell of [table] refers to; [user] is whose table it is, for those who may read the files of
+     * others.
+     *
+     * @throws KalamException `not_found` when there is no such file
+     */
+    public suspend fun downloadFile(file: FileRef, table: String, user: String? = null): FileDownload {
+        val row = native().downloadFile(Json.encodeToString(file), table, user).rows { it }.single()
+        return FileDownload(row.bytes("content"), row["mime"] as String?)
+    }
+
     /** `query`, `queryOne` and `execute` as another user, where the rights of this one allow it. */
     public fun asUser(user: String): Queries = Queries(native, user)
 

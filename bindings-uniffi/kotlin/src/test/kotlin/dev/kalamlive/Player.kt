@@ -26,6 +26,7 @@ import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
 import kotlinx.serialization.json.long
 import kotlinx.serialization.json.longOrNull
+import org.junit.jupiter.api.Assertions.assertArrayEquals
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertNull
 import java.math.BigDecimal
@@ -91,6 +92,13 @@ internal class Player(private val options: ConnectOptions, client: KalamClient, 
                 val affected = client.batch(*statements.toTypedArray())
                 if (expected != null) assertEquals(expected, affected, "$step")
             }
+            "execute_with_files" -> upload(client, of, step)
+            "download_file" -> {
+                val file = client.queryOne(of)!![0] as FileRef
+                val download = client.downloadFile(file, step.text("table")!!)
+                assertEquals(listOf(step.text("name"), step.text("mime")), listOf(file.name, download.mime), "$step")
+                assertArrayEquals(content(step), download.content, "$step")
+            }
             "live" -> live(of, client.live(step.text("sql")!!, params(step), liveOptions(of, step)))
             "live_table" -> live(of, client.liveTable(step.text("table")!!, liveOptions(of, step)))
             "live_events" -> {
@@ -152,6 +160,20 @@ internal class Player(private val options: ConnectOptions, client: KalamClient, 
         told("columns")?.let { names -> assertEquals(names, result.columns.map { it.name }, "$step") }
         step["rows"]?.let { assertEquals(it, JsonArray(wire(result)), "$step") }
     }
+
+    private suspend fun upload(client: KalamClient, sql: String, step: JsonObject) {
+        val files = step.getValue("files").jsonObject.mapValues { (_, value) ->
+            value.jsonObject.let { FileUpload(content(it), it.text("name"), it.text("mime")) }
+        }
+        var last: UploadProgress? = null
+        val affected = client.executeWithFiles(sql, files, params(step)) { last = it }
+        assertEquals(step.number("affected")!!.toLong(), affected, "$step")
+        val total = files.values.sumOf { it.content.size.toLong() }
+        assertEquals(UploadProgress(total, total), last, "$step")
+    }
+
+    private fun content(file: JsonObject): ByteArray =
+        file.text("text")?.encodeToByteArray() ?: ByteArray(file.number("bytes")!!) { (it * 31 % 251).toByte() }
 
     private fun params(step: JsonObject): List<Any?> = step["params"]?.jsonArray?.map(::param) ?: emptyList()
 
