@@ -25,7 +25,11 @@ fn main() -> ExitCode {
         arguments.test_threads = Some(1);
         &[("given", TargetKind::Given)]
     } else {
-        &[("embedded", TargetKind::Embedded), ("emulated", TargetKind::Emulated)]
+        &[
+            ("embedded", TargetKind::Embedded),
+            ("emulated", TargetKind::Emulated),
+            ("newer", TargetKind::Newer),
+        ]
     };
     // They mostly wait.
     arguments.test_threads.get_or_insert(8);
@@ -54,7 +58,7 @@ fn run(
         let topic_visibility = Duration::from_secs_f64(seconds);
         own = Target::start(kind, Options { topic_visibility, ..Options::default() })?;
         &own
-    } else if kind == TargetKind::Embedded {
+    } else if matches!(kind, TargetKind::Embedded | TargetKind::Newer) {
         shared.get_or_init(|| Target::new(kind).map_err(|error| error.to_string())).as_ref()?
     } else {
         // A server of its own, for its ten subscriptions.
