@@ -201,6 +201,11 @@ impl WorkStream {
         self.0.stop();
     }
 
+    /// Ends at once, waiting for nobody.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+
     /// What it did, once it has ended well.
     pub fn summary(&self) -> RunSummary {
         self.0.outcome().and_then(Result::ok).unwrap_or_default()

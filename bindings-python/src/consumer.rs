@@ -250,6 +250,12 @@ impl PyWork {
         Ok(())
     }
 
+    /// Ends at once, waiting for nobody.
+    fn abort(&self) -> PyResult<()> {
+        self.work.get().map_err(raise)?.abort();
+        Ok(())
+    }
+
     /// How many records were handled and how many failed.
     fn summary(&self) -> PyResult<(u64, u64)> {
         let summary = self.work.get().map_err(raise)?.summary();

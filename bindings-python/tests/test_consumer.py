@@ -185,6 +185,22 @@ def test_without_a_loop(place: Place, topic: str) -> None:
             assert [record.offset for record in consumer.poll(10)] == [4, 5]
 
 
+def test_a_handler_that_exits_ends_every_thread(place: Place, topic: str) -> None:
+    insert(place, *range(6))
+
+    def handle(record: kalam_live.Record) -> None:
+        if record.offset == 3:
+            raise SystemExit(3)
+
+    with (
+        place.connect_sync() as client,
+        client.consumer(topic, "g", start="earliest") as consumer,
+        pytest.raises(SystemExit),
+    ):
+        consumer.run(handle, concurrency=3)
+    assert acked(place) in (None, 0, 1, 2), "not what exited"
+
+
 def test_what_is_wrong(place: Place, topic: str) -> None:
     async def main() -> None:
         async with place.connect() as client:

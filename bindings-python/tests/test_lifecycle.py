@@ -221,8 +221,11 @@ def test_ctrl_c_in_a_worker_loop(place: Place, how: str, concurrency: int) -> No
         def blocking(record):
             if record.offset == 2:
                 print("waiting", flush=True)
+                if "{how}" == "blocking" and threading.current_thread() is threading.main_thread():
+                    threading.Event().wait(3600)  # is interrupted in it
 
         async def main():
+            asyncio.get_running_loop().slow_callback_duration = 3600
             async with connect() as client, client.consumer(TOPIC, "g", start="earliest") as consumer:
                 await consumer.run(blocking, concurrency=CONCURRENCY)
 

@@ -569,7 +569,8 @@ class Consumer:
                 worker()
             except BaseException as error:  # noqa: BLE001 - raised in the calling thread
                 failures.append(error)
-                work.stop()
+                # Who was interrupted will not answer, so nobody waits for that.
+                work.abort()
 
         threads = [
             threading.Thread(target=kept, name=f"kalam-live-worker-{n}", daemon=True) for n in range(concurrency - 1)
@@ -578,8 +579,11 @@ class Consumer:
             thread.start()
         try:
             worker()
+        except ClosedError:
+            if not failures:
+                raise
         except BaseException:
-            work.stop()
+            work.abort()
             raise
         finally:
             for thread in threads:
