@@ -28,7 +28,7 @@
 //!   with `SCHEMA_CHANGED`.
 //! - Changing or dropping a user ends their tokens, and closes their WebSockets with 1008.
 //! - Logins set no cookies: a token goes into the `Authorization` header.
-//! - Not there yet: string cursors of version 0.8.
+//! - With [`Options::wire`] it speaks as KalamDB 0.8 is documented to: `_version`, string cursors, version domains.
 //!
 //! # Emulating KalamDB
 //!
@@ -44,8 +44,10 @@ mod embedded;
 mod holes;
 mod options;
 mod server;
+mod wire;
 
 pub use self::embedded::{Embedded, StartError};
 pub use self::engine::Data;
 pub use self::holes::Holes;
 pub use self::options::{Limits, Options, TlsFiles};
+pub use self::wire::Wire;
