@@ -56,15 +56,15 @@ pub(super) struct Check {
     pub(super) report: Repair,
     /// States since the digest was asked for.
     seen: HashSet<Digest, RandomState>,
-    /// The least and the greatest number of rows since then, and the keys that were in doubt.
-    counted: (u64, u64, usize),
-    /// Digests in a row that proved nothing and told a number of rows that there was not.
+    /// The least number of rows since then, and the keys that were in doubt at first.
+    counted: (u64, usize),
+    /// Digests in a row that proved nothing and told fewer rows than there ever were.
     miscounted: u32,
     /// Checks in a row that traffic kept from proving.
     unproven: u32,
     /// What is new can not be all: rows are gone without a trace.
     gone: bool,
-    /// That was so before, too, and what is new was repaired.
+    /// That was so before, too, and rows were removed.
     again: bool,
     /// The rows are those of an earlier connection, and not proven on this one.
     pub(super) kept: bool,
@@ -129,7 +129,7 @@ impl Default for Check {
             took: Duration::ZERO,
             report: Repair::new(Reason::Mismatch),
             seen: HashSet::default(),
-            counted: (u64::MAX, 0, 0),
+            counted: (u64::MAX, 0),
             miscounted: 0,
             unproven: 0,
             gone: false,
@@ -293,7 +293,7 @@ impl Keeper {
         let id = self.ask(sql);
         self.check.report.queries += 1;
         self.check.seen.clear();
-        self.check.counted = (u64::MAX, 0, self.doubt.len());
+        self.check.counted = (u64::MAX, self.doubt.len());
         self.check.asked = Some(DISTANCE.max(self.check.took * 10));
         self.check.step = Step::Digest { id, clock: self.frames.clock() };
         self.pace(now, Duration::ZERO);
@@ -311,8 +311,7 @@ impl Keeper {
     /// The rows are in another state. A digest on its way may be of this one.
     pub(super) fn check_passing_state(&mut self, now: Time) {
         let Some(state) = self.view.digest() else { return };
-        let (least, most, _) = &mut self.check.counted;
-        (*least, *most) = ((*least).min(state.rows), (*most).max(state.rows));
+        self.check.counted.0 = self.check.counted.0.min(state.rows);
         match &self.check.step {
             Step::Digest { .. } if self.check.seen.len() < MOST_SEEN => drop(self.check.seen.insert(state)),
             Step::Settle { answer, .. } if *answer == state => self.proven(now),
@@ -444,11 +443,10 @@ impl Keeper {
 
     /// Changes came meanwhile. The server has so many `rows`.
     fn unclear(&mut self, now: Time, rows: u64) {
-        let (least, most, doubts) = self.check.counted;
+        let (least, doubts) = self.check.counted;
         let doubts = (doubts + self.doubt.len()) as u64;
-        if rows.saturating_add(doubts) < least || rows > most.saturating_add(doubts) {
-            self.check.miscounted += 1;
-        }
+        // More rows than that were written, and are found so.
+        self.check.miscounted += u32::from(rows.saturating_add(doubts) < least);
         self.check.step = Step::Idle;
         self.counters.inconclusive += 1;
         self.check.inconclusive += 1;
@@ -464,19 +462,20 @@ impl Keeper {
     }
 
     /// What is new was swept, while changes came.
-    pub(super) fn swept_under_traffic(&mut self, now: Time, is_all: bool, repaired: bool) {
+    pub(super) fn swept_under_traffic(&mut self, now: Time, is_all: bool) {
         if is_all {
             self.check.unproven = 0;
             return self.finish(now, false);
         }
         let gone = std::mem::take(&mut self.check.gone);
-        if self.check.kept || (gone && (!repaired || self.check.again)) {
+        let removed = self.check.report.removed > 0;
+        if self.check.kept || (gone && (!removed || self.check.again)) {
             // What was missed may have left no trace, and versions do not show it.
             return self.begin_sweep(now, Sweep::all(self.frames.clock()));
         }
         self.finish(now, false);
         if gone {
-            // What was repaired may be all that there was.
+            // These may be all that are gone.
             self.check.again = true;
             self.verify_by(now + DISTANCE);
         }

@@ -251,7 +251,7 @@ impl Keeper {
             self.is_foreign();
         }
         if self.check.report.reason == Reason::Traffic {
-            self.swept_under_traffic(now, sweep.is_all(), repaired);
+            self.swept_under_traffic(now, sweep.is_all());
         } else {
             if self.check.kept && !sweep.is_all() {
                 self.check.not_before = now;
