@@ -1,5 +1,6 @@
 package dev.kalamlive
 
+import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitCancellation
@@ -136,6 +137,27 @@ class ClientTest {
             timeouts = Timeouts(auth = 100.milliseconds),
         )
         assertEquals("timeout", failure { KalamClient.connect(silent) }.code)
+    }
+
+    @Test
+    fun `a connection that is cancelled while it is made`() = test {
+        val (asked, left) = Pair(CompletableDeferred<Unit>(), CompletableDeferred<Unit>())
+        val silent = ConnectOptions(
+            url = server.url,
+            tokenProvider = {
+                asked.complete(Unit)
+                try {
+                    awaitCancellation()
+                } finally {
+                    left.complete(Unit)
+                }
+            },
+        )
+        val connecting = launch { KalamClient.connect(silent) }
+        asked.await()
+        connecting.cancelAndJoin()
+        // The provider is not wanted any more either.
+        left.await()
     }
 
     @Test

@@ -3,21 +3,27 @@ package dev.kalamlive
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
 import kotlinx.coroutines.async
 import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.channels.Channel
 import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.flow.SharingStarted
 import kotlinx.coroutines.flow.buffer
 import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.onCompletion
 import kotlinx.coroutines.flow.onEach
 import kotlinx.coroutines.flow.produceIn
+import kotlinx.coroutines.flow.stateIn
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.takeWhile
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.launch
+import kotlinx.coroutines.plus
 import kotlinx.coroutines.withContext
 import kotlinx.serialization.Serializable
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertNotEquals
 import org.junit.jupiter.api.Assertions.assertNotSame
 import org.junit.jupiter.api.Assertions.assertSame
 import org.junit.jupiter.api.Assertions.assertTrue
@@ -161,6 +167,29 @@ class LiveTest {
                 client.state.first { it == ConnectionState.CLOSED }
             }
         }
+    }
+
+    @Test
+    fun `a lost connection is told though the rows are the same, and can be closed`() = test {
+        val own = EmbeddedServer.start(rootPassword = PASSWORD)
+        val client = KalamClient.connect(own.url, "root", PASSWORD)
+        client.execute("CREATE NAMESPACE app")
+        client.execute("CREATE TABLE app.t ($TABLE)")
+        client.execute("INSERT INTO app.t VALUES (1, 'a')")
+        val over = CompletableDeferred<Unit>()
+        val showing = Job()
+        // A StateFlow drops what equals the value before.
+        val rows = client.liveTable("app.t").onCompletion { over.complete(Unit) }
+            .stateIn(this + showing, SharingStarted.Eagerly, null)
+        val live = rows.first { it?.phase == Phase.LIVE }!!
+        own.closeAndWait()
+        val last = rows.first { it?.phase == Phase.RECONNECTING }!!
+        assertEquals(live.toList(), last)
+        assertNotEquals(live, last)
+        client.close()
+        over.await()
+        client.state.first { it == ConnectionState.CLOSED }
+        showing.cancel()
     }
 
     @Test
