@@ -11,8 +11,7 @@ SHELL := bash
 
 PROFILE ?= fast
 SEEDS ?= 2000
-# Seed 11568 is known to fail: its last look-up comes later than a second after the last frame.
-HOLES_SEEDS ?= 11000
+HOLES_SEEDS ?= 20000
 VENV := .venv
 BIN := $(VENV)/bin
 BUILT := $${CARGO_TARGET_DIR:-target}/$(PROFILE)

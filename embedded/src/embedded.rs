@@ -12,6 +12,7 @@ use crate::engine::{Engine, EngineError, EngineLimits, EngineOptions};
 use crate::options::Options;
 use crate::server::token::{TokenKey, TokenKind};
 use crate::server::{self, tls};
+use crate::wire::Wire;
 
 /// The numbers of row versions have ten bits for it.
 const MOST_NODE: u16 = 1023;
@@ -56,6 +57,9 @@ impl Embedded {
         if options.node > MOST_NODE {
             return Err(StartError::Node(options.node));
         }
+        if options.emulate.is_some() && options.wire != Wire::V0_4 {
+            return Err(StartError::Wire);
+        }
         let holes = options.emulate.unwrap_or_default();
         options.limits = holes.limited(options.limits);
         if !options.host.is_loopback() && !options.allow_remote {
@@ -73,6 +77,7 @@ impl Embedded {
         let engine = Engine::open(EngineOptions {
             root_password: given.clone(),
             holes,
+            wire: options.wire,
             node: options.node,
             topic_visibility: options.topic_visibility,
             tombstone_hours: options.tombstone_hours,
@@ -204,6 +209,8 @@ pub enum StartError {
     Remote(IpAddr),
     /// The node is greater than 1023.
     Node(u16),
+    /// KalamDB 0.4 can be emulated, 0.8 can not.
+    Wire,
     /// The address can not be listened on.
     Bind {
         /// The address.
@@ -224,7 +231,7 @@ impl StartError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Remote(_) | Self::Node(_) | Self::Tls(_) => "config",
+            Self::Remote(_) | Self::Node(_) | Self::Wire | Self::Tls(_) => "config",
             Self::Bind { .. } => "address_unavailable",
             Self::Data(_) => "data_unavailable",
             Self::Runtime(_) => "internal",
@@ -240,6 +247,9 @@ impl fmt::Display for StartError {
                 "{host} can be reached from other machines: use a loopback address such as 127.0.0.1, or allow it \
                  explicitly (`allow_remote`, `--allow-remote`), best with TLS (`--tls-cert`, `--tls-key`)"
             ),
+            Self::Wire => {
+                f.write_str("what is emulated is KalamDB 0.4: leave out `emulate`, or the protocol 0.8")
+            }
             Self::Node(node) => write!(f, "the node must be a number from 0 to 1023, not {node}"),
             Self::Bind { address, source } => {
                 write!(f, "can not listen on {address}: {source}; choose another port, or 0 for a free one")
@@ -254,7 +264,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Remote(_) | Self::Node(_) | Self::Tls(_) => None,
+            Self::Remote(_) | Self::Node(_) | Self::Wire | Self::Tls(_) => None,
             Self::Bind { source, .. } | Self::Runtime(source) => Some(source),
             Self::Data(error) => Some(error),
         }

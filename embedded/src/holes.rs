@@ -59,13 +59,15 @@ pub struct Holes {
     pub topics: bool,
     /// Rows of a STREAM table go without a word when their time is over (`tables`).
     pub expiry: bool,
+    /// An expression in the projection of a live query is taken, and is in none of its rows (`live_errors`).
+    pub expressions: bool,
     /// Ten subscriptions a user, a hundred a connection, fifty messages a second (`limits`).
     pub limits: bool,
 }
 
 type Switch = fn(&mut Holes) -> &mut bool;
 
-const SWITCHES: [(&str, Switch); 16] = [
+const SWITCHES: [(&str, Switch); 17] = [
     ("drop", |holes| &mut holes.drop),
     ("load-buffer", |holes| &mut holes.load_buffer),
     ("caps", |holes| &mut holes.caps),
@@ -81,6 +83,7 @@ const SWITCHES: [(&str, Switch); 16] = [
     ("ddl", |holes| &mut holes.ddl),
     ("topics", |holes| &mut holes.topics),
     ("expiry", |holes| &mut holes.expiry),
+    ("expressions", |holes| &mut holes.expressions),
     ("limits", |holes| &mut holes.limits),
 ];
 

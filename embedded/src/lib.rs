@@ -28,14 +28,14 @@
 //!   with `SCHEMA_CHANGED`.
 //! - Changing or dropping a user ends their tokens, and closes their WebSockets with 1008.
 //! - Logins set no cookies: a token goes into the `Authorization` header.
-//! - Not there yet: topics, string cursors of version 0.8.
+//! - With [`Options::wire`] it speaks as KalamDB 0.8 is documented to: `_version`, string cursors, version domains.
 //!
 //! # Emulating KalamDB
 //!
 //! With [`Options::emulate`] (`--emulate kalamdb-0.4`) the server does what KalamDB 0.4 does where that leaves something
 //! out, so that a client's tests meet it: [`Holes`] lists how, each with the recording that shows it. Such a server does
-//! not announce itself. What stays different then: no STREAM tables, and so nothing expires; values of dropped columns
-//! are gone; an UPDATE also writes the rows whose values stay as they were.
+//! not announce itself. What stays different then: values of dropped columns are gone, and an UPDATE also writes the rows
+//! whose values stay as they were.
 #![forbid(unsafe_code)]
 
 pub mod engine;
@@ -44,8 +44,10 @@ mod embedded;
 mod holes;
 mod options;
 mod server;
+mod wire;
 
 pub use self::embedded::{Embedded, StartError};
 pub use self::engine::Data;
 pub use self::holes::Holes;
 pub use self::options::{Limits, Options, TlsFiles};
+pub use self::wire::Wire;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::engine::{Data, EngineLimits};
 use crate::holes::Holes;
+use crate::wire::Wire;
 
 /// How to start a server. [`Options::default`] is an in-memory server on a free loopback port.
 ///
@@ -53,6 +54,8 @@ pub struct Options {
     /// Behave like KalamDB 0.4 where it leaves something out, for tests of clients: no announcement in
     /// `auth_success` then, and the holes that are given.
     pub emulate: Option<Holes>,
+    /// The generation of the protocol, for clients that do not show theirs (0.4). Not 0.8 together with `emulate`.
+    pub wire: Wire,
     /// The node that this server is in the numbers of row versions, 0 to 1023: two servers with different nodes never
     /// give the same number, like the nodes of a cluster (`wire/cluster.jsonl`).
     pub node: u16,
@@ -77,6 +80,7 @@ impl Default for Options {
             tombstone_hours: 168,
             limits: Limits::default(),
             emulate: None,
+            wire: Wire::default(),
             node: 0,
         }
     }
@@ -102,6 +106,7 @@ impl fmt::Debug for Options {
             .field("tombstone_hours", &self.tombstone_hours)
             .field("limits", &self.limits)
             .field("emulate", &self.emulate)
+            .field("wire", &self.wire)
             .field("node", &self.node)
             .finish()
     }

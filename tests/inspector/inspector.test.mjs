@@ -130,6 +130,22 @@ test("shows who is connected and what they follow", async () => {
   await shot("connections");
 });
 
+test("shows topics, and how far behind their groups are", async () => {
+  await server.sql("CREATE TOPIC shop.changes");
+  await server.sql("ALTER TOPIC shop.changes ADD SOURCE shop.orders ON INSERT");
+  await server.sql(
+    "INSERT INTO shop.orders VALUES (5, 'milk', 2, true, NULL), (6, 'cake', 4, true, NULL), (7, 'pie', 5, true, NULL)",
+  );
+  // Acknowledges what it gives.
+  await server.sql("CONSUME FROM shop.changes GROUP 'billing' FROM EARLIEST LIMIT 2");
+  await tab("Topics");
+  await page.locator("#topics tr", { hasText: "shop.orders on insert" }).waitFor();
+  const group = page.locator("#groups tbody tr", { hasText: "billing" });
+  await group.waitFor();
+  assert.deepEqual(await group.locator("td").allTextContents(), ["shop.changes", "billing", "0", "1", "1"]);
+  await shot("topics");
+});
+
 test("the page talks to nobody else, and nothing failed in it", async () => {
   assert.deepEqual(
     [...asked].filter((origin) => origin !== "null"),

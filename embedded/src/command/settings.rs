@@ -138,6 +138,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
             Ok(())
         },
     ),
+    value("wire", "protocol for clients that do not show theirs: 0.4, 0.5 or 0.8 [0.4]", |s, v| {
+        put(&mut s.options.wire, v.parse())
+    }),
     value("node", "number row versions as this node, 0 to 1023 [0]", |s, v| {
         let node = number(v)?;
         if node > 1023 {
@@ -408,6 +411,7 @@ mod tests {
         match name {
             "host" => "::1",
             "emulate" => "kalamdb-0.4",
+            "wire" => "0.8",
             "log_format" => "json",
             "log_level" => "warn",
             "root_password_file" => "/dev/null",

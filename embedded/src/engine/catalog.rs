@@ -8,18 +8,17 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, Column, DataType, Flags, TableId, convert};
+use crate::wire::Wire;
 
 /// The namespace of unqualified names.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 /// The namespaces of the server's own, read-only tables.
 pub(crate) const SYSTEM_NAMESPACES: [&str; 2] = ["system", "information_schema"];
-/// The column of a row's version.
-pub(crate) const SEQ: &str = "_seq";
 /// The column that marks tombstones.
 pub(crate) const DELETED: &str = "_deleted";
 /// Names that a user's column can not have, in any version of KalamDB.
 pub(crate) const RESERVED_COLUMNS: [&str; 6] =
-    [SEQ, DELETED, "_version", "_commit_seq", "_row_id", "_timestamp"];
+    ["_seq", DELETED, "_version", "_commit_seq", "_row_id", "_timestamp"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -219,9 +218,9 @@ impl Table {
         }
     }
 
-    /// `_seq` or `_deleted`, at `index` of a result.
+    /// The version or `_deleted`, at `index` of a result.
     pub(crate) fn system_column(name: &str, index: u32) -> Column {
-        let data_type = if name == SEQ { DataType::BigInt } else { DataType::Boolean };
+        let data_type = if name == DELETED { DataType::Boolean } else { DataType::BigInt };
         Column { name: name.into(), data_type, index, flags: Flags::NOT_NULL }
     }
 }
@@ -280,6 +279,8 @@ pub(crate) struct Catalog {
     /// Grows with every DDL statement: a plan made under another version is void.
     pub(crate) version: u64,
     pub(crate) namespaces: BTreeMap<Arc<str>, Namespace>,
+    /// How the version of a row is called.
+    pub(crate) wire: Wire,
 }
 
 impl Catalog {

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Caller, Cell, ChangeKind, Column, DataType, EngineLimits, RowChange, SqlError, StoredRow, TableId,
-    catalog::{DELETED, SEQ, Table},
+    catalog::{DELETED, Table},
     convert,
     error::SqlResult,
     live_emulated::Emulation,
@@ -16,6 +16,7 @@ use super::{
     storage::{Db, sql_error},
     time,
 };
+use crate::wire::Wire;
 
 /// A checked live query, bound to the user who asked.
 pub struct LiveQuery {
@@ -26,7 +27,7 @@ pub struct LiveQuery {
     pub(super) filter: Option<Filter>,
     /// Instead of the filter, for changes.
     pub(super) emulation: Option<Emulation>,
-    pub(super) seq_name: Arc<str>,
+    pub(super) version_column: Arc<str>,
     /// Private connection for evaluating filters on single rows.
     pub(super) evaluator: Arc<Mutex<Db>>,
     pub(super) limits: EngineLimits,
@@ -147,7 +148,7 @@ impl LiveQuery {
 
     /// The same for queries on one table that show the same of a row.
     pub(crate) fn shape_key(&self) -> String {
-        format!("{:?}", self.projection)
+        format!("{} {:?}", self.version_column, self.projection)
     }
 
     /// What the change means to this query; `None` when it does not concern it.
@@ -250,7 +251,7 @@ impl LiveQuery {
             fields.push((column.name.clone(), cell));
         }
         if !has_seq {
-            fields.push((self.seq_name.clone(), Cell::BigInt(seq)));
+            fields.push((self.version_column.clone(), Cell::BigInt(seq)));
         }
         LiveFields(fields)
     }
@@ -287,9 +288,9 @@ impl LiveQuery {
             row.push(key.clone());
             old_values.push(key);
         }
-        row.push((self.seq_name.clone(), Cell::BigInt(new.seq)));
+        row.push((self.version_column.clone(), Cell::BigInt(new.seq)));
         if let Some(old) = old {
-            old_values.push((self.seq_name.clone(), Cell::BigInt(old.seq)));
+            old_values.push((self.version_column.clone(), Cell::BigInt(old.seq)));
         }
         LiveChange {
             kind: ChangeKind::Update,
@@ -438,8 +439,8 @@ pub(super) fn failed(message: impl Into<String>) -> SqlError {
 /// The projection's columns that a live query may name besides its table's own.
 pub(super) fn system_projection(name: &str) -> Option<Projected> {
     match name {
-        SEQ => Some(Projected::Seq),
         DELETED => Some(Projected::Deleted),
+        name if Wire::calls_version(name) => Some(Projected::Seq),
         _ => None,
     }
 }

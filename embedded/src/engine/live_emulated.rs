@@ -85,7 +85,7 @@ impl LiveQuery {
             };
             self.projection.iter().filter_map(here).collect()
         };
-        let schema: Arc<[Column]> = super::live_plan::schema(table, &projection);
+        let schema: Arc<[Column]> = super::live_plan::schema(table, &projection, &self.version_column);
         Self {
             table: Arc::clone(table),
             caller: self.caller.clone(),
@@ -97,7 +97,7 @@ impl LiveQuery {
                 everything: *everything,
                 condition: condition.moved(&self.table, table),
             }),
-            seq_name: self.seq_name.clone(),
+            version_column: Arc::clone(&self.version_column),
             evaluator: Arc::clone(&self.evaluator),
             limits: self.limits.clone(),
         }

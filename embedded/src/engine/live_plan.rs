@@ -6,13 +6,14 @@ use sqlparser::ast::{Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExp
 
 use super::{
     Caller, Column, EngineLimits, SqlError,
-    catalog::{Catalog, DELETED, SEQ, SYSTEM_NAMESPACES, Table},
+    catalog::{Catalog, DELETED, SYSTEM_NAMESPACES, Table},
     condition::Condition,
     error::SqlResult,
     live::{Filter, LiveQuery, Projected, failed, system_projection},
     live_emulated::Emulation,
     run::check_table,
     sql::{
+        aggregate::is_aggregate,
         expr::Translator,
         names,
         relation::{Relation, Scope},
@@ -22,10 +23,12 @@ use super::{
     storage::Db,
 };
 use crate::holes::Holes;
+use crate::wire::Wire;
 
 /// What a live query needs of the engine.
 pub(super) struct Parts<'a> {
     pub(super) catalog: &'a Catalog,
+    pub(super) wire: Wire,
     pub(super) evaluator: &'a Arc<parking_lot::Mutex<Db>>,
     pub(super) limits: &'a EngineLimits,
     pub(super) holes: Holes,
@@ -36,8 +39,9 @@ pub(super) fn prepare(parts: &Parts<'_>, caller: &Caller, sql: &str) -> SqlResul
     let select = check_shape(&query)?;
     let table = find_table(parts.catalog, caller, select)?;
     check_table(&table, caller, false).map_err(|e| SqlError { code: "UNAUTHORIZED", ..e })?;
-    let relation = Relation::of_table(&table, None);
-    let (schema, projection) = project(&table, &relation, &select.projection)?;
+    let relation = Relation::of_table(&table, None, parts.wire);
+    let version_column = parts.wire.version_column();
+    let (schema, projection) = project(&table, &relation, version_column, &select.projection, parts.holes)?;
     let filter = select.selection.as_ref().map(|s| filter(&relation, s)).transpose()?;
     let emulation = match parts.holes == Holes::default() {
         true => None,
@@ -50,7 +54,7 @@ pub(super) fn prepare(parts: &Parts<'_>, caller: &Caller, sql: &str) -> SqlResul
         projection,
         filter,
         emulation,
-        seq_name: SEQ.into(),
+        version_column: version_column.into(),
         evaluator: Arc::clone(parts.evaluator),
         limits: parts.limits.clone(),
     })
@@ -184,7 +188,9 @@ fn schema_error(error: SqlError) -> SqlError {
 fn project(
     table: &Table,
     relation: &Relation,
+    version_column: &str,
     items: &[SelectItem],
+    holes: Holes,
 ) -> SqlResult<(Arc<[Column]>, Vec<Projected>)> {
     let mut projection = Vec::new();
     for item in items {
@@ -203,6 +209,7 @@ fn project(
             SelectItem::ExprWithAlias { alias, .. } => {
                 return Err(schema_error(relation.no_field(&names::ident(alias))));
             }
+            SelectItem::UnnamedExpr(expr) if holes.expressions => expression(relation, expr)?,
             other => {
                 return Err(failed(format!(
                     "Execution error: a live query selects columns or *, not '{other}': compute it from the rows"
@@ -210,7 +217,7 @@ fn project(
             }
         }
     }
-    if projection.is_empty() {
+    if projection.is_empty() && (!holes.expressions || items.is_empty()) {
         return Err(invalid("Invalid SQL: SELECT needs at least one column"));
     }
     for (at, column) in projection.iter().enumerate() {
@@ -218,10 +225,30 @@ fn project(
             return Err(failed("Execution error: a column is selected twice"));
         }
     }
-    Ok((schema(table, &projection), projection))
+    Ok((schema(table, &projection, version_column), projection))
 }
 
-pub(super) fn schema(table: &Table, projection: &[Projected]) -> Arc<[Column]> {
+/// KalamDB takes an expression for a column that no row has. An aggregate fails as the snapshot is planned, which selects
+/// `_seq` too (`wire/live_errors.jsonl`).
+fn expression(relation: &Relation, expr: &Expr) -> SqlResult<()> {
+    if let Expr::Function(function) = expr
+        && is_aggregate(&function.name.to_string().to_lowercase())
+    {
+        let call = expr.to_string().to_lowercase().replace("(*)", "(Int64(1))");
+        return Err(failed(format!(
+            "Execution error: Execution error: Error during planning: Column in SELECT must be in GROUP BY or an \
+             aggregate function: While expanding wildcard, column \"{}._seq\" must appear in the GROUP BY clause or \
+             must be part of an aggregate function, currently only \"{call}\" appears in the SELECT clause satisfies \
+             this requirement",
+            relation.prefix()
+        )));
+    }
+    let mut translator = Translator::new(Scope::of(relation.clone()), &[]);
+    translator.live = true;
+    translator.expr(expr).map(drop).map_err(schema_error)
+}
+
+pub(super) fn schema(table: &Table, projection: &[Projected], version_column: &str) -> Arc<[Column]> {
     let columns = projection.iter().enumerate().map(|(index, from)| {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         match from {
@@ -231,7 +258,7 @@ pub(super) fn schema(table: &Table, projection: &[Projected]) -> Arc<[Column]> {
                 index,
                 flags: table.flags(*position),
             },
-            Projected::Seq => Table::system_column(SEQ, index),
+            Projected::Seq => Table::system_column(version_column, index),
             Projected::Deleted => Table::system_column(DELETED, index),
         }
     });

@@ -58,6 +58,7 @@ use sweep::Sweeper;
 use topics::Topics;
 
 use crate::holes::Holes;
+use crate::wire::Wire;
 
 pub use cell::Cell;
 pub use commits::CommitCounts;
@@ -74,7 +75,7 @@ pub use run::Submitted;
 pub use statement::{SqlRequest, StatementResult};
 pub use storage::{CheckReport, backup, check};
 pub(crate) use time::now_micros;
-pub use topics::{ConsumeRequest, Consumed, Position, TopicRecord};
+pub use topics::{ConsumeRequest, Consumed, Position, TopicGroup, TopicRecord};
 pub use user::{Caller, Role, UserInfo};
 
 /// A database, in memory or in a directory. Cheap to clone; closed when the last clone is dropped.
@@ -167,7 +168,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             commits: Commits::new(),
             storage,
-            catalog: RwLock::new(Arc::new(loaded.catalog)),
+            catalog: RwLock::new(Arc::new(Catalog { wire: options.wire, ..loaded.catalog })),
             accounts: RwLock::new(accounts),
             observer: RwLock::new(None),
             ws_url: RwLock::new(None),
@@ -281,9 +282,21 @@ impl Engine {
     /// Codes as recorded in `wire/live_errors.jsonl`: `INVALID_SQL`, `NOT_FOUND`, `SUBSCRIPTION_FAILED`, `UNAUTHORIZED`,
     /// `UNSUPPORTED`.
     pub fn prepare_live(&self, caller: &Caller, sql: &str) -> Result<Arc<LiveQuery>, SqlError> {
+        let wire = self.inner.catalog().wire;
+        self.prepare_live_on(caller, sql, wire)
+    }
+
+    /// The same for a client that speaks this protocol.
+    pub(crate) fn prepare_live_on(
+        &self,
+        caller: &Caller,
+        sql: &str,
+        wire: Wire,
+    ) -> Result<Arc<LiveQuery>, SqlError> {
         let inner = &self.inner;
         let parts = live_plan::Parts {
             catalog: &inner.catalog(),
+            wire,
             evaluator: &inner.evaluator,
             limits: &inner.limits,
             holes: inner.holes,
@@ -367,6 +380,14 @@ impl Engine {
     /// `SUBSCRIPTION_FAILED` when reading fails.
     pub fn live_page(&self, query: &LiveQuery, page: Page) -> Result<(Vec<LiveRow>, bool), SqlError> {
         self.inner.storage.read(|db| query.page(db, page))
+    }
+
+    /// Every group of consumers and how far it is.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when reading fails.
+    pub fn topic_groups(&self) -> Result<Vec<TopicGroup>, SqlError> {
+        self.inner.topic_groups()
     }
 
     /// Says who knows the open live queries, for `system.live`.

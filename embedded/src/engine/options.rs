@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::holes::Holes;
+use crate::wire::Wire;
 
 /// Where the data lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct EngineOptions {
     pub limits: EngineLimits,
     /// What is left out, as KalamDB does; nothing by default.
     pub holes: Holes,
+    /// How statements and live queries call the version of a row.
+    pub wire: Wire,
     /// Stands in the numbers of row versions, 0 to 1023.
     pub node: u16,
     /// How long a consumer may hold a record of a topic before it is delivered again.
@@ -41,6 +44,7 @@ impl EngineOptions {
             root_password: None,
             limits: EngineLimits::default(),
             holes: Holes::default(),
+            wire: Wire::default(),
             node: 0,
             topic_visibility: Duration::from_secs(30),
             tombstone_hours: 168,
@@ -55,6 +59,7 @@ impl fmt::Debug for EngineOptions {
             .field("root_password", &self.root_password.as_ref().map(|_| "<hidden>"))
             .field("limits", &self.limits)
             .field("holes", &self.holes)
+            .field("wire", &self.wire)
             .field("node", &self.node)
             .field("topic_visibility", &self.topic_visibility)
             .field("tombstone_hours", &self.tombstone_hours)

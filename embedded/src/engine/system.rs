@@ -13,6 +13,7 @@ use super::{
     sql::relation::{Relation, RelationColumn},
     topics,
 };
+use crate::wire::Wire;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SystemTable {
@@ -270,12 +271,8 @@ impl SystemTable {
 
     pub(crate) fn relation(self, alias: Option<String>) -> Relation {
         let (namespace, table) = self.name();
-        let columns = self.specs().iter().enumerate().map(|(at, (name, data_type, flags))| RelationColumn {
-            name: (*name).into(),
-            data_type: *data_type,
-            flags: *flags,
-            sqlite: format!("c{at}"),
-            untyped: false,
+        let columns = self.specs().iter().enumerate().map(|(at, (name, data_type, flags))| {
+            RelationColumn::new((*name).into(), *data_type, *flags, format!("c{at}"))
         });
         Relation { namespace: Some(namespace.into()), table: table.into(), alias, columns: columns.collect() }
     }
@@ -295,7 +292,9 @@ impl SystemTable {
                 .tables()
                 .flat_map(|t| {
                     let start = [text(&t.namespace), text(&t.name)];
-                    describe(t).into_iter().map(move |row| start.iter().cloned().chain(row).collect())
+                    describe(t, catalog.wire)
+                        .into_iter()
+                        .map(move |row| start.iter().cloned().chain(row).collect())
                 })
                 .collect(),
             Self::Users => engine.accounts.read().list().iter().map(user_row).collect(),
@@ -314,7 +313,9 @@ impl SystemTable {
                 text("active"),
             ]],
             Self::Jobs => Vec::new(),
-            Self::InformationColumns => visible().flat_map(|table| information_columns(table)).collect(),
+            Self::InformationColumns => {
+                visible().flat_map(|table| information_columns(table, catalog.wire)).collect()
+            }
             Self::InformationSchemata => {
                 catalog.namespaces.keys().map(|name| vec![text("kalam"), text(name)]).collect()
             }
@@ -378,7 +379,7 @@ fn namespaces(catalog: &Catalog) -> Vec<Vec<Cell>> {
 }
 
 /// One row for each column, the system columns last.
-pub(crate) fn describe(table: &Table) -> Vec<Vec<Cell>> {
+pub(crate) fn describe(table: &Table, wire: Wire) -> Vec<Vec<Cell>> {
     let version = Cell::Int(i64::from(table.version));
     let own = table.columns.iter().enumerate().map(|(at, column)| {
         let key = table.key.contains(&at);
@@ -395,7 +396,13 @@ pub(crate) fn describe(table: &Table) -> Vec<Vec<Cell>> {
     });
     let next = i64::from(table.next_column_id);
     let system = [
-        ("_seq", next, DataType::BigInt, Cell::Null, "Version ID (MVCC) with embedded timestamp"),
+        (
+            wire.version_column(),
+            next,
+            DataType::BigInt,
+            Cell::Null,
+            "Version ID (MVCC) with embedded timestamp",
+        ),
         ("_deleted", next + 1, DataType::Boolean, text("FALSE"), "Soft delete flag"),
     ];
     let system = system.map(|(name, id, data_type, default, comment)| {
@@ -437,7 +444,7 @@ pub(crate) fn describe_system(table: SystemTable) -> Vec<Vec<Cell>> {
     table.specs().iter().enumerate().map(row).collect()
 }
 
-fn information_columns(table: &Table) -> Vec<Vec<Cell>> {
+fn information_columns(table: &Table, wire: Wire) -> Vec<Vec<Cell>> {
     let row = |row: Vec<Cell>| {
         let [name, position, _, data_type, nullable, _, default, ..] = &row[..] else { return Vec::new() };
         let position = match position {
@@ -449,7 +456,7 @@ fn information_columns(table: &Table) -> Vec<Vec<Cell>> {
         let column = [name.clone(), position, default.clone(), nullable, data_type.clone()];
         place.into_iter().chain(column).collect()
     };
-    describe(table).into_iter().map(row).collect()
+    describe(table, wire).into_iter().map(row).collect()
 }
 
 fn settings(engine: &Inner) -> Vec<Vec<Cell>> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::{
-    http_auth, http_connections, http_files, http_health, http_metrics, http_sql, http_topics, http_ui,
+    http_auth, http_files, http_health, http_inspection, http_metrics, http_sql, http_topics, http_ui,
     server_frame, socket,
 };
 
@@ -30,10 +30,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/api/auth/logout", post(http_auth::logout))
         .route("/v1/api/auth/status", get(http_auth::status))
         .route("/v1/api/auth/setup", post(http_auth::setup))
-        .route("/v1/api/connections", get(http_connections::connections))
+        .route("/v1/api/connections", get(http_inspection::connections))
         .route("/v1/api/sql", post(http_sql::sql))
         .route("/v1/api/topics/consume", post(http_topics::consume))
         .route("/v1/api/topics/ack", post(http_topics::ack))
+        .route("/v1/api/topics/groups", get(http_inspection::topic_groups))
         .route("/v1/files/{namespace}/{table}/{folder}/{name}", get(http_files::download))
         .route("/health", get(http_health::health))
         .route("/v1/api/healthcheck", get(http_health::health))

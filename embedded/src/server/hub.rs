@@ -17,6 +17,7 @@ use super::subscription::Subscription;
 use super::topic_readers::TopicReaders;
 use crate::engine::{Caller, ChangeKind, CommitObserver, Engine, LiveQuery, RowChange, SqlError, TableId};
 use crate::holes::{Holes, scatter};
+use crate::wire::Wire;
 
 /// Changes that may wait for the hub before new statements have to wait for it.
 const MOST_BACKLOG: usize = 65_536;
@@ -63,6 +64,7 @@ pub(crate) struct Interest {
     query: Arc<LiveQuery>,
     sql: String,
     caller: Caller,
+    wire: Wire,
     /// Whether the same text means another filter to each user.
     personal: bool,
     /// Which rows pass, and what is shown of them: the same for texts that mean the same.
@@ -71,8 +73,8 @@ pub(crate) struct Interest {
 }
 
 impl Interest {
-    /// `sql`, which was prepared for `caller` as `query`.
-    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, caller: &Caller, holes: Holes) -> Self {
+    /// `sql`, which was prepared for `caller` and `wire` as `query`.
+    pub(crate) fn new(query: Arc<LiveQuery>, sql: &str, caller: &Caller, wire: Wire, holes: Holes) -> Self {
         let sql = sql.trim().trim_end_matches(';').trim_end().to_owned();
         let personal = sql.to_ascii_lowercase().contains("current_user");
         let (filter, shape) = match holes == Holes::default() {
@@ -80,7 +82,7 @@ impl Interest {
             // There a query may go on with other columns, each in its own way: see `Holes::ddl`.
             false => (format!("{} {sql}", if personal { &*caller.user } else { "" }), String::new()),
         };
-        Self { query, sql, caller: caller.clone(), personal, filter, shape }
+        Self { query, sql, caller: caller.clone(), wire, personal, filter, shape }
     }
 
     pub(crate) fn place(&self, holes: Holes) -> Place {
@@ -332,10 +334,10 @@ fn renew(engine: &Engine, places: &mut Places, holes: Holes, table: TableId) {
         let filters = places.remove(&place).unwrap_or_default();
         let shapes = filters.into_iter().flat_map(|filter| filter.shapes);
         for group in shapes.flat_map(|shape| shape.groups) {
-            let Interest { query, sql, caller, .. } = &group.interest;
-            match engine.prepare_live(caller, sql) {
+            let Interest { query, sql, caller, wire, .. } = &group.interest;
+            match engine.prepare_live_on(caller, sql, *wire) {
                 Ok(renewed) if renewed.table() == table && renewed.schema() == query.schema() => {
-                    let interest = Interest::new(renewed, sql, caller, holes);
+                    let interest = Interest::new(renewed, sql, caller, *wire, holes);
                     let group = Group { interest, subscriptions: group.subscriptions };
                     add(places, place.clone(), group);
                 }

@@ -19,9 +19,9 @@ mod client_frame;
 mod connections;
 mod http;
 mod http_auth;
-mod http_connections;
 mod http_files;
 mod http_health;
+mod http_inspection;
 mod http_metrics;
 mod http_sql;
 mod http_topics;
@@ -43,6 +43,7 @@ mod subscriptions;
 pub(crate) mod tls;
 pub(crate) mod token;
 mod topic_readers;
+mod version_domain;
 mod writer;
 
 use std::sync::{Arc, mpsc};

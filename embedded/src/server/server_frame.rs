@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::client_frame::Encoding;
+use super::client_frame::{Cursor, Encoding};
+use super::version_domain::VersionDomain;
 use crate::engine::{ChangeKind, Column, LiveChange, LiveFields, Role};
 use crate::options::Limits;
 
@@ -23,12 +24,36 @@ pub(crate) enum BatchStatus {
     Ready,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchControl {
     pub(crate) batch_num: u32,
     pub(crate) has_more: bool,
     pub(crate) status: BatchStatus,
     pub(crate) last_seq_id: Option<i64>,
+}
+
+/// The same, as it is sent: to a client that speaks 0.8 if there is a domain.
+#[derive(Serialize)]
+struct SentControl<'a> {
+    batch_num: u32,
+    has_more: bool,
+    status: BatchStatus,
+    last_seq_id: Option<Cursor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_domain: Option<&'a VersionDomain>,
+}
+
+impl BatchControl {
+    fn sent(self, domain: Option<&VersionDomain>) -> SentControl<'_> {
+        let cursor = if domain.is_some() { Cursor::Text } else { Cursor::Integer };
+        SentControl {
+            batch_num: self.batch_num,
+            has_more: self.has_more,
+            status: self.status,
+            last_seq_id: self.last_seq_id.map(cursor),
+            version_domain: domain,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -48,7 +73,7 @@ enum ServerFrame<'a> {
         subscription_id: &'a str,
         /// Always 0, as recorded.
         total_rows: u32,
-        batch_control: BatchControl,
+        batch_control: SentControl<'a>,
         schema: &'a [Column],
     },
     Error {
@@ -122,7 +147,13 @@ pub(crate) fn auth_error(message: &str) -> String {
     encode(&ServerFrame::AuthError { message })
 }
 
-pub(crate) fn subscription_ack(id: &str, schema: &[Column], batch_control: BatchControl) -> String {
+pub(crate) fn subscription_ack(
+    id: &str,
+    schema: &[Column],
+    control: BatchControl,
+    domain: Option<&VersionDomain>,
+) -> String {
+    let batch_control = control.sent(domain);
     encode(&ServerFrame::SubscriptionAck { subscription_id: id, total_rows: 0, batch_control, schema })
 }
 
@@ -133,8 +164,13 @@ pub(crate) fn error(id: &str, code: &str, message: impl Display) -> String {
 }
 
 /// A batch; `rows` are encoded and joined already.
-pub(crate) fn initial_data_batch(id: &str, rows: &str, control: BatchControl) -> String {
-    let (id, control) = (encode(&id), encode(&control));
+pub(crate) fn initial_data_batch(
+    id: &str,
+    rows: &str,
+    control: BatchControl,
+    domain: Option<&VersionDomain>,
+) -> String {
+    let (id, control) = (encode(&id), encode(&control.sent(domain)));
     format!(
         r#"{{"type":"initial_data_batch","subscription_id":{id},"rows":[{rows}],"batch_control":{control}}}"#
     )

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, State};
+use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -25,6 +26,7 @@ use super::rate::Bucket;
 use super::subscriptions::Subscriptions;
 use super::token::TokenKind;
 use super::{server_frame, writer};
+use crate::wire::Wire;
 
 /// How long the other side may take to answer a close frame.
 const CLOSE_ANSWER: Duration = Duration::from_millis(500);
@@ -43,7 +45,12 @@ pub(crate) async fn upgrade(
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    let identity = match app.identity(&headers) {
+    let offered = browser_token(&headers);
+    let identity = match offered {
+        Some((_, token)) => app.identity_of(token, TokenKind::Access),
+        None => app.identity(&headers),
+    };
+    let identity = match identity {
         Ok(identity) => Some(identity),
         // The token comes in the first message then.
         Err(Unauthorized::Missing) => None,
@@ -57,12 +64,25 @@ pub(crate) async fn upgrade(
     };
     let most = app.options.limits.message_bytes;
     let encoding = Encoding::of_query(uri.query());
+    let (upgrade, wire) = match offered {
+        Some((protocol, _)) => (upgrade.protocols([protocol.to_owned()]), Wire::V0_8),
+        None => (upgrade, app.options.wire),
+    };
+    // 0.8 has no MessagePack.
+    let encoding = Encoding { msgpack: encoding.msgpack && wire == Wire::V0_4, ..encoding };
     upgrade
         .max_message_size(most)
         .max_frame_size(most)
         .read_buffer_size(READ_BUFFER)
         .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
-        .on_upgrade(move |socket| serve(app, socket, outbox, membership, identity, encoding))
+        .on_upgrade(move |socket| serve(app, socket, outbox, membership, identity, encoding, wire))
+}
+
+/// The sub-protocol in which browsers, which can not set headers, send their token from 0.8 on, and that token.
+fn browser_token(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut offered = offered.flat_map(|value| value.split(',').map(str::trim));
+    offered.find_map(|protocol| protocol.strip_prefix("kalamdb.jwt.").map(|token| (protocol, token)))
 }
 
 async fn serve(
@@ -72,13 +92,14 @@ async fn serve(
     membership: Membership,
     identity: Option<Identity>,
     encoding: Encoding,
+    wire: Wire,
 ) {
     let (sink, mut stream) = socket.split();
     let (encoding, wished) = watch::channel(encoding);
     let mut writer = tokio::spawn(writer::run(sink, outbox.clone(), wished));
     let messages = Bucket::new(app.options.limits.messages_per_second, Instant::now());
     let membership = Arc::new(membership);
-    let mut session = Session { app, outbox, encoding, membership, messages, subscriptions: None };
+    let mut session = Session { app, outbox, encoding, membership, messages, subscriptions: None, wire };
     if let Some(identity) = identity {
         session.authenticated(identity);
     }
@@ -120,6 +141,7 @@ struct Session {
     messages: Bucket,
     /// There once the client has authenticated.
     subscriptions: Option<Subscriptions>,
+    wire: Wire,
 }
 
 impl Session {
@@ -216,7 +238,9 @@ impl Session {
         };
         match identity {
             Ok(identity) => {
-                self.encoding.send_replace(wish.encoding());
+                let wished = wish.encoding();
+                let msgpack = wished.msgpack && self.wire == Wire::V0_4;
+                self.encoding.send_replace(Encoding { msgpack, ..wished });
                 self.authenticated(identity);
             }
             Err(error) => {
@@ -240,6 +264,7 @@ impl Session {
             self.outbox.clone(),
             self.membership.clone(),
             identity,
+            self.wire,
         ));
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::app::{App, NotDone};
-use super::client_frame::{SubscribeOptions, SubscribeRequest};
+use super::client_frame::{Cursor, SubscribeOptions, SubscribeRequest};
 use super::connections::{Listed, Membership};
 use super::hub::{Interest, Place};
 use super::identity::Identity;
@@ -15,9 +15,11 @@ use super::pager::Pager;
 use super::server_frame;
 use super::snapshot::{Batch, Snapshot};
 use super::subscription::Subscription;
+use super::version_domain::VersionDomain;
 use crate::engine::{Column, LiveStart, Page, SqlError, Start};
 use crate::holes::Holes;
 use crate::options::Limits;
+use crate::wire::Wire;
 
 /// Rows of a batch, if the client does not say (recorded).
 const DEFAULT_BATCH_ROWS: u32 = 1000;
@@ -25,11 +27,17 @@ const DEFAULT_BATCH_ROWS: u32 = 1000;
 /// Longer ids would only make every frame longer.
 const MOST_ID_BYTES: usize = 256;
 
+/// Our own code and words: what KalamDB 0.8 answers is not recorded.
+const OTHER_DOMAIN: &str = "the cursor came without its version_domain, or with that of another history: subscribe again \
+                            with a snapshot";
+
 pub(crate) struct Subscriptions {
     app: Arc<App>,
     outbox: Arc<Outbox>,
     membership: Arc<Membership>,
     identity: Identity,
+    /// What the client speaks, as far as its connection tells.
+    wire: Wire,
     by_id: HashMap<String, Entry>,
 }
 
@@ -39,6 +47,8 @@ struct Entry {
     subscription: Arc<Subscription>,
     place: Place,
     _listed: Listed,
+    /// There for a client that speaks 0.8.
+    domain: Option<VersionDomain>,
     /// What the client has not fetched yet.
     rest: Option<Rest>,
 }
@@ -78,8 +88,9 @@ impl Subscriptions {
         outbox: Arc<Outbox>,
         membership: Arc<Membership>,
         identity: Identity,
+        wire: Wire,
     ) -> Self {
-        Self { app, outbox, membership, identity, by_id: HashMap::new() }
+        Self { app, outbox, membership, identity, wire, by_id: HashMap::new() }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -93,17 +104,31 @@ impl Subscriptions {
         }
         self.by_id.remove(&request.id);
         let SubscribeRequest { id, sql, options } = request;
-        match self.start(&id, sql, options.as_ref()).await {
-            Ok(started) => self.load(id, started, options.as_ref()).await,
+        let wire = match &options {
+            Some(SubscribeOptions { version_domain: Some(_), .. }) => Wire::V0_8,
+            _ => self.wire,
+        };
+        let from = options.as_ref().and_then(|options| options.from);
+        let from = match from.map(|from| from.of(wire)).transpose() {
+            Ok(from) => from,
+            Err(error) => return self.outbox.close(1011, format!("Invalid message: {error}")),
+        };
+        match self.start(&id, sql, options.as_ref(), from, wire).await {
+            Ok(started) => self.load(id, started, options.as_ref(), from).await,
             Err(refusal) => self.refuse(&id, &refusal),
         }
     }
 
     /// Sends the next batch of a snapshot.
-    pub(crate) async fn next_batch(&mut self, id: &str, last_seq_id: Option<i64>) {
+    pub(crate) async fn next_batch(&mut self, id: &str, last_seq_id: Option<Cursor>) {
         let Some(entry) = self.by_id.get_mut(id).filter(|entry| !entry.subscription.has_ended()) else {
             let message = format!("Not found: Subscription not found: {id}");
             return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message });
+        };
+        let wire = if entry.domain.is_some() { Wire::V0_8 } else { Wire::V0_4 };
+        let last_seq_id = match last_seq_id.map(|last| last.of(wire)).transpose() {
+            Ok(last) => last,
+            Err(error) => return self.outbox.close(1011, format!("Invalid message: {error}")),
         };
         let fetched = match &mut entry.rest {
             Some(Rest::Kept(snapshot)) => Ok(snapshot.next()),
@@ -116,7 +141,7 @@ impl Subscriptions {
             Ok(batch) => batch,
             Err(message) => return self.refuse(id, &Refusal { code: "BATCH_FETCH_FAILED", message }),
         };
-        self.outbox.offer_text(server_frame::initial_data_batch(id, &rows, control));
+        self.outbox.offer_text(server_frame::initial_data_batch(id, &rows, control, entry.domain.as_ref()));
         if !control.has_more {
             entry.rest = None;
             entry.subscription.go_live();
@@ -135,9 +160,11 @@ impl Subscriptions {
         id: &str,
         sql: String,
         options: Option<&SubscribeOptions>,
+        from: Option<i64>,
+        wire: Wire,
     ) -> Result<Started, Refusal> {
         let limits = &self.app.options.limits;
-        let begin = begin_of(options, limits, self.app.holes)?;
+        let begin = begin_of(options, from, limits, self.app.holes)?;
         self.by_id.retain(|_, entry| !entry.subscription.has_ended());
         let slot = match self.by_id.len() < limits.subscriptions_per_connection {
             true => self.app.connections.slot(&self.identity.user),
@@ -151,10 +178,17 @@ impl Subscriptions {
         let subscription =
             Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot, self.app.holes));
         let (app, caller) = (self.app.clone(), self.identity.caller());
-        let (membership, options) = (self.membership.clone(), options.copied());
+        let (membership, options) = (self.membership.clone(), options.cloned());
         let work = move || {
-            let query = app.engine.prepare_live(&caller, &sql)?;
-            let interest = Interest::new(query.clone(), &sql, &caller, app.holes);
+            let query = app.engine.prepare_live_on(&caller, &sql, wire)?;
+            let domain = (wire == Wire::V0_8).then(|| VersionDomain::of(&app.engine, &query));
+            if let (Some(domain), Some(_)) = (&domain, from) {
+                let sent = options.as_ref().and_then(|options| options.version_domain.as_ref());
+                if !domain.accepts(sent, &query) {
+                    return Err(SqlError::new("VERSION_DOMAIN_MISMATCH", 409, OTHER_DOMAIN));
+                }
+            }
+            let interest = Interest::new(query.clone(), &sql, &caller, wire, app.holes);
             let place = interest.place(app.holes);
             let listed = membership.list(subscription.clone(), query.clone(), &sql, options.as_ref());
             let (start, pager) = match begin {
@@ -170,6 +204,7 @@ impl Subscriptions {
                     subscription: subscription.clone(),
                     place,
                     _listed: listed,
+                    domain,
                     rest: None,
                 }
             };
@@ -186,7 +221,13 @@ impl Subscriptions {
     }
 
     /// Sends what the subscription starts with, as far as the client need not ask for it.
-    async fn load(&mut self, id: String, started: Started, options: Option<&SubscribeOptions>) {
+    async fn load(
+        &mut self,
+        id: String,
+        started: Started,
+        options: Option<&SubscribeOptions>,
+        from: Option<i64>,
+    ) {
         let Started { mut entry, schema, start: LiveStart { rows, replay, last_seq }, pager } = started;
         let limits = &self.app.options.limits;
         let left = |entry: &Entry| match &entry.rest {
@@ -206,7 +247,7 @@ impl Subscriptions {
         }
         // Before a replay the client has nothing new: were it told the newest cursor now and cut off on the
         // way, it would resume behind changes that it never got.
-        let last_seq = match options.and_then(|options| options.from) {
+        let last_seq = match from {
             Some(from) if !replay.is_empty() => Some(from),
             _ => last_seq,
         };
@@ -221,9 +262,14 @@ impl Subscriptions {
             Ok(batch) => batch,
             Err(error) => return self.refuse(&id, &error.into()),
         };
-        self.outbox.offer_text(server_frame::subscription_ack(&id, &schema, control));
+        self.outbox.offer_text(server_frame::subscription_ack(&id, &schema, control, entry.domain.as_ref()));
         if options.is_some() {
-            self.outbox.offer_text(server_frame::initial_data_batch(&id, &rows, control));
+            self.outbox.offer_text(server_frame::initial_data_batch(
+                &id,
+                &rows,
+                control,
+                entry.domain.as_ref(),
+            ));
         }
         for change in &replay {
             // A long replay must not be the overflow that ends its own connection.
@@ -267,8 +313,13 @@ fn check_id(id: &str) -> Result<(), Refusal> {
     Err(Refusal { code: "INVALID_SUBSCRIPTION_ID", message })
 }
 
-fn begin_of(options: Option<&SubscribeOptions>, limits: &Limits, holes: Holes) -> Result<Begin, Refusal> {
-    let Some(&SubscribeOptions { batch_size, last_rows, from }) = options else {
+fn begin_of(
+    options: Option<&SubscribeOptions>,
+    from: Option<i64>,
+    limits: &Limits,
+    holes: Holes,
+) -> Result<Begin, Refusal> {
+    let Some(&SubscribeOptions { batch_size, last_rows, .. }) = options else {
         return Ok(Begin::Kept(Start::Nothing));
     };
     if batch_size == Some(0) {

@@ -37,6 +37,7 @@ fn endpoints() -> Vec<(&'static str, &'static str, Option<Value>, Statuses)> {
         ("POST", "/v1/api/sql", sql("DROP USER 'root'"), [401, 403, 403, 403, 400]),
         // No upgrade is asked for.
         ("GET", "/v1/api/connections", None, [401, 403, 403, 200, 200]),
+        ("GET", "/v1/api/topics/groups", None, [401, 403, 403, 200, 200]),
         ("GET", "/v1/ws", None, [400; 5]),
         ("GET", "/ws", None, [400; 5]),
     ]

@@ -24,7 +24,12 @@ fn form(parts: &[Part<'_>]) -> Vec<u8> {
     body
 }
 
-async fn upload(server: &Server, token: &str, sql: &str, files: &[(&str, &str, &str, &[u8])]) -> Answer {
+pub(crate) async fn upload(
+    server: &Server,
+    token: &str,
+    sql: &str,
+    files: &[(&str, &str, &str, &[u8])],
+) -> Answer {
     let names: Vec<String> = files.iter().map(|(placeholder, ..)| format!("file:{placeholder}")).collect();
     let mut parts: Vec<Part<'_>> = vec![("sql", None, sql.as_bytes())];
     for (field, (_, name, mime, content)) in names.iter().zip(files) {

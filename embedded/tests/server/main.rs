@@ -20,3 +20,4 @@ mod shutdown;
 mod statements;
 mod support;
 mod topics;
+mod wire_0_8;

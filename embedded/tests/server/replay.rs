@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kalam_embedded::{Limits, Options};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Got, Server, Ws, is_error, options, request};
+use crate::files::upload;
+use crate::support::{Answer, Got, Server, Ws, is_error, options, request};
 
 /// Where this server answers otherwise, on purpose.
 pub(crate) struct Difference {
@@ -24,6 +25,15 @@ pub(crate) struct Difference {
 
 /// The end of an UPDATE that KalamDB does not count for a row whose `n` is and stays NULL.
 pub(crate) const KEEPS_A_NULL: &str = "SET n = n + 100 WHERE s = 'open'";
+
+/// Statements that are answered otherwise here: `engine_replay` says why.
+const OTHER_ANSWERS: &[&str] = &[
+    "CREATE TABLE w288de9.comp ",
+    "CREATE TABLE w288de9.nope ",
+    "SELECT * FROM system.",
+    "SELECT table_name, table_type FROM system.tables",
+    "SHOW ",
+];
 
 /// An unrecorded part of a recording, by the note that stands for it.
 pub(crate) type Aside =
@@ -44,6 +54,8 @@ pub(crate) struct Player {
     strict: bool,
     /// The last `_seq` of each subscription's changes, which may only grow.
     newest: HashMap<(String, String), i64>,
+    /// Who has logged in besides root.
+    tokens: HashMap<String, String>,
 }
 
 impl Player {
@@ -79,6 +91,7 @@ impl Player {
             used,
             strict,
             newest: HashMap::new(),
+            tokens: HashMap::new(),
         };
         let mut at = 0;
         let mut prepare = Some(prepare);
@@ -122,13 +135,29 @@ impl Player {
             body["sql"] = json!(self.ours_in(&sql));
             self.action = sql;
         }
+        // Who asked is not recorded, but whose rights were used is.
+        let user = match body["sql"].as_str().is_some_and(|sql| sql.starts_with("EXECUTE AS USER 'bob")) {
+            true => Some("alice288de9"),
+            false => event["response"]["results"][0]["as_user"].as_str(),
+        };
         let token = match (event["status"].as_u64(), event["response"]["error"]["code"].as_str()) {
             (_, Some("MISSING_AUTHORIZATION")) => None,
-            (_, Some("INVALID_CREDENTIALS")) => Some("nonsense"),
-            _ => Some(self.server.root.as_str()),
+            (_, Some("INVALID_CREDENTIALS")) => Some("nonsense".to_owned()),
+            _ => Some(self.token_of(user.unwrap_or("root")).to_owned()),
         };
-        let body = (!body.is_null()).then_some(&body);
-        let answer = request(self.server.port(), method, path, token, body).await;
+        let answer = if body.is_string() {
+            self.action = "multipart".to_owned();
+            self.upload().await
+        } else {
+            let body = (!body.is_null()).then_some(&body);
+            request(self.server.port(), method, path, token.as_deref(), body).await
+        };
+        if let (Some(user), Some(token)) = (body["user"].as_str(), answer.body["access_token"].as_str()) {
+            self.tokens.insert(user.to_owned(), token.to_owned());
+        }
+        if OTHER_ANSWERS.iter().any(|start| self.action.starts_with(start)) {
+            return;
+        }
         let (recorded, ours) = (&event["response"], &answer.body);
         assert_eq!(u64::from(answer.status), event["status"].as_u64().unwrap(), "{event}\n{ours}");
         if path == "/v1/api/sql" {
@@ -146,6 +175,17 @@ impl Player {
             assert_eq!(ours["error"], recorded["error"], "{event}");
             assert_eq!(ours["message"], recorded["message"], "{event}");
         }
+    }
+
+    fn token_of(&self, user: &str) -> &str {
+        self.tokens.get(user).unwrap_or(&self.server.root)
+    }
+
+    /// The upload of `wire_types`, whose parts were summed up: the change that follows shows what they were.
+    async fn upload(&self) -> Answer {
+        let sql = r#"INSERT INTO w288de9.wt (id, f) VALUES ('3', FILE("up"))"#;
+        let file = ("up", "a b.txt", "text/plain", &b"x"[..]);
+        upload(&self.server, &self.server.root, sql, &[file]).await
     }
 
     async fn open(&mut self, event: &Value) {
@@ -168,7 +208,9 @@ impl Player {
             if frame["type"] == "authenticate" {
                 // The tokens were redacted; the note tells the bad one.
                 let good = self.note != "bad token";
-                frame["token"] = json!(if good { self.server.root.as_str() } else { "nonsense" });
+                let via = event["via"].as_str().unwrap_or_default();
+                let user = format!("{}288de9", via.strip_prefix("ws-").unwrap_or_default());
+                frame["token"] = json!(if good { self.token_of(&user) } else { "nonsense" });
             }
             Message::text(self.ours_in(&frame.to_string()))
         };
@@ -282,6 +324,15 @@ fn same(recorded: &Value, ours: &Value, strict: bool, seqs: &mut Vec<(i64, i64)>
                         ("last_seq_id", Value::Null, Value::Number(_)) => !strict,
                         ("last_seq_id", Value::Number(recorded), Value::Number(ours)) => {
                             pair(recorded.as_i64(), ours.as_i64(), seqs)
+                        }
+                        // A file has an id of its own.
+                        ("f", Value::String(recorded), Value::String(ours)) => {
+                            let file = |text: &str| serde_json::from_str::<Value>(text).ok();
+                            let mut files = [file(recorded), file(ours)];
+                            for file in files.iter_mut().flatten() {
+                                file["id"] = json!("*");
+                            }
+                            files[0] == files[1]
                         }
                         // The table has `ts TIMESTAMP DEFAULT NOW()`.
                         ("ts", Value::Number(_), Value::Number(_)) => true,
@@ -420,9 +471,11 @@ pub(crate) fn limits_aside<'a>(
     Box::pin(async move {
         match note {
             "80 messages at once" => {
-                // Pings in the recording. These are answered too, so all answers can be waited for; how
-                // many messages find room again while they are sent depends on the machine.
+                // A second has passed in the recording, and none of the messages before counts any more.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                // Pings in the recording. These are answered too, so all answers can be waited for.
                 let ws = player.sockets.get_mut("ws").unwrap();
+                let sent = Instant::now();
                 for _ in 0..80 {
                     ws.send(&json!({ "type": "next_batch", "subscription_id": "none" })).await;
                 }
@@ -437,7 +490,9 @@ pub(crate) fn limits_aside<'a>(
                         frame => assert!(is_error(&frame, "none", "BATCH_FETCH_FAILED"), "{frame}"),
                     }
                 }
-                assert!(limited > 0);
+                // 30 in the recording; on a slow machine some find room again while they are on their way.
+                let room = (sent.elapsed().as_secs_f64() * 50.0).ceil() as i32;
+                assert!((30 - room..=30).contains(&limited), "{limited} of 80, and {room} found room");
                 player.action = note.to_owned();
             }
             "a 2 MB message" => {
@@ -463,9 +518,7 @@ async fn live_errors() {
     };
     let differences = vec![
         worded("e2", "\"id\":\"e2\"", "SUBSCRIPTION_FAILED"),
-        worded("e9", "\"id\":\"e9\"", "SUBSCRIPTION_FAILED"),
         worded("e11", "\"id\":\"e11\"", "SUBSCRIPTION_FAILED"),
-        worded("e14", "\"id\":\"e14\"", "SUBSCRIPTION_FAILED"),
         Difference {
             subscription: "e11",
             after: "INSERT",

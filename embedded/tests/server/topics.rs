@@ -115,6 +115,30 @@ async fn the_recording() {
 }
 
 #[tokio::test]
+async fn how_far_groups_are() {
+    let server = Server::start().await;
+    set_up(&server).await;
+    server.sql("INSERT INTO app.t VALUES (1), (2), (3), (4)").await;
+    let groups = async || {
+        let answer = request(server.port(), "GET", "/v1/api/topics/groups", Some(&server.root), None).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["groups"].clone()
+    };
+    assert_eq!(groups().await, json!([]));
+    let group = |acked: Option<i64>, lag: i64| {
+        json!([{ "topic_id": "app.events", "group_id": "g", "partition_id": 0, "last_acked_offset": acked,
+                 "next_offset": 4, "lag": lag }])
+    };
+    assert_eq!(offsets(&post(&server, &server.root, "consume", wish("g", 0)).await), [0, 1, 2]);
+    assert_eq!(groups().await, group(None, 4));
+    let ack = json!({ "topic_id": "app.events", "group_id": "g", "upto_offset": 1 });
+    assert_eq!(post(&server, &server.root, "ack", ack).await.status, 200);
+    assert_eq!(groups().await, group(Some(1), 2));
+    server.sql("CLEAR TOPIC app.events").await;
+    assert_eq!(groups().await, group(Some(1), 0), "only records that are there can be late");
+}
+
+#[tokio::test]
 async fn a_request_waits_for_the_commit_that_brings_a_record() {
     let server = Server::start().await;
     set_up(&server).await;

@@ -18,6 +18,8 @@ pub struct Oracle {
     /// For a login.
     who: Value,
     token: Mutex<String>,
+    /// What the version of a row is called there.
+    version: &'static str,
 }
 
 /// The rows of a SELECT, each cell as the wire writes it.
@@ -37,7 +39,8 @@ impl Oracle {
         let http = reqwest::Client::builder().build()?;
         let url = target.url.trim_end_matches('/').to_owned();
         let who = json!({ "user": target.user, "password": target.password });
-        let oracle = Self { http, url, who, token: Mutex::default() };
+        let version = target.version_column();
+        let oracle = Self { http, url, who, token: Mutex::default(), version };
         oracle.refresh().await?;
         Ok(oracle)
     }
@@ -84,8 +87,11 @@ impl Oracle {
         Ok(sorted(self.select(sql).await?.into_rows()))
     }
 
-    /// All rows of `SELECT columns FROM table [WHERE filter]`, of which the columns include the key.
+    /// All rows of `SELECT columns FROM table [WHERE filter]`, of which the columns include the key. The version is called
+    /// `_seq` there.
     pub(crate) async fn select(&self, sql: &str) -> Result<Selected, Failure> {
+        let sql = sql.replace("_seq", self.version);
+        let sql = sql.as_str();
         let (select, filter) = match sql.split_once(" WHERE ") {
             Some((select, filter)) => (select, format!("({filter})")),
             None => (sql, "1 = 1".to_owned()),
@@ -137,7 +143,8 @@ impl Selected {
 
     /// The rows with the `n` greatest versions, without these.
     pub(crate) fn newest(mut self, n: usize) -> Result<Self, Failure> {
-        let at = self.columns.iter().position(|column| column["name"] == "_seq");
+        let at =
+            self.columns.iter().position(|column| column["name"] == "_seq" || column["name"] == "_version");
         let at = at.ok_or("the newest rows are known by their _seq: select it")?;
         let mut rows = std::mem::take(&mut self.rows);
         rows.sort_by(|a, b| self.compare(at, &b[at], &a[at]));

@@ -1,6 +1,6 @@
 //! Where scenarios are played.
 
-use kalam_embedded::{Embedded, Holes, Options};
+use kalam_embedded::{Embedded, Holes, Options, Wire};
 
 use crate::Failure;
 
@@ -13,6 +13,8 @@ pub enum TargetKind {
     Embedded,
     /// The embedded one with KalamDB's holes.
     Emulated,
+    /// The embedded one as it is, in the protocol of 0.8.
+    Newer,
     /// The one at `KALAM_TEST_URL`.
     Given,
 }
@@ -51,7 +53,8 @@ impl Target {
     /// The server does not start.
     pub fn start(kind: TargetKind, options: Options) -> Result<Self, Failure> {
         let holes = (kind == TargetKind::Emulated).then(Holes::kalamdb_0_4);
-        let options = Options { emulate: options.emulate.or(holes), ..Self::options(options) };
+        let wire = if kind == TargetKind::Newer { Wire::V0_8 } else { options.wire };
+        let options = Options { emulate: options.emulate.or(holes), wire, ..Self::options(options) };
         let embedded = Embedded::start(options.clone())?;
         let (user, password) = ("root".to_owned(), PASSWORD.to_owned());
         let options = Options { port: embedded.port(), ..options };
@@ -86,8 +89,13 @@ impl Target {
         Ok(())
     }
 
+    /// What the version of a row is called.
+    pub(crate) fn version_column(&self) -> &'static str {
+        if self.kind == TargetKind::Newer { "_version" } else { "_seq" }
+    }
+
     /// Whether it may be told to do what only a complete server does.
     pub fn is_complete(&self) -> bool {
-        self.kind == TargetKind::Embedded
+        matches!(self.kind, TargetKind::Embedded | TargetKind::Newer)
     }
 }

@@ -23,7 +23,11 @@ fn main() -> ExitCode {
         arguments.test_threads = Some(1);
         &[("given", TargetKind::Given)]
     } else {
-        &[("embedded", TargetKind::Embedded), ("emulated", TargetKind::Emulated)]
+        &[
+            ("embedded", TargetKind::Embedded),
+            ("emulated", TargetKind::Emulated),
+            ("newer", TargetKind::Newer),
+        ]
     };
     // They mostly wait.
     arguments.test_threads.get_or_insert(8);
@@ -45,7 +49,7 @@ fn run(
     shared: &OnceLock<Result<Target, String>>,
 ) -> Result<(), Failed> {
     let own;
-    let target = if kind == TargetKind::Embedded {
+    let target = if matches!(kind, TargetKind::Embedded | TargetKind::Newer) {
         shared.get_or_init(|| Target::new(kind).map_err(|error| error.to_string())).as_ref()?
     } else {
         // A server of its own, for its ten subscriptions.

@@ -101,13 +101,28 @@ fn a_cluster_whose_leader_dies() {
     assert_eq!((compared.changes, compared.snapshots), (7, 3));
 }
 
+/// Ten subscriptions, fifty messages a second, a megabyte a message, ten seconds of silence.
 #[test]
-fn one_subscription_too_many() {
+fn limits() {
     let table = Table { name: "w06d120.lim", columns: &[("id", "id"), ("v", "v")], later: &[], filters: &[] };
     // The answers come when all messages are sent.
-    let recording = Recording::read("limits").until("80 messages at once");
-    let compared = recording.replay_nodes(&table, &[("ws", 0)]);
-    assert_eq!((compared.snapshots, compared.refused), (10, 2));
+    let compared = Recording::read("limits").replay_nodes(&table, &[("ws", 0), ("ws-silent", 0)]);
+    assert_eq!((compared.snapshots, compared.refused, compared.closed), (10, 2 + 30, 2));
+}
+
+#[test]
+fn mistakes() {
+    let table = Table { name: "w288de9.err", columns: &[("id", "id"), ("v", "n")], later: &[], filters: &[] };
+    let compared = Recording::read("live_errors").replay(&table);
+    assert_eq!(compared.refused, 17, "all of the recording");
+    assert_eq!((compared.snapshots, compared.changes, compared.closed), (3, 2, 2));
+}
+
+/// The rows themselves were not recorded. Those that an answer shows are taken from there; the others are smaller.
+#[test]
+fn order_and_limit() {
+    let recording = Recording::read("order_limit");
+    assert_eq!(replayed::ordered(&recording), 6, "every SELECT");
 }
 
 /// How a snapshot of 1,500 rows arrives, in the words of the recording.

@@ -175,6 +175,7 @@ impl Batch<'_> {
         let catalog = self.engine.catalog();
         let parts = live_plan::Parts {
             catalog: &catalog,
+            wire: catalog.wire,
             evaluator: &self.engine.evaluator,
             limits: &self.engine.limits,
             holes: self.engine.holes,

@@ -524,7 +524,7 @@ impl<'a> Batch<'a> {
         match context.table(name)? {
             Source::Table(table) => {
                 check_table(&table, &self.caller, false)?;
-                Ok(self.rows(system::describe_columns(), system::describe(&table)))
+                Ok(self.rows(system::describe_columns(), system::describe(&table, catalog.wire)))
             }
             Source::System(table) => {
                 system::check_role(table, self.caller.role)?;

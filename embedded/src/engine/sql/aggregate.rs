@@ -34,7 +34,7 @@ const NAMES: [&str; 20] = [
     "variance",
 ];
 
-pub(super) fn is_aggregate(name: &str) -> bool {
+pub(crate) fn is_aggregate(name: &str) -> bool {
     NAMES.contains(&name)
 }
 

@@ -17,10 +17,11 @@ use super::{
 };
 use crate::engine::{
     Cell, Column, DataType, SqlError,
-    catalog::{DELETED, DefaultValue, SEQ, Table, TableColumn},
+    catalog::{DELETED, DefaultValue, Table, TableColumn},
     convert::{self, CastError},
     error::SqlResult,
 };
+use crate::wire::Wire;
 
 /// Where the value of one column of a new row comes from.
 #[derive(Debug, Clone)]
@@ -215,8 +216,10 @@ fn check_query(table: &Table, targets: &[usize], plan: &QueryPlan) -> SqlResult<
 }
 
 fn returning(context: &Context<'_>, table: &Arc<Table>, items: &[SelectItem]) -> SqlResult<Returning> {
-    let mut translator =
-        Translator::new(Scope::of(Relation::of_table(table, None).named("r0")), context.params);
+    let mut translator = Translator::new(
+        Scope::of(Relation::of_table(table, None, context.catalog.wire).named("r0")),
+        context.params,
+    );
     let (texts, columns) = translator.returned(items)?;
     let owner = match table.has_owner() {
         true => format!("r0.o = {} AND ", translator.bind(Bind::CurrentUser)),
@@ -246,7 +249,7 @@ fn insert_targets(table: &Table, columns: &[ObjectName]) -> SqlResult<Vec<usize>
 
 fn written_column(table: &Table, name: &ObjectName) -> SqlResult<usize> {
     let name = names::parts(name)?.join(".");
-    if name == SEQ || name == DELETED {
+    if name == DELETED || Wire::calls_version(&name) {
         return Err(SqlError::execution(format!(
             "Invalid operation: the system column '{name}' can not be written"
         )));
@@ -464,7 +467,7 @@ pub(crate) fn update(context: &Context<'_>, update: &Update) -> SqlResult<Update
         return Err(SqlError::unsupported("UPDATE with anything but SET and WHERE"));
     }
     let (table, alias) = one_table(context, std::slice::from_ref(table))?;
-    let relation = Relation::of_table(&table, alias).named("r0");
+    let relation = Relation::of_table(&table, alias, context.catalog.wire).named("r0");
     let mut translator = Translator::within(context, Scope::of(relation));
     let (mut targets, mut texts, mut types) = (Vec::new(), Vec::new(), Vec::new());
     let mut files = Vec::new();
@@ -541,7 +544,7 @@ pub(crate) fn delete(context: &Context<'_>, delete: &Delete) -> SqlResult<Delete
     }
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = from;
     let (table, alias) = one_table(context, from)?;
-    let relation = Relation::of_table(&table, alias).named("r0");
+    let relation = Relation::of_table(&table, alias, context.catalog.wire).named("r0");
     let translator = Translator::within(context, Scope::of(relation));
     let (find, sources) = find(&table, translator, &[], Vec::new(), selection.as_ref())?;
     let returning = returning.as_deref().map(|items| self::returning(context, &table, items)).transpose()?;

@@ -121,7 +121,7 @@ impl Translator<'_> {
             Source::Table(table) => {
                 let relation = self.frame().scope.relations.len();
                 clause.parts.push(Part::Table { table: Arc::clone(table), sqlite: sqlite.clone(), relation });
-                Relation::of_table(table, alias)
+                Relation::of_table(table, alias, context.catalog.wire)
             }
             Source::System(system) => {
                 clause.text(&format!("{} AS {sqlite}", self.system_rows(*system)));

@@ -5,7 +5,7 @@
 //! parameter is bound. What is not on the allow-list is refused, never passed on.
 
 pub(crate) mod admin;
-mod aggregate;
+pub(crate) mod aggregate;
 pub(crate) mod calls;
 pub(crate) mod dml;
 pub(crate) mod expr;

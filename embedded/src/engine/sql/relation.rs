@@ -5,10 +5,13 @@ use std::sync::Arc;
 use sqlparser::ast::{ObjectName, TableFactor, TableWithJoins};
 
 use super::names;
-use crate::engine::{
-    DataType, Flags, SqlError,
-    catalog::{DELETED, SEQ, Table},
-    error::SqlResult,
+use crate::{
+    engine::{
+        DataType, Flags, SqlError,
+        catalog::{DELETED, Table},
+        error::SqlResult,
+    },
+    wire::Wire,
 };
 
 #[derive(Debug, Clone)]
@@ -20,11 +23,13 @@ pub(crate) struct RelationColumn {
     pub(crate) sqlite: String,
     /// All its values are a NULL without a type.
     pub(crate) untyped: bool,
+    /// Not in `SELECT *`, and not among the names that an error lists.
+    pub(crate) hidden: bool,
 }
 
 impl RelationColumn {
     pub(crate) fn new(name: Arc<str>, data_type: DataType, flags: Flags, sqlite: String) -> Self {
-        Self { name, data_type, flags, sqlite, untyped: false }
+        Self { name, data_type, flags, sqlite, untyped: false, hidden: false }
     }
 }
 
@@ -39,8 +44,9 @@ pub(crate) struct Relation {
 }
 
 impl Relation {
-    /// A user's table: its own columns, then `_seq` and `_deleted`.
-    pub(crate) fn of_table(table: &Table, alias: Option<String>) -> Self {
+    /// A user's table: its own columns, then the version and `_deleted`. Under the other name that newer clients use the
+    /// version is there too, but not in `SELECT *`.
+    pub(crate) fn of_table(table: &Table, alias: Option<String>, wire: Wire) -> Self {
         let own = table.columns.iter().enumerate().map(|(position, column)| {
             RelationColumn::new(
                 column.name.clone(),
@@ -49,9 +55,16 @@ impl Relation {
                 column.sqlite_name(),
             )
         });
-        let system = [(SEQ, "s"), (DELETED, "d")].into_iter().map(|(name, sqlite)| {
+        let newer = Wire::V0_8.version_column();
+        let hidden = (wire != Wire::V0_8).then_some((newer, "s", true));
+        let system = [(wire.version_column(), "s", false), (DELETED, "d", false)].into_iter().chain(hidden);
+        let system = system.map(|(name, sqlite, hidden)| {
             let column = Table::system_column(name, 0);
-            RelationColumn::new(column.name, column.data_type, column.flags, sqlite.to_owned())
+            let flags = column.flags;
+            RelationColumn {
+                hidden,
+                ..RelationColumn::new(column.name, column.data_type, flags, sqlite.to_owned())
+            }
         });
         Self {
             namespace: Some(table.namespace.clone()),
@@ -112,7 +125,7 @@ fn no_field(relations: &[Relation], name: &str) -> SqlError {
         .iter()
         .flat_map(|r| {
             let prefix = r.prefix();
-            r.columns.iter().map(move |c| format!("{prefix}.{}", c.name))
+            r.columns.iter().filter(|c| !c.hidden).map(move |c| format!("{prefix}.{}", c.name))
         })
         .collect();
     let valid = match fields.is_empty() {

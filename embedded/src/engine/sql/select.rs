@@ -421,11 +421,12 @@ impl Translator<'_> {
         if scope.is_empty() {
             return Err(SqlError::execution("Error during planning: SELECT * needs a FROM clause"));
         }
+        let shown = |position: &usize| scope.column(*position).is_some_and(|(_, column)| !column.hidden);
         let positions: Vec<usize> = match relation {
-            None => (0..scope.width()).filter(|p| !scope.merged.contains(p)).collect(),
+            None => (0..scope.width()).filter(|p| shown(p) && !scope.merged.contains(p)).collect(),
             Some(relation) => {
                 let offset = scope.offset(relation);
-                (offset..offset + scope.relations[relation].columns.len()).collect()
+                (offset..offset + scope.relations[relation].columns.len()).filter(shown).collect()
             }
         };
         for position in positions {

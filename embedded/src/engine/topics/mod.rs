@@ -17,6 +17,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use serde::Serialize;
 
 pub(super) use self::{
     definition::{Payload, Retention, TopicSet},
@@ -26,7 +27,11 @@ use self::{
     groups::Group,
     publish::{Compiled, Filters},
 };
-use super::{ChangeKind, Inner, RowChange, error::SqlResult, storage::Db};
+use super::{
+    ChangeKind, Inner, RowChange,
+    error::SqlResult,
+    storage::{Db, sql_error},
+};
 
 /// A group in one partition: topic, group, partition.
 type Member = (i64, Arc<str>, u32);
@@ -84,6 +89,22 @@ impl Inner {
         Filters { catalog, evaluator: &self.evaluator, limits: &self.limits, kept: &self.topics.filters }
     }
 
+    /// Every group, by topic.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub(super) fn topic_groups(&self) -> SqlResult<Vec<TopicGroup>> {
+        let set = self.topics.set();
+        let groups = self.storage.read(|db| store::groups(&db.connection).map_err(sql_error))?;
+        let named = |(topic, group): (i64, TopicGroup)| {
+            let topic = set.iter().find(|t| t.id == topic)?;
+            Some(TopicGroup { topic_id: topic.name.clone(), ..group })
+        };
+        let mut groups: Vec<TopicGroup> = groups.into_iter().filter_map(named).collect();
+        groups.sort_by(|a, b| a.topic_id.cmp(&b.topic_id));
+        Ok(groups)
+    }
+
     /// Names of the topics that committed changes may have fed.
     pub(super) fn topics_fed_by(&self, changes: &[RowChange]) -> Vec<Arc<str>> {
         let topics = self.topics.set();
@@ -101,6 +122,20 @@ impl Inner {
         names.dedup();
         names
     }
+}
+
+/// How far a group of consumers is in one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicGroup {
+    pub topic_id: Arc<str>,
+    pub group_id: Arc<str>,
+    pub partition_id: u32,
+    /// `None` when it has acknowledged nothing.
+    pub last_acked_offset: Option<i64>,
+    /// The offset that the next record will get.
+    pub next_offset: i64,
+    /// Records that it has not acknowledged.
+    pub lag: i64,
 }
 
 /// Where reading begins.

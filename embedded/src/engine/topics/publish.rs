@@ -14,7 +14,7 @@ use super::{
 };
 use crate::engine::{
     Caller, Cell, ChangeKind, EngineLimits, LiveQuery, Role, RowChange, SqlError, StoredRow,
-    catalog::{Catalog, DELETED, SEQ, Table},
+    catalog::{Catalog, DELETED, Table},
     error::SqlResult,
     live_plan,
     sql::expr::Bind,
@@ -22,6 +22,7 @@ use crate::engine::{
     time,
 };
 use crate::holes::Holes;
+use crate::wire::Wire;
 
 /// The number of the statement that wrote a row.
 const COMMIT_SEQ: &str = "_commit_seq";
@@ -49,6 +50,7 @@ impl Filters<'_> {
             catalog: self.catalog,
             evaluator: self.evaluator,
             limits: self.limits,
+            wire: self.catalog.wire,
             holes: Holes::default(),
         };
         let caller = Caller { user: "root".into(), role: Role::System };
@@ -125,7 +127,7 @@ pub(super) fn publish(
             let (_, _, next, bytes) = &mut touched[at];
             let record = TopicRecord {
                 offset: *next,
-                payload: payload(change, fed.route().payload, commit_seq)?,
+                payload: payload(change, fed.route().payload, filters.catalog.wire, commit_seq)?,
                 key: Some(key),
                 timestamp_ms: now_ms,
                 user: change.user.as_deref().map(str::to_owned),
@@ -166,8 +168,8 @@ fn partition_of(key: &str, partitions: u32) -> u32 {
 }
 
 /// The record's JSON, shaped as in `wire/topics.jsonl`. `key` holds only the key there and `_old` of `diff` is our own:
-/// KalamDB puts the whole row under `key`, and does not have `diff`.
-fn payload(change: &RowChange, mode: Payload, commit_seq: i64) -> SqlResult<Vec<u8>> {
+/// KalamDB puts the whole row under `key`, and does not have `diff`. In 0.8 one version stands for both numbers.
+fn payload(change: &RowChange, mode: Payload, wire: Wire, commit_seq: i64) -> SqlResult<Vec<u8>> {
     let (table, new) = (&change.table, &change.new);
     let old = change.old.as_deref();
     let changed = |position: usize| match (change.kind, old) {
@@ -189,8 +191,10 @@ fn payload(change: &RowChange, mode: Payload, commit_seq: i64) -> SqlResult<Vec<
                 map.serialize_entry(&*column.name, cell)?;
             }
         }
-        map.serialize_entry(SEQ, &Cell::BigInt(new.seq))?;
-        map.serialize_entry(COMMIT_SEQ, &Cell::BigInt(commit_seq))?;
+        map.serialize_entry(wire.version_column(), &Cell::BigInt(new.seq))?;
+        if wire == Wire::V0_4 {
+            map.serialize_entry(COMMIT_SEQ, &Cell::BigInt(commit_seq))?;
+        }
         map.serialize_entry(DELETED, &new.deleted)?;
         if let (Payload::Diff, Some(old)) = (mode, old) {
             let before: HashMap<&str, &Cell> = table

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::definition::{Retention, Topic, TopicSet};
 use crate::engine::{
     ChangeKind, EngineError,
-    topics::{Progress, TopicRecord},
+    topics::{Progress, TopicGroup, TopicRecord},
 };
 
 /// A migration of the data.
@@ -260,6 +260,27 @@ pub(super) fn move_group(
     ))?
     .execute(params![topic, group, partition, base, (base > 0).then(|| base - 1), now_ms])
     .map(drop)
+}
+
+/// Every group, with the records that are kept and not acknowledged by it. Topics are numbers here.
+pub(super) fn groups(db: &Connection) -> Result<Vec<(i64, TopicGroup)>> {
+    let sql = "SELECT g.topic, g.name, g.partition, g.acked, coalesce(p.next, 0),
+            (SELECT count(*) FROM topic_records r
+             WHERE r.topic = g.topic AND r.partition = g.partition AND r.offset >= g.base)
+        FROM topic_groups g LEFT JOIN topic_partitions p USING (topic, partition) ORDER BY g.name, g.partition";
+    db.prepare(sql)?
+        .query_map([], |row| {
+            let group = TopicGroup {
+                topic_id: "".into(),
+                group_id: row.get::<_, String>(1)?.into(),
+                partition_id: row.get(2)?,
+                last_acked_offset: row.get(3)?,
+                next_offset: row.get(4)?,
+                lag: row.get(5)?,
+            };
+            Ok((row.get(0)?, group))
+        })?
+        .collect()
 }
 
 /// Every group that has acknowledged something.

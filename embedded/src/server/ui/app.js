@@ -319,12 +319,13 @@ async function showTopics() {
     );
   const groups = async () =>
     table(
-      ["topic", "group", "partition", "acknowledged up to"],
-      await objects("SELECT topic_id, group_id, partition_id, last_acked_offset FROM system.topic_offsets"),
+      ["topic", "group", "partition", "acknowledged up to", "lag"],
+      (await get("/v1/api/topics/groups")).groups,
       (g) => g.topic_id,
       (g) => g.group_id,
       (g) => g.partition_id,
       (g) => g.last_acked_offset,
+      (g) => g.lag,
     );
   await fill("topics", topics, "There are none yet.");
   await fill("groups", groups, "Nobody has consumed yet.");

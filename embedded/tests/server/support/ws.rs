@@ -33,10 +33,24 @@ impl Ws {
     }
 
     pub(crate) async fn try_open(port: u16, path: &str, token: Option<&str>) -> Result<Self, Error> {
+        let header = token.map(|token| ("authorization", format!("Bearer {token}")));
+        Self::try_open_with(port, path, header).await
+    }
+
+    /// As a browser of 0.8: the token is in the name of the sub-protocol, which the server must take up.
+    pub(crate) async fn try_open_as_browser(port: u16, token: &str) -> Result<Self, Error> {
+        let protocol = format!("kalamdb.jwt.{token}");
+        Self::try_open_with(port, "/v1/ws", Some(("sec-websocket-protocol", protocol))).await
+    }
+
+    async fn try_open_with(
+        port: u16,
+        path: &str,
+        header: Option<(&'static str, String)>,
+    ) -> Result<Self, Error> {
         let mut request = format!("ws://127.0.0.1:{port}{path}").into_client_request()?;
-        if let Some(token) = token {
-            let value = format!("Bearer {token}").parse().expect("a header value");
-            request.headers_mut().insert("authorization", value);
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, value.parse().expect("a header value"));
         }
         let (stream, _) = timeout(PATIENCE, connect_async(request)).await.expect("an upgrade in time")?;
         Ok(Self { stream, compressed: false })
@@ -81,6 +95,10 @@ impl Ws {
                 Some(Ok(Message::Text(text))) => {
                     self.compressed = false;
                     text.as_str().to_owned()
+                }
+                Some(Ok(Message::Binary(bytes))) if !bytes.starts_with(&[0x1f, 0x8b]) => {
+                    self.compressed = false;
+                    return Got::Frame(rmp_serde::from_slice(&bytes).expect("a MessagePack frame"));
                 }
                 Some(Ok(Message::Binary(bytes))) => {
                     self.compressed = true;

@@ -5,7 +5,7 @@ use kalam_live::schema::SeqId;
 use serde_json::json;
 
 use super::numbers::Numbers;
-use super::question::{Order, Select};
+use super::question::Select;
 use crate::data::Query;
 use crate::server::{Stored, Table, wire};
 
@@ -62,10 +62,14 @@ impl Endpoint<'_> {
         }
         let key = |row: &Stored| self.queries[0].key.key(row.record.id);
         match select.order {
-            Order::None => {}
-            Order::Newest => rows.sort_by_key(|(version, _)| -version),
-            Order::Version => rows.sort_by_key(|(version, _)| *version),
-            Order::Key => rows.sort_by_cached_key(|(_, row)| key(row)),
+            None => {}
+            Some(("id", _)) => rows.sort_by_cached_key(|(_, row)| key(row)),
+            Some(("_seq", _)) => rows.sort_by_key(|(version, _)| *version),
+            Some(("n", _)) => rows.sort_by_key(|(_, row)| row.record.n),
+            Some((column, _)) => panic!("an order by {column}"),
+        }
+        if select.order.is_some_and(|(_, descending)| descending) {
+            rows.reverse();
         }
         let (without, most) = self.caps;
         let limit = select.limit.map_or(without, |limit| limit.min(most));

@@ -12,6 +12,7 @@ pub mod costs;
 pub mod numbers;
 pub mod plan;
 pub mod question;
+pub mod refusals;
 pub mod rules;
 pub mod scenarios;
 pub mod server;

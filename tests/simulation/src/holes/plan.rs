@@ -139,6 +139,7 @@ fn draw_holes(rng: &mut Rng) -> Holes {
         order: rng.bool(),
         follower_lag: Duration::from_millis(rng.u64(0..40)),
         slots: pick(rng, &[recorded.slots, closed.slots]),
+        messages: recorded.messages,
         late: 0,
     }
 }

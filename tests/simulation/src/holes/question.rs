@@ -3,19 +3,6 @@
 use crate::data::{Filter, Query};
 use crate::keys::Key;
 
-/// In which order a LIMIT takes rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Any.
-    None,
-    /// By key.
-    Key,
-    /// By version.
-    Version,
-    /// By version, the newest first.
-    Newest,
-}
-
 /// One SELECT over the table.
 #[derive(Clone, Debug)]
 pub struct Select<'a> {
@@ -37,8 +24,8 @@ pub struct Select<'a> {
     pub above: Option<i64>,
     /// `_seq < n`
     pub below: Option<i64>,
-    /// `ORDER BY`.
-    pub order: Order,
+    /// `ORDER BY`: a column, and whether the greatest comes first.
+    pub order: Option<(&'a str, bool)>,
     /// `LIMIT`.
     pub limit: Option<usize>,
 }
@@ -80,7 +67,7 @@ impl<'a> Select<'a> {
             least: None,
             above: None,
             below: None,
-            order: Order::None,
+            order: None,
             limit: None,
         };
         if let Some(conditions) = rest.strip_prefix(" WHERE ") {
@@ -89,14 +76,11 @@ impl<'a> Select<'a> {
                 rest = select.condition(next, queries)?;
             }
         }
-        for (text, order) in [
-            (" ORDER BY _seq DESC", Order::Newest),
-            (" ORDER BY _seq", Order::Version),
-            (" ORDER BY id", Order::Key),
-        ] {
-            if let Some(next) = rest.strip_prefix(text) {
-                (select.order, rest) = (order, next);
-            }
+        if let Some(next) = rest.strip_prefix(" ORDER BY ") {
+            let end = next.find(' ').unwrap_or(next.len());
+            let (column, next) = next.split_at(end);
+            let descending = next.strip_prefix(" DESC");
+            (select.order, rest) = (Some((column, descending.is_some())), descending.unwrap_or(next));
         }
         if let Some(next) = rest.strip_prefix(" LIMIT ") {
             let (limit, next) = number(next)?;

@@ -9,6 +9,7 @@ use kalam_live::machine::LinkId;
 use serde_json::{Value as Json, json};
 
 use super::numbers::Numbers;
+use super::refusals::{Called, refusal};
 use super::switches::Holes;
 use crate::data::{COLUMNS, Query};
 use crate::server::wire::{self, Change};
@@ -16,6 +17,8 @@ use crate::server::{Say, Stored, Table, Write};
 
 /// Silence after which a connection is ended.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// A larger message ends its connection (`wire/limits.jsonl`).
+const MOST_BYTES: usize = 1 << 20;
 
 /// Both nodes.
 #[derive(Debug)]
@@ -32,8 +35,12 @@ pub struct Nodes {
     pub queries: &'static [Query],
     /// The columns of the table, those of the system aside.
     pub columns: Vec<&'static str>,
+    /// What the table is called.
+    pub called: Called,
     /// The table is gone.
     pub dropped: bool,
+    /// Messages that no client should send.
+    pub mistakes: Vec<String>,
     /// Another user's burst fills the worker's queue until then.
     pub busy_until: Duration,
     /// Change frames that were dropped.
@@ -78,6 +85,8 @@ struct Link {
     /// Which of the two.
     node: i64,
     heard: Duration,
+    /// When its messages of the last second came.
+    messages: VecDeque<Duration>,
     subscriptions: BTreeMap<String, Subscription>,
     /// Frames that wait, and since when.
     waiting: (Duration, usize),
@@ -105,7 +114,9 @@ impl Nodes {
             leader: 0,
             queries,
             columns: COLUMNS[..4].to_vec(),
+            called: Called::default(),
             dropped: false,
+            mistakes: Vec::new(),
             busy_until: Duration::ZERO,
             lost: 0,
             changes: Traffic::default(),
@@ -170,8 +181,14 @@ impl Nodes {
 
     /// A connection to a node, with a good token.
     pub fn open(&mut self, now: Duration, link: LinkId, node: i64) {
-        let (subscriptions, waiting) = (BTreeMap::new(), (Duration::ZERO, 0));
-        self.links.insert(link, Link { node, heard: now, subscriptions, waiting });
+        let opened = Link {
+            node,
+            heard: now,
+            messages: VecDeque::new(),
+            subscriptions: BTreeMap::new(),
+            waiting: (Duration::ZERO, 0),
+        };
+        self.links.insert(link, opened);
         let frame = json!({"type": "auth_success", "user": "u", "role": "user",
             "protocol": {"serialization": "json", "compression": "gzip"}});
         self.say(link, frame.to_string());
@@ -194,14 +211,37 @@ impl Nodes {
     pub fn message(&mut self, now: Duration, link: LinkId, text: &str) {
         let Some(open) = self.links.get_mut(&link) else { return };
         open.heard = now;
-        let message: Json = serde_json::from_str(text).expect("a client that sends JSON");
+        if text.len() > MOST_BYTES {
+            self.mistakes.push(format!("{} bytes", text.len()));
+            self.links.remove(&link);
+            return self.out.push((link, Say::Vanish, Duration::ZERO));
+        }
+        open.messages.retain(|at| *at + Duration::from_secs(1) > now);
+        if open.messages.len() >= self.holes.messages {
+            return self.say(link, wire::error("rate_limit", "RATE_LIMIT_EXCEEDED", "Too many messages"));
+        }
+        open.messages.push_back(now);
+        let message: Json = serde_json::from_str(text).unwrap_or_default();
         let id = message["subscription_id"].as_str().unwrap_or_default();
+        let cursor = &message["subscription"]["options"]["from"];
         match message["type"].as_str() {
-            Some("subscribe") => self.subscribe(link, &message["subscription"]),
+            Some("subscribe") if !cursor.is_string() => self.subscribe(link, &message["subscription"]),
             Some("next_batch") => self.next_page(link, id),
             Some("unsubscribe") => drop(open.subscriptions.remove(id)),
-            other => panic!("a message of type {other:?}"),
+            // Not answered (`wire/live_errors.jsonl`).
+            Some("ping") => {}
+            _ => {
+                self.mistakes.push(text.to_owned());
+                self.links.remove(&link);
+                self.out.push((link, Say::Close(1011, "Invalid message"), Duration::ZERO));
+            }
         }
+    }
+
+    /// A message that is no text.
+    pub fn binary(&mut self, link: LinkId) {
+        self.mistakes.push("a binary message".into());
+        self.say(link, wire::error("protocol", "UNSUPPORTED_DATA", "Binary not supported"));
     }
 
     fn say(&mut self, link: LinkId, frame: String) {
@@ -211,6 +251,16 @@ impl Nodes {
 
     fn subscribe(&mut self, link: LinkId, wanted: &Json) {
         let id = wanted["id"].as_str().unwrap_or_default().to_owned();
+        let sql = wanted["sql"].as_str().unwrap_or_default();
+        let refused = match id.is_empty() {
+            true => Some(("INVALID_SUBSCRIPTION_ID", "Subscription ID cannot be empty".into())),
+            false => refusal(sql, &self.called),
+        };
+        if let Some((code, message)) = refused {
+            self.mistakes.push(wanted.to_string());
+            let id = if id.is_empty() { "invalid_subscription" } else { &id };
+            return self.say(link, wire::error(id, code, &message));
+        }
         if self.dropped {
             return self.say(
                 link,
@@ -221,12 +271,17 @@ impl Nodes {
             return self
                 .say(link, wire::error(&id, "SUBSCRIPTION_LIMIT_EXCEEDED", "Maximum subscriptions reached"));
         }
-        let at = self.queries.iter().position(|q| wanted["sql"] == q.sql.as_str()).expect("a known query");
+        let at = self.queries.iter().position(|q| q.sql == sql).expect("a known query");
         let node = self.links[&link].node;
         let options = &wanted["options"];
-        if options["last_rows"].as_u64() > options["batch_size"].as_u64().or(Some(u64::MAX)) {
+        if let (Some(rows), Some(page)) = (options["last_rows"].as_u64(), options["batch_size"].as_u64())
+            && rows > page
+        {
             // `wire/live_basic.jsonl`
-            return self.say(link, wire::error(&id, "UNSUPPORTED", "last_rows cannot exceed batch_size"));
+            let message = format!(
+                "last_rows ({rows}) cannot exceed batch_size ({page}); paginated last_rows replay is not supported"
+            );
+            return self.say(link, wire::error(&id, "UNSUPPORTED", &message));
         }
         let page = options["batch_size"].as_u64().unwrap_or(u64::MAX) as usize;
         let mut subscription = Subscription {
@@ -284,9 +339,13 @@ impl Nodes {
     fn next_page(&mut self, link: LinkId, id: &str) {
         let Some(open) = self.links.get_mut(&link) else { return };
         let node = open.node;
-        let Some(subscription) = open.subscriptions.get_mut(id).filter(|s| s.loading.is_some()) else {
-            return;
+        let Some(subscription) = open.subscriptions.get_mut(id) else {
+            let message = format!("Not found: Subscription not found: {id}");
+            return self.say(link, wire::error(id, "BATCH_FETCH_FAILED", &message));
         };
+        if subscription.loading.is_none() {
+            return;
+        }
         let query = telling(&self.queries[subscription.query], &subscription.columns);
         let (rows, more) =
             subscription.page(&self.table, &query, (node, &self.numbers), &self.holes, &mut self.rng);

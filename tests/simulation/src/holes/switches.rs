@@ -30,6 +30,8 @@ pub struct Holes {
     pub follower_lag: Duration,
     /// Subscriptions of one user, those of connections that are dead and not noticed included (`wire/limits.jsonl`: 10).
     pub slots: usize,
+    /// Messages of a connection in a second; what is more is refused and lost (`limits`: 50).
+    pub messages: usize,
     /// A frame of 1,000 comes once more, late.
     pub late: u32,
 }
@@ -50,6 +52,7 @@ impl Holes {
             order: false,
             follower_lag: Duration::ZERO,
             slots: usize::MAX,
+            messages: usize::MAX,
             late: 0,
         }
     }
@@ -69,6 +72,7 @@ impl Holes {
             order: true,
             follower_lag: Duration::from_millis(30),
             slots: 10,
+            messages: 50,
             late: 0,
         }
     }

@@ -15,8 +15,10 @@ type Cells = BTreeMap<String, Json>;
 /// A frame.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Told {
-    /// `error`: there are too many subscriptions.
-    Refused { id: String },
+    /// `error`.
+    Refused { id: String, code: Json, message: Json },
+    /// The connection was closed, with this code.
+    Closed(Json),
     /// `subscription_ack`.
     Ack { id: String, more: Json, status: Json, number: Json },
     /// `initial_data_batch`.
@@ -66,7 +68,8 @@ pub(crate) fn told(
         (key, cells)
     };
     match frame["type"].as_str() {
-        Some("error") => Told::Refused { id },
+        None => Told::Closed(frame["closed"].clone()),
+        Some("error") => Told::Refused { id, code: frame["code"].clone(), message: frame["message"].clone() },
         Some("subscription_ack") => Told::Ack { id, more, status, number },
         Some("initial_data_batch") => {
             let rows = frame["rows"].as_array().expect("rows");
@@ -101,9 +104,10 @@ pub(crate) fn ordered(mut frames: Vec<Told>) -> Vec<Told> {
         }
     }
     frames.sort_by_key(|frame| match frame {
-        Told::Refused { id } | Told::Ack { id, .. } => (id.clone(), 0, None),
+        Told::Refused { id, .. } | Told::Ack { id, .. } => (id.clone(), 0, None),
         Told::Page { id, .. } => (id.clone(), 1, None),
         Told::Change { id, key, .. } => (id.clone(), 2, *key),
+        Told::Closed(_) => (String::new(), 3, None),
     });
     frames
 }

@@ -80,6 +80,9 @@ impl World {
     }
 
     pub(super) fn check_step(&mut self) -> Check {
+        if let Some(mistake) = self.nodes.mistakes.pop() {
+            return Err(format!("the client has sent {mistake}"));
+        }
         if self.client.handed_out != self.arrived {
             return Err(format!("events {:?} instead of {:?}", self.client.handed_out, self.arrived));
         }

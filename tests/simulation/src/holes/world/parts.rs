@@ -117,6 +117,8 @@ impl World {
     /// Changes that a frame of a query or of its watch shows.
     pub(super) fn shown_changes(&mut self) -> Check {
         self.trace.line(self.now, format_args!("changes that are shown"));
+        // A watch that comes to stand later shows nothing of what was before.
+        let watched: Vec<_> = (0..self.client.lives.len()).map(|at| self.client.is_watched(at)).collect();
         let ids = [0; 3].map(|_| self.rng.i64(0..self.plan.keys));
         for _ in 0..self.rng.usize(1..12) {
             let id = pick(&mut self.rng, &ids);
@@ -132,7 +134,7 @@ impl World {
         }
         let shown = |world: &Self, at: usize| {
             let query = &world.nodes.queries[world.client.lives[at].query];
-            query.filter == Filter::All || world.client.is_watched(at)
+            query.filter == Filter::All || (watched[at] && world.client.is_watched(at))
         };
         self.check_rows("a second after the last frame", shown)?;
         // The deadline of what is not watched.
