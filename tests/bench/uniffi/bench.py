@@ -24,7 +24,7 @@ FIGURES: dict[str, tuple[str, str, int | None]] = {
     "cells": ("snapshot of 100,000 rows as typed cells", "rows/s", 300_000),
     "classes": ("the same as classes (kotlinx.serialization, Codable)", "rows/s", 30_000),
     **{f"change_{held}": (f"a change of a flood, {held:,} rows held", "us", None) for held in HELD},
-    **{f"single_{held}": (f"CPU of a list with a change or two, {held:,} rows held", "us", None) for held in HELD},
+    **{f"single_{held}": (f"CPU of a list with one to five changes, {held:,} rows held", "us", None) for held in HELD},
 }
 # How much dearer a list may be with the most rows: more levels of the tree, rows that are in no cache.
 MOST_GROWTH = 2.0
