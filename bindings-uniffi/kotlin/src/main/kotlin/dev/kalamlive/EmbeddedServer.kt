@@ -46,6 +46,7 @@ public class EmbeddedServer private constructor(private val native: NativeServer
             rootPassword: String? = null,
         ): EmbeddedServer {
             if (port !in 0..65535) throw KalamException("config", "option `port`: $port is no port")
+            Waking.prepare()
             val native = NativeServer()
             native.start(directory, rootPassword, port.toUShort()).done()
             return EmbeddedServer(native)

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.io.TempDir
+import java.lang.management.ManagementFactory
 import java.net.URI
 import java.net.http.HttpClient
 import java.net.http.HttpRequest
@@ -192,6 +193,17 @@ class ClientTest {
         client.closeAndWait()
         client.state.first { it == ConnectionState.CLOSED }
         again.closeAndWait()
+    }
+
+    @Test
+    fun `a wait makes no thread`() = test {
+        place("id BIGINT PRIMARY KEY") { client, ns ->
+            val threads = ManagementFactory.getThreadMXBean()
+            val before = threads.totalStartedThreadCount
+            repeat(500) { client.query("SELECT id FROM $ns.t") }
+            val started = threads.totalStartedThreadCount - before
+            assertTrue(started < 100, "$started threads were started")
+        }
     }
 
     @Test
