@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kalam_live::{
     AutoOffsetReset, ConsumerRecord, ConsumerRun, Error, ErrorCode, FailedAction, KalamClient, Polling,
-    Result, RunOptions, RunSummary, Task, TopicConsumer,
+    Result, Row, RunOptions, RunSummary, Task, TopicConsumer,
 };
 
 use serde_json::json;
@@ -69,6 +69,15 @@ fn offset_reset(text: &str) -> Result<AutoOffsetReset> {
             )
         }),
     }
+}
+
+/// The row of a record, and what of the record can not be read.
+pub fn read_row(record: &ConsumerRecord) -> (Option<Row>, Option<String>) {
+    let (row, unfit) = match record.row() {
+        Ok(row) => (row, None),
+        Err(error) => (None, Some(error.message().to_owned())),
+    };
+    (row, record.problem.as_deref().map(str::to_owned).or(unfit))
 }
 
 /// One poll for records.
@@ -192,6 +201,11 @@ impl WorkStream {
         self.0.stop();
     }
 
+    /// Ends at once, waiting for nobody.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+
     /// What it did, once it has ended well.
     pub fn summary(&self) -> RunSummary {
         self.0.outcome().and_then(Result::ok).unwrap_or_default()
@@ -236,6 +250,13 @@ impl Consumer {
             let done = consumer?.commit_sync().await?;
             Ok(json!({ "nextOffset": done.next_offset, "heldBack": done.held_back }))
         })
+    }
+
+    /// Commits without waiting: a failure is logged, and tried again with the next commit.
+    pub fn commit_later(&self) {
+        if let Ok(consumer) = &self.0 {
+            consumer.commit_async();
+        }
     }
 
     /// Moves the group.

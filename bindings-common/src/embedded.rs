@@ -1,6 +1,7 @@
 //! An embedded server that other clients connect to, for a language that takes packets.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::Server;
 use crate::source::{Source, call};
@@ -12,16 +13,19 @@ pub struct EmbeddedServer {
 }
 
 impl EmbeddedServer {
-    /// Starts it, in `directory` or in memory; `port` 0 is any free one.
+    /// Starts it, in `directory` or in memory; `port` 0 is any free one. A consumer may hold a record of a topic for
+    /// `topic_visibility` before it is delivered again.
     pub fn start(
         &self,
         directory: Option<String>,
         root_password: Option<String>,
         port: u16,
+        topic_visibility: Option<Duration>,
     ) -> Box<dyn Source> {
         let running = self.running.clone();
         call(async move {
-            let server = Server::start(directory.map(Into::into), root_password, port).await?;
+            let server =
+                Server::start(directory.map(Into::into), root_password, port, topic_visibility).await?;
             // Nobody else starts it.
             let _ = running.set(server);
             Ok(())

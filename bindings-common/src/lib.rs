@@ -33,7 +33,9 @@ use std::time::Duration;
 
 pub use address::{AddressHasher, AddressMap};
 pub use client::Client;
-pub use consumer::{Consumer, ConsumerOptions, PollStream, SharedConsumer, Work, WorkStream, WorkerOptions};
+pub use consumer::{
+    Consumer, ConsumerOptions, PollStream, SharedConsumer, Work, WorkStream, WorkerOptions, read_row,
+};
 pub use embedded::EmbeddedServer;
 pub use files::Sent;
 pub use inbox::{Connection, Inbox, Tidings, TokenRequest};

@@ -18,22 +18,10 @@ impl Server {
         _directory: Option<PathBuf>,
         _root_password: Option<String>,
         _port: u16,
+        _topic_visibility: Option<Duration>,
     ) -> Result<Self> {
         let message = "this build of Kalam Live has no embedded server: give the URL of one";
         Err(Error::new(ErrorCode::NotSupported, message))
-    }
-
-    /// Fails.
-    ///
-    /// # Errors
-    /// `not_supported`.
-    pub async fn start_with(
-        directory: Option<PathBuf>,
-        root_password: Option<String>,
-        port: u16,
-        _topic_visibility: Option<Duration>,
-    ) -> Result<Self> {
-        Self::start(directory, root_password, port).await
     }
 
     /// Where clients connect.

@@ -65,7 +65,7 @@ impl ConnectOptions {
         let (urls, server) = match start {
             Start::Urls(urls) => (urls, None),
             Start::Embedded { directory, root_password } => {
-                let server = Server::start(directory, root_password, 0).await?;
+                let server = Server::start(directory, root_password, 0, None).await?;
                 (vec![server.url().to_owned()], Some(server))
             }
         };

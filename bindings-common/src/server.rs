@@ -26,19 +26,12 @@ struct Running {
 static SERVERS: Mutex<Vec<Weak<Running>>> = Mutex::new(Vec::new());
 
 impl Server {
-    /// Starts one, in `directory` or in memory. `port` 0 is any free one.
+    /// Starts one, in `directory` or in memory. `port` 0 is any free one. A consumer may hold a record of a topic for
+    /// `topic_visibility` before it is delivered again.
     ///
     /// # Errors
     /// `config` when the directory, the password or the port can not be used.
-    pub async fn start(directory: Option<PathBuf>, root_password: Option<String>, port: u16) -> Result<Self> {
-        Self::start_with(directory, root_password, port, None).await
-    }
-
-    /// The same; a consumer may hold a record of a topic for `topic_visibility` before it is delivered again.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn start_with(
+    pub async fn start(
         directory: Option<PathBuf>,
         root_password: Option<String>,
         port: u16,

@@ -97,6 +97,11 @@ impl NativeConsumer {
     }
 
     #[napi]
+    pub fn commit_later(&self) {
+        self.consumer.commit_later();
+    }
+
+    #[napi]
     pub fn seek(&self, offset: i64) -> Handle {
         Handle::new(self.consumer.seek(offset.unsigned_abs()))
     }

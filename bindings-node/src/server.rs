@@ -4,6 +4,7 @@ use kalam_bindings::EmbeddedServer;
 use napi_derive::napi;
 
 use crate::handle::Handle;
+use crate::options::duration;
 
 /// What `kalam_bindings::EmbeddedServer` offers.
 #[napi(js_name = "EmbeddedServer")]
@@ -20,8 +21,16 @@ impl NativeServer {
     }
 
     #[napi]
-    pub fn start(&self, directory: Option<String>, root_password: Option<String>, port: u16) -> Handle {
-        Handle::new(self.server.start(directory, root_password, port))
+    pub fn start(
+        &self,
+        directory: Option<String>,
+        root_password: Option<String>,
+        port: u16,
+        topic_visibility: Option<f64>,
+    ) -> Handle {
+        // What is no time was refused by the other half.
+        let visibility = topic_visibility.and_then(|time| duration("topicVisibility", time).ok());
+        Handle::new(self.server.start(directory, root_password, port, visibility))
     }
 
     #[napi(getter)]

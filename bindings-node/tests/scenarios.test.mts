@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import {
-  type Cell,
   type Client,
   type Column,
+  type Consumer,
   type Counters,
   connect,
   type FileRef,
@@ -17,10 +17,12 @@ import {
   type Row,
   type RowList,
   type Rows,
+  startEmbedded,
   type UploadProgress,
 } from "kalam-live";
 import { checkReplay } from "./replay.mjs";
 import { PASSWORD, server, soon, until } from "./support.mjs";
+import { plain as plainCells, TopicSteps } from "./topicsteps.mjs";
 
 // biome-ignore lint/suspicious/noExplicitAny: the steps are data
 type Step = Record<string, any>;
@@ -36,10 +38,15 @@ interface Target {
   password: string;
 }
 
-async function target(): Promise<Target> {
+/** Undefined where it can not be played: how long a consumer may hold a record is known of our own server only. */
+async function target(topicVisibility: number | undefined): Promise<Target | undefined> {
   const { KALAM_TEST_URL: url, KALAM_TEST_USER: user, KALAM_TEST_PASSWORD: password } = process.env;
-  if (url) return { url, user: user!, password: password! };
-  return { url: (await server()).url, user: "root", password: PASSWORD };
+  if (url) return topicVisibility === undefined ? { url, user: user!, password: password! } : undefined;
+  const own =
+    topicVisibility !== undefined &&
+    (await startEmbedded({ rootPassword: PASSWORD, topicVisibility: topicVisibility * 1000 }));
+  if (own) after(() => own.close());
+  return { url: (own || (await server())).url, user: "root", password: PASSWORD };
 }
 
 test("there are scenarios", () => {
@@ -48,15 +55,17 @@ test("there are scenarios", () => {
 
 for (const file of SCENARIOS) {
   test(`scenario ${file}`, async () => {
-    const at = await target();
-    const client = await connect({ ...at, timestamp: "microseconds" });
     const ns = `s${process.pid}_${++count}`;
+    const text = readFileSync(join(DIRECTORY, file), "utf8").replaceAll("{ns}", ns);
+    const { steps, topic_visibility } = JSON.parse(text);
+    const at = await target(topic_visibility);
+    if (!at) return;
+    const client = await connect({ ...at, timestamp: "microseconds" });
     await client.execute(`CREATE NAMESPACE ${ns}`);
     const player = new Player(at, client, ns);
-    const text = readFileSync(join(DIRECTORY, file), "utf8").replaceAll("{ns}", ns);
     const here = process.env.KALAM_TEST_URL ? "incomplete" : "complete";
     try {
-      for (const step of JSON.parse(text).steps) {
+      for (const step of steps) {
         if ((step.only ?? here) === here) await soon(player.play(step), 60_000);
       }
     } finally {
@@ -106,8 +115,7 @@ const wire = (rows: RowList) =>
   rows.map((row) => rows.columns.map((column) => toWire(row[column.name], column)));
 
 /** Cells without a scheme of columns: those of events and single rows. */
-const plain = (row: Row): Cell[] =>
-  Object.values(row).map((cell) => (typeof cell === "bigint" ? Number(cell) : cell));
+const plain = (row: Row): unknown[] => plainCells(Object.values(row));
 
 /** In an order that does not depend on that of the server. */
 const sorted = (rows: unknown[]) => rows.map((row) => JSON.stringify(row)).sort();
@@ -118,7 +126,7 @@ const content = ({ text, bytes }: Step): Uint8Array =>
     : new TextEncoder().encode(text);
 
 /** The state of one scenario. */
-class Player {
+class Player extends TopicSteps {
   readonly #target: Target;
   readonly #ns: string;
   readonly #clients: Map<string | undefined, Client>;
@@ -129,6 +137,7 @@ class Player {
   readonly #kept = new Map<string, string>();
 
   constructor(target: Target, client: Client, ns: string) {
+    super();
     this.#target = target;
     this.#ns = ns;
     this.#clients = new Map([[undefined, client]]);
@@ -313,8 +322,8 @@ class Player {
     this.#kept.set(step.as, this.#checkpoints.get(step.checkpoint)!);
   }
 
-  #handle(name: string): LiveRows | LiveEvents {
-    return (this.#lives.get(name) ?? this.#streams.get(name))!;
+  #handle(name: string): LiveRows | LiveEvents | Consumer {
+    return (this.#lives.get(name) ?? this.#streams.get(name) ?? this.consumers.get(name))!;
   }
 
   async close(_client: Client, step: Step): Promise<void> {

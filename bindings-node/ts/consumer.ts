@@ -271,6 +271,11 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
     return answer(this.#native.commit());
   }
 
+  /** As {@link commit}, without waiting: a failure is logged, and tried again with the next commit. */
+  commitLater(): void {
+    this.#native.commitLater();
+  }
+
   /** Moves the **group** to `offset`, also back, and goes on there. Stop its other members before. */
   async seek(offset: number): Promise<void> {
     if (!is.count.check(offset)) throw new TypeError(`offset must be ${is.count.is}`);

@@ -149,6 +149,7 @@ export interface NativeConsumer {
   poll(timeout: number | undefined): Handle;
   mark(offset: number): void;
   commit(): Handle;
+  commitLater(): void;
   seek(offset: number): Handle;
   close(): Handle;
   offsets(): string;
@@ -165,7 +166,12 @@ export interface NativeWork {
 }
 
 export interface NativeServer {
-  start(directory: string | undefined, rootPassword: string | undefined, port: number): Handle;
+  start(
+    directory: string | undefined,
+    rootPassword: string | undefined,
+    port: number,
+    topicVisibility: number | undefined,
+  ): Handle;
   stop(): Handle;
   readonly url: string | null;
   readonly rootPassword: string | null;

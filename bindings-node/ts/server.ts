@@ -1,4 +1,4 @@
-import { checkOptions, count, text } from "./check.js";
+import { checkOptions, count, milliseconds, text } from "./check.js";
 import { type NativeServer, native } from "./native.js";
 import { answer } from "./wait.js";
 
@@ -10,6 +10,8 @@ export interface EmbeddedOptions {
   port?: number | undefined;
   /** Without it one is generated when the data is created. */
   rootPassword?: string | undefined;
+  /** Milliseconds that a consumer may hold a record of a topic before it is delivered again (30,000). */
+  topicVisibility?: number | undefined;
 }
 
 /** An embedded server that other clients connect to. */
@@ -55,8 +57,9 @@ const port = {
  * ```
  */
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedServer> {
-  checkOptions(options, { directory: text, port, rootPassword: text });
+  checkOptions(options, { directory: text, port, rootPassword: text, topicVisibility: milliseconds });
   const server = new native.EmbeddedServer();
-  await answer(server.start(options.directory, options.rootPassword, options.port ?? 0));
+  const { directory, rootPassword, topicVisibility } = options;
+  await answer(server.start(directory, rootPassword, options.port ?? 0, topicVisibility));
   return new EmbeddedServer(server);
 }

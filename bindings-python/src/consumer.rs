@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kalam_bindings::{
     ConsumerOptions, PollStream, ProcessBound, SharedConsumer, Taken, WorkStream, WorkerOptions, duration,
+    read_row,
 };
 use kalam_live::{Committed, ConsumerRecord, Failed, KalamClient, Result, Task, Value};
 use pyo3::prelude::*;
@@ -38,10 +39,15 @@ pub(crate) struct Options {
 
 /// A consumer of a topic.
 #[pyclass(frozen, weakref, name = "Consumer", module = "kalam_live._native")]
-pub(crate) struct PyConsumer(ProcessBound<SharedConsumer>);
+pub(crate) struct PyConsumer {
+    consumer: ProcessBound<SharedConsumer>,
+    #[pyo3(get)]
+    max_poll_records: usize,
+}
 
 impl PyConsumer {
     pub(crate) fn open(client: &KalamClient, options: Options) -> Result<Self> {
+        let max_poll_records = options.max_poll_records;
         let consumer = ConsumerOptions {
             topic: options.topic,
             group_id: options.group_id,
@@ -53,11 +59,11 @@ impl PyConsumer {
             auto_commit_interval: Some(duration("auto_commit_interval", options.auto_commit_interval)?),
         }
         .build(client)?;
-        Ok(Self(ProcessBound::new(Arc::new(consumer))))
+        Ok(Self { consumer: ProcessBound::new(Arc::new(consumer)), max_poll_records })
     }
 
     fn consumer(&self) -> PyResult<&SharedConsumer> {
-        self.0.get().map_err(raise)
+        self.consumer.get().map_err(raise)
     }
 }
 
@@ -83,6 +89,11 @@ impl PyConsumer {
         start(async move { consumer.commit_sync().await }, |py, done: Committed| {
             Ok((done.next_offset, done.held_back).into_pyobject(py)?.into_any().unbind())
         })
+    }
+
+    fn commit_later(&self) -> PyResult<()> {
+        self.consumer()?.commit_async();
+        Ok(())
     }
 
     fn seek(&self, offset: u64) -> PyResult<Handle> {
@@ -239,6 +250,12 @@ impl PyWork {
         Ok(())
     }
 
+    /// Ends at once, waiting for nobody.
+    fn abort(&self) -> PyResult<()> {
+        self.work.get().map_err(raise)?.abort();
+        Ok(())
+    }
+
     /// How many records were handled and how many failed.
     fn summary(&self) -> PyResult<(u64, u64)> {
         let summary = self.work.get().map_err(raise)?.summary();
@@ -311,8 +328,8 @@ impl PyRecord {
 
     /// What of the record could not be read; the rest is as good as it gets.
     #[getter]
-    fn problem(&self) -> Option<&str> {
-        self.record.problem.as_deref()
+    fn problem(&self) -> Option<String> {
+        read_row(&self.record).1
     }
 
     /// The payload as a row, each cell typed by its column; `None` when it is no row of a table that may be read.

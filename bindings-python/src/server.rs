@@ -48,7 +48,7 @@ pub(crate) fn start_embedded(
 ) -> PyResult<Handle> {
     let visibility =
         topic_visibility.map(|seconds| duration("topic_visibility", seconds)).transpose().map_err(raise)?;
-    start(Server::start_with(directory, root_password, port, visibility), |py, server| {
+    start(Server::start(directory, root_password, port, visibility), |py, server| {
         Ok(Py::new(py, PyServer(ProcessBound::new(server)))?.into_any())
     })
 }

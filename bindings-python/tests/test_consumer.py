@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import timezone
+from pathlib import Path
 
 import pytest
 
 import kalam_live
-from conftest import Place, run
+from conftest import PASSWORD, Place, run
 from kalam_live import sync
 
 
@@ -182,6 +185,22 @@ def test_without_a_loop(place: Place, topic: str) -> None:
             assert [record.offset for record in consumer.poll(10)] == [4, 5]
 
 
+def test_a_handler_that_exits_ends_every_thread(place: Place, topic: str) -> None:
+    insert(place, *range(6))
+
+    def handle(record: kalam_live.Record) -> None:
+        if record.offset == 3:
+            raise SystemExit(3)
+
+    with (
+        place.connect_sync() as client,
+        client.consumer(topic, "g", start="earliest") as consumer,
+        pytest.raises(SystemExit),
+    ):
+        consumer.run(handle, concurrency=3)
+    assert acked(place) in (None, 0, 1, 2), "not what exited"
+
+
 def test_what_is_wrong(place: Place, topic: str) -> None:
     async def main() -> None:
         async with place.connect() as client:
@@ -197,6 +216,49 @@ def test_what_is_wrong(place: Place, topic: str) -> None:
                 assert await consumer.poll(0.01) == []
 
     run(main)
+
+
+def test_a_broken_payload_does_not_spoil_its_batch(tmp_path: Path) -> None:
+    def open_server() -> sync.EmbeddedServer:
+        return sync.start_embedded(directory=tmp_path, root_password=PASSWORD)
+
+    with open_server() as server, sync.connect(server.url, user="root", password=PASSWORD) as client:
+        for sql in (
+            "CREATE NAMESPACE app",
+            "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)",
+            "CREATE TOPIC app.events",
+            "ALTER TOPIC app.events ADD SOURCE app.t ON INSERT WITH (payload = 'full')",
+            "INSERT INTO app.t VALUES (0, 'a'), (1, 'b'), (2, 'c'), (3, 'd')",
+        ):
+            client.execute(sql)
+    [file] = (file for file in tmp_path.iterdir() if file.read_bytes()[:6] == b"SQLite")
+    with closing(sqlite3.connect(file)) as database, database:
+        breaks = "UPDATE topic_records SET payload = ? WHERE offset = ?"
+        database.execute(breaks, [b"\xff\xfe\x00 no JSON", 1])
+        # It says which table it is of, and ends too early.
+        database.execute("UPDATE topic_records SET payload = substr(payload, 1, length(payload) - 1) WHERE offset = 2")
+
+    async def main() -> None:
+        async with (
+            kalam_live.connect(server.url, user="root", password=PASSWORD) as client,
+            client.consumer("app.events", "g", start="earliest", auto_commit=False) as consumer,
+        ):
+            records: list[kalam_live.Record] = []
+            while len(records) < 4:
+                records += await consumer.poll()
+            assert [record.key for record in records] == ["0", "1", "2", "3"]
+            assert records[1].payload == b"\xff\xfe\x00 no JSON" and records[1].row is None
+            assert records[2].problem
+            with pytest.raises(kalam_live.ProtocolError):
+                _ = records[2].row
+            assert [record.problem is None for record in records] == [True, True, False, True]
+            assert [records[i].row for i in (0, 3)] == [{"id": 0, "v": "a"}, {"id": 3, "v": "d"}]
+            for record in records:
+                consumer.mark_processed(record)
+            assert await consumer.commit() == (4, 0)
+
+    with open_server() as server:
+        run(main)
 
 
 def test_types(place: Place, topic: str) -> None:

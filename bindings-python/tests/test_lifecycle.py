@@ -205,6 +205,50 @@ def test_ctrl_c_in_a_blocking_wait(place: Place, wait: str) -> None:
     assert program.end() == "interrupted\n"
 
 
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("how", ["async", "blocking"])
+def test_ctrl_c_in_a_worker_loop(place: Place, how: str, concurrency: int) -> None:
+    with place.connect_sync() as client:
+        client.execute(f"CREATE TOPIC {place.ns}.events")
+        source = f"{place.ns}.t ON INSERT WITH (payload = 'full')"
+        client.execute(f"ALTER TOPIC {place.ns}.events ADD SOURCE {source}")
+        client.execute(f"INSERT INTO {place.ns}.t VALUES (0, 'a'), (1, 'b'), (2, 'c')")
+    program = Program(
+        place,
+        f"""
+        CONCURRENCY, TOPIC = {concurrency}, f"{{NS}}.events"
+
+        def blocking(record):
+            if record.offset == 2:
+                print("waiting", flush=True)
+                if "{how}" == "blocking" and threading.current_thread() is threading.main_thread():
+                    threading.Event().wait(3600)  # is interrupted in it
+
+        async def main():
+            asyncio.get_running_loop().slow_callback_duration = 3600
+            async with connect() as client, client.consumer(TOPIC, "g", start="earliest") as consumer:
+                await consumer.run(blocking, concurrency=CONCURRENCY)
+
+        def main_blocking():
+            with connect_sync() as client, client.consumer(TOPIC, "g", start="earliest") as consumer:
+                consumer.run(blocking, concurrency=CONCURRENCY)
+
+        try:
+            asyncio.run(main()) if "{how}" == "async" else main_blocking()
+        except KeyboardInterrupt:
+            print("interrupted")
+        """,
+    )
+    program.wait_for("waiting")
+    program.process.send_signal(signal.SIGINT)
+    assert program.end() == "interrupted\n"
+    with place.connect_sync() as client:
+        sql = "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = $1"
+        row = client.query_one(sql, [f"{place.ns}.events"])
+    # The last one may have been interrupted before it was counted.
+    assert row is not None and row["n"] in (1, 2)
+
+
 def test_a_closed_loop_and_the_next_one(place: Place) -> None:
     out = end(
         place,

@@ -7,7 +7,8 @@ import datetime as dt
 import itertools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ import kalam_live
 from conftest import PASSWORD, run
 from kalam_live import sync
 from test_live import replay
+from topic_steps import TopicSteps
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "tests" / "scenarios").glob("*.json"))
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -31,12 +33,18 @@ class Target(NamedTuple):
     password: str
 
 
-@pytest.fixture
-def target(server: sync.EmbeddedServer) -> Target:
+@contextmanager
+def target(server: sync.EmbeddedServer, topic_visibility: float | None) -> Iterator[Target]:
     url = os.environ.get("KALAM_TEST_URL")
     if url:
-        return Target(url, os.environ["KALAM_TEST_USER"], os.environ["KALAM_TEST_PASSWORD"])
-    return Target(server.url, "root", PASSWORD)
+        if topic_visibility is not None:
+            pytest.skip("its visibility timeout is not known")
+        yield Target(url, os.environ["KALAM_TEST_USER"], os.environ["KALAM_TEST_PASSWORD"])
+    elif topic_visibility is None:
+        yield Target(server.url, "root", PASSWORD)
+    else:
+        with sync.start_embedded(root_password=PASSWORD, topic_visibility=topic_visibility) as own:
+            yield Target(own.url, "root", PASSWORD)
 
 
 def test_there_are_scenarios() -> None:
@@ -44,15 +52,17 @@ def test_there_are_scenarios() -> None:
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-def test_scenario(path: Path, target: Target) -> None:
-    async def main() -> None:
-        ns = f"s{os.getpid()}_{next(_numbers)}"
+def test_scenario(path: Path, server: sync.EmbeddedServer) -> None:
+    ns = f"s{os.getpid()}_{next(_numbers)}"
+    scenario = json.loads(path.read_text().replace("{ns}", ns))
+
+    async def main(target: Target) -> None:
         async with kalam_live.connect(target.url, user=target.user, password=target.password) as client:
             await client.execute(f"CREATE NAMESPACE {ns}")
             player = Player(target, client, ns)
             here = "incomplete" if os.environ.get("KALAM_TEST_URL") else "complete"
             try:
-                for step in json.loads(path.read_text().replace("{ns}", ns))["steps"]:
+                for step in scenario["steps"]:
                     if step.get("only", here) != here:
                         continue
                     await player.play(step)
@@ -60,7 +70,8 @@ def test_scenario(path: Path, target: Target) -> None:
                 await player.leave()
                 await client.execute(f"DROP NAMESPACE {ns} CASCADE")
 
-    run(main, seconds=120)
+    with target(server, scenario.get("topic_visibility")) as there:
+        run(lambda: main(there), seconds=120)
 
 
 def to_wire(value: Any, column_type: str) -> Any:
@@ -100,10 +111,11 @@ def content(file: dict[str, Any]) -> bytes:
     return file["text"].encode() if "text" in file else bytes(n * 31 % 251 for n in range(file["bytes"]))
 
 
-class Player:
+class Player(TopicSteps):
     """The state of one scenario."""
 
     def __init__(self, target: Target, client: kalam_live.Client, ns: str) -> None:
+        super().__init__()
         self.target = target
         self.ns = ns
         self.clients: dict[str | None, kalam_live.Client] = {None: client}
@@ -250,7 +262,7 @@ class Player:
         self.kept[step["as"]] = self.checkpoints[step["checkpoint"]]
 
     def handle(self, name: str) -> Any:
-        return self.lives.get(name) or self.streams[name]
+        return self.lives.get(name) or self.consumers.get(name) or self.streams[name]
 
     async def close(self, client: kalam_live.Client, step: dict[str, Any]) -> None:
         await self.handle(step["close"]).close()

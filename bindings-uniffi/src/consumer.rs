@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use kalam_bindings::{Cells, call, duration, pack};
+use kalam_bindings::{Cells, call, duration, pack, read_row};
 use kalam_live::{
     AutoOffsetReset, Committed, ConsumerRecord, KalamClient, Polling, RunOptions, TopicConsumer,
 };
@@ -70,10 +70,7 @@ impl<'a> FromIterator<&'a ConsumerRecord> for Records {
         let mut rows = Vec::new();
         let mut told = Vec::new();
         for record in records {
-            let (row, problem) = match record.row() {
-                Ok(row) => (row, None),
-                Err(error) => (None, Some(error.message().to_owned())),
-            };
+            let (row, problem) = read_row(record);
             told.push(NativeRecord {
                 topic: record.topic.to_string(),
                 partition: record.partition,
@@ -83,7 +80,7 @@ impl<'a> FromIterator<&'a ConsumerRecord> for Records {
                 timestamp_ms: record.timestamp_ms,
                 user: record.user.as_deref().map(str::to_owned),
                 payload: record.payload.to_vec(),
-                problem: record.problem.as_deref().map(str::to_owned).or(problem),
+                problem,
                 has_row: row.is_some(),
             });
             rows.extend(row);

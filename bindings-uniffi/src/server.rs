@@ -1,7 +1,8 @@
 //! An embedded server that other clients connect to. Without the feature `embedded` starting it fails with `not_supported`.
 
-use kalam_bindings::EmbeddedServer;
+use kalam_bindings::{EmbeddedServer, duration};
 
+use crate::error::NativeError;
 use crate::handle::NativeHandle;
 
 /// What `kalam_bindings::EmbeddedServer` offers.
@@ -17,8 +18,16 @@ impl NativeServer {
         Self::default()
     }
 
-    pub fn start(&self, directory: Option<String>, root_password: Option<String>, port: u16) -> NativeHandle {
-        NativeHandle::new(self.server.start(directory, root_password, port))
+    /// Times are in seconds.
+    pub fn start(
+        &self,
+        directory: Option<String>,
+        root_password: Option<String>,
+        port: u16,
+        topic_visibility: Option<f64>,
+    ) -> Result<NativeHandle, NativeError> {
+        let visibility = topic_visibility.map(|time| duration("topicVisibility", time)).transpose()?;
+        Ok(NativeHandle::new(self.server.start(directory, root_password, port, visibility)))
     }
 
     pub fn url(&self) -> Option<String> {

@@ -8,7 +8,7 @@ use kalam_live::{Column, ConsumerRecord, DataType, Failed, Result, Schema, Task,
 
 use super::{Source, boxed, locked};
 use crate::packet::{Kind, Packet};
-use crate::{PollStream, Taken, WorkStream};
+use crate::{PollStream, Taken, WorkStream, read_row};
 
 /// The record's own columns, named as no column of a table can be. `@row` says whether those of its row follow; `@error` is
 /// there for a record that failed.
@@ -48,7 +48,7 @@ impl Coming {
             && let Some((record, attempt, error)) = self.next.pop_front()
         {
             // What does not fit its table is shown as bytes.
-            let row = record.row().ok().flatten();
+            let (row, problem) = read_row(&record);
             let schema = self.columns_of(row.as_ref().map(|row| row.schema()));
             if any && !packet.has_columns(&schema) {
                 self.next.push_front((record, attempt, error));
@@ -66,7 +66,7 @@ impl Coming {
                 Value::Timestamp(record.timestamp_ms.saturating_mul(1000)),
                 text(record.user.as_deref()),
                 Value::Bytes((&*record.payload).into()),
-                text(record.problem.as_deref()),
+                text(problem.as_deref()),
                 Value::Int(i64::from(attempt)),
                 text(error.as_deref()),
                 Value::Boolean(row.is_some()),

@@ -99,16 +99,15 @@ class Consumer:
 
         A poll may be cancelled at any time: the records that it waited for are there for the next one.
         """
-        return await self._poll(self._native.poll(timeout), None)
+        return await self._poll(self._native.poll(timeout), self._native.max_poll_records)
 
-    async def _poll(self, handle: Handle[list[Record]], most: int | None) -> list[Record]:
+    async def _poll(self, handle: Handle[list[Record]], most: int) -> list[Record]:
         try:
             await _loop.ready(handle)
         except BaseException:
             handle.close()
             raise
-        taken = handle.take() if most is None else handle.take(most)
-        return taken or []
+        return handle.take(most) or []
 
     def mark_processed(self, record: Record) -> None:
         """The record is finished. It is committed with the next commit, once everything before it is finished too."""
@@ -120,6 +119,10 @@ class Consumer:
         What has to be held back is committed later by itself, when the gap before it is closed.
         """
         return Committed(*await _loop.result(self._native.commit()))
+
+    def commit_later(self) -> None:
+        """As :meth:`commit`, without waiting: a failure is logged, and tried again with the next commit."""
+        self._native.commit_later()
 
     async def seek(self, offset: int) -> None:
         """Moves the **group** to ``offset``, also back, and goes on there. Stop its other members before."""

@@ -433,16 +433,15 @@ class Consumer:
 
     def poll(self, timeout: float | None = None) -> list[Record]:
         """The next records, at most ``max_poll_records``; none when there were none within ``timeout`` seconds."""
-        return self._poll(self._native.poll(timeout), None)
+        return self._poll(self._native.poll(timeout), self._native.max_poll_records)
 
-    def _poll(self, handle: Handle[list[Record]], most: int | None) -> list[Record]:
+    def _poll(self, handle: Handle[list[Record]], most: int) -> list[Record]:
         try:
             _wait(handle)
         except BaseException:
             handle.close()
             raise
-        taken = handle.take() if most is None else handle.take(most)
-        return taken or []
+        return handle.take(most) or []
 
     def mark_processed(self, record: Record) -> None:
         """The record is finished. It is committed with the next commit, once everything before it is finished too."""
@@ -454,6 +453,10 @@ class Consumer:
         What has to be held back is committed later by itself, when the gap before it is closed.
         """
         return Committed(*_result(self._native.commit()))
+
+    def commit_later(self) -> None:
+        """As :meth:`commit`, without waiting: a failure is logged, and tried again with the next commit."""
+        self._native.commit_later()
 
     def seek(self, offset: int) -> None:
         """Moves the **group** to ``offset``, also back, and goes on there. Stop its other members before."""
@@ -566,7 +569,8 @@ class Consumer:
                 worker()
             except BaseException as error:  # noqa: BLE001 - raised in the calling thread
                 failures.append(error)
-                work.stop()
+                # Who was interrupted will not answer, so nobody waits for that.
+                work.abort()
 
         threads = [
             threading.Thread(target=kept, name=f"kalam-live-worker-{n}", daemon=True) for n in range(concurrency - 1)
@@ -575,8 +579,11 @@ class Consumer:
             thread.start()
         try:
             worker()
+        except ClosedError:
+            if not failures:
+                raise
         except BaseException:
-            work.stop()
+            work.abort()
             raise
         finally:
             for thread in threads:

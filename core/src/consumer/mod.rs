@@ -21,5 +21,7 @@ mod tests;
 
 pub use config::{AutoOffsetReset, ConsumerConfig};
 pub use record::ConsumerRecord;
-pub use state::{Action, Committed, Consumer, Sabotage};
+#[cfg(feature = "sabotage")]
+pub use state::Sabotage;
+pub use state::{Action, Committed, Consumer};
 pub use worker::{Failed, FailedAction, Job, Worker, WorkerConfig};

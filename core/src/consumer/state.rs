@@ -55,7 +55,8 @@ pub struct Committed {
     pub held_back: u64,
 }
 
-/// Breaks one rule, for the simulation to notice. Not for use.
+/// Breaks one rule, for the simulation to notice. With the feature `sabotage`, which no build for users has.
+#[cfg_attr(not(feature = "sabotage"), expect(unreachable_pub, reason = "exported with the feature only"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
     /// Commits the greatest finished offset, whatever lies before it.
@@ -111,6 +112,10 @@ pub struct Consumer {
     done: Offsets,
     /// After the last record that was handed out.
     position: Option<u64>,
+    moves: u64,
+    /// The group is about to be moved: no records are asked for, and with `still` nothing at all.
+    moving: bool,
+    still: bool,
 
     fetching: Option<Fetching>,
     looking: bool,
@@ -164,6 +169,9 @@ impl Consumer {
             held: Offsets::default(),
             done: Offsets::default(),
             position: None,
+            moves: 0,
+            moving: false,
+            still: false,
             fetching: None,
             looking: false,
             acking: None,
@@ -193,6 +201,7 @@ impl Consumer {
     }
 
     /// Breaks a rule.
+    #[cfg(feature = "sabotage")]
     pub fn sabotage(&mut self, sabotage: Sabotage) {
         self.sabotage = Some(sabotage);
     }
@@ -339,9 +348,10 @@ impl Consumer {
         if self.begin != Begin::Done {
             return None;
         }
-        let end = match self.sabotage {
-            Some(Sabotage::PassGaps) => self.done.end(),
-            _ => self.done.end_of_run(self.base),
+        let end = if self.sabotage == Some(Sabotage::PassGaps) {
+            self.done.end()
+        } else {
+            self.done.end_of_run(self.base)
         };
         let end = end?.min(self.allowed);
         (end > self.base).then(|| end - 1)
@@ -370,6 +380,7 @@ impl Consumer {
         self.held.clear();
         self.done.clear();
         self.position = Some(offset);
+        self.moves += 1;
         self.fetching = None;
         self.allowed = if self.config.auto_commit { u64::MAX } else { 0 };
         self.not_before = now;
@@ -377,9 +388,38 @@ impl Consumer {
         self.handed = None;
     }
 
-    /// Wants no answer to the request for records that is on its way: the group is about to be moved.
-    pub fn stop_fetching(&mut self) {
+    /// How often the group was moved by this member.
+    pub fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// The group is about to be moved: wants no answer to the request for records that is on its way, and asks for nothing
+    /// before [`end_move`](Self::end_move).
+    ///
+    /// # Errors
+    /// `invalid_argument` while somebody waits for records.
+    pub fn begin_move(&mut self) -> Result<()> {
+        if self.polling.is_some() && !self.moving {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                "the group can not be moved while the consumer is polled: stop the poll or the loop before",
+            ));
+        }
         self.fetching = None;
+        self.moving = true;
+        Ok(())
+    }
+
+    /// After [`begin_move`](Self::begin_move): does and asks nothing more, if nothing is on its way; if something is, commit and
+    /// try again. A commit that comes to the server after the move would undo it.
+    pub fn hold_still(&mut self) -> bool {
+        self.still = self.acking.is_none() && !self.looking;
+        self.still
+    }
+
+    /// The group was moved, or is not going to be.
+    pub fn end_move(&mut self) {
+        (self.moving, self.still) = (false, false);
     }
 
     /// Whether the answer to a request for records is wanted. One that is not may be given up.
@@ -428,7 +468,7 @@ impl Consumer {
             return None;
         }
         let wanted = self.polling.is_some_and(|deadline| now < deadline) && self.queue.is_empty();
-        if self.failure.is_some() || now < self.trouble.retry_at || now < self.not_before {
+        if self.moving || self.failure.is_some() || now < self.trouble.retry_at || now < self.not_before {
             return None;
         }
         if self.begin != Begin::Done {
@@ -471,7 +511,7 @@ impl Consumer {
     }
 
     fn commit_action(&mut self, now: Time) -> Option<Action> {
-        if self.acking.is_some() || now < self.ack_trouble.retry_at {
+        if self.still || self.acking.is_some() || now < self.ack_trouble.retry_at {
             return None;
         }
         let by_time = self.auto_commit_at.is_some_and(|at| now >= at);
@@ -526,7 +566,7 @@ impl Consumer {
         if self.closed {
             return None;
         }
-        let commit = if self.acking.is_some() || self.looking {
+        let commit = if self.still || self.acking.is_some() || self.looking {
             None
         } else if self.ack_trouble.failures > 0 || self.answered < self.asked {
             Some(self.ack_trouble.retry_at)
@@ -536,7 +576,7 @@ impl Consumer {
         };
         let deadline = self.polling.filter(|deadline| *deadline > now);
         let begins = self.begin != Begin::Done && self.acking.is_some();
-        let asks = deadline.is_some() && self.queue.is_empty() && self.fetching.is_none();
+        let asks = deadline.is_some() && self.queue.is_empty() && self.fetching.is_none() && !self.moving;
         let fetch = (asks && !self.looking && !begins && self.failure.is_none())
             .then(|| self.trouble.retry_at.max(self.not_before));
         [commit, fetch, deadline, self.closing].into_iter().flatten().min()

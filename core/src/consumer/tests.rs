@@ -204,6 +204,32 @@ fn two_polls_at_once_are_refused_and_a_given_up_one_is_none() {
 }
 
 #[test]
+fn nothing_is_done_while_the_group_is_moved() {
+    let mut consumer = begun(config(), 0);
+    fetch(&mut consumer, S, 0..4);
+    assert_eq!(consumer.begin_move().unwrap_err().code(), ErrorCode::InvalidArgument);
+    let records = consumer.take(S, 4).unwrap();
+    assert_eq!(offsets(&records), [0, 1, 2, 3]);
+    consumer.mark(S, 0);
+    consumer.commit();
+    assert!(matches!(consumer.poll_action(S), Some(Action::Ack { upto: 0 })));
+    consumer.begin_move().unwrap();
+    assert!(!consumer.hold_still(), "an acknowledgement is on its way");
+    consumer.handle_acked(S, Ok(()));
+    assert!(consumer.hold_still());
+    // Neither a commit nor a request for records, and nobody is woken for them.
+    consumer.mark(S, 1);
+    consumer.commit();
+    consumer.poll(S, S * 60).unwrap();
+    assert_eq!(consumer.poll_action(S * 30), None);
+    assert_eq!(consumer.next_timeout(S * 30), Some(S * 60));
+    consumer.seek(S * 30, 3);
+    consumer.end_move();
+    assert!(matches!(consumer.poll_action(S * 30), Some(Action::Fetch { .. })));
+    assert_eq!((consumer.position(), consumer.unfinished(), consumer.moves()), (3, 0, 1));
+}
+
+#[test]
 fn auto_commit_covers_only_what_was_marked() {
     let auto = ConsumerConfig { auto_commit: true, ..config() };
     let mut consumer = begun(auto, 0);

@@ -195,7 +195,7 @@ impl Requests {
         }
     }
 
-    async fn consume(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Consumed> {
+    pub(crate) async fn consume(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Consumed> {
         // Whole seconds: a poll that waits for half of one has its answer when the next one asks.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let body = encode_consume(&ConsumeRequest {
@@ -263,7 +263,7 @@ impl Requests {
 type InFlight<'a, T> = Option<Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>>;
 
 /// Runs until the consumer is closed and has committed what it may.
-pub(crate) async fn drive(shared: Arc<SharedConsumer>, requests: Requests) {
+pub(crate) async fn drive(shared: Arc<SharedConsumer>, requests: Arc<Requests>) {
     let (mut fetch, mut look, mut ack): (InFlight<'_, Consumed>, InFlight<'_, Consumed>, InFlight<'_, ()>) =
         (None, None, None);
     while let Some((actions, timeout)) = shared.step() {

@@ -1,6 +1,7 @@
 //! Consumers of topics against the embedded server.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use kalam_live::{
     TopicConsumer, params,
 };
 
+use serde_json::json;
+
 use super::builder;
+use crate::support::{Answer, Request, Server};
 
 const PASSWORD: &str = "Root-Secret-1";
 
@@ -374,6 +378,46 @@ async fn a_group_can_be_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_after_a_poll_that_timed_out_gives_the_records_at_once() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..3).await;
+    let consumer = consumer(&client);
+    let records = take(&consumer, 3).await;
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    for round in 0..50 {
+        // Leaves a request at the server that waits for records.
+        let none = consumer.poll_with_timeout(Duration::from_millis(round % 5)).await.unwrap();
+        assert!(none.is_empty(), "{none:?}");
+        consumer.seek(0).await.unwrap();
+        let moved = tokio::time::timeout(Duration::from_secs(5), take(&consumer, 3)).await;
+        let records = moved.unwrap_or_else(|_| panic!("round {round} gets nothing"));
+        assert_eq!(offsets(&records), [0, 1, 2]);
+        records.iter().for_each(|record| consumer.mark_processed(record));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_not_moved_while_its_member_waits_nor_beyond_the_end() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..3).await;
+    let mut consumer = consumer(&client);
+    assert_eq!(consumer.next_record().await.unwrap().unwrap().offset, 0);
+    assert_eq!((consumer.position(), consumer.offsets().position), (1, 1));
+    consumer.seek(2).await.unwrap();
+    assert_eq!(consumer.position(), 2, "what the loop had is forgotten");
+    assert_eq!(consumer.next_record().await.unwrap().unwrap().offset, 2);
+    consumer.seek(2).await.unwrap();
+    assert_eq!(consumer.next_record().await.unwrap().unwrap().offset, 2, "and not finished by asking");
+    let waiting = consumer.polling(None).unwrap();
+    assert_eq!(consumer.seek(0).await.unwrap_err().code(), ErrorCode::InvalidArgument);
+    waiting.close();
+    consumer.seek(1000).await.unwrap();
+    assert_eq!(consumer.position(), 3);
+    insert(&client, 3..4).await;
+    assert_eq!(consumer.next_record().await.unwrap().unwrap().offset, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn latest_begins_with_what_comes_and_an_expired_token_is_renewed() {
     let options = Options { access_token_lifetime: Duration::from_secs(1), ..Options::default() };
     let (_server, client) = start(options).await;
@@ -413,4 +457,69 @@ async fn what_is_wrong_is_said_clearly() {
     assert_eq!(run.unwrap_err().code(), ErrorCode::Config);
     client.close().await;
     assert_eq!(client.consumer().topic("a.b").group_id("g").build().unwrap_err().code(), ErrorCode::Closed);
+}
+
+/// A consume request that asks for records, not only where the group is.
+fn wants_records(request: &Request) -> bool {
+    let body: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
+    request.path.ends_with("consume") && body["limit"] != 0
+}
+
+#[tokio::test]
+async fn trouble_is_waited_out_and_a_payload_that_is_no_base64_spoils_nothing() {
+    let (fetches, acks) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let server = Server::http(move |request| {
+        if request.path.ends_with("ack") {
+            return match acks.fetch_add(1, Ordering::SeqCst) {
+                0 => Answer::Nothing,
+                1 => Answer::Json(503, json!({"error": "not now", "code": "SERVICE_UNAVAILABLE"})),
+                _ => Answer::Json(200, json!({"success": true, "acknowledged_offset": 2})),
+            };
+        }
+        if !wants_records(&request) {
+            return Answer::Json(200, json!({"messages": [], "next_offset": 0, "has_more": true}));
+        }
+        let message = |offset: u64, payload: &str| {
+            json!({"topic_id": "a.b", "partition_id": 0, "offset": offset, "payload": payload, "key": "k",
+                   "timestamp_ms": 1, "op": "Insert"})
+        };
+        match fetches.fetch_add(1, Ordering::SeqCst) {
+            0 => Answer::Nothing,
+            1 => Answer::Json(503, json!({"error": "not now", "code": "SERVICE_UNAVAILABLE"})),
+            2 => Answer::Json(429, json!({"error": "slow down", "code": "RATE_LIMIT_EXCEEDED"})),
+            3 => Answer::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"messages\": [".to_vec()),
+            _ => {
+                let messages = [message(0, "e30="), message(1, "*** no base64 ***"), message(2, "e30=")];
+                Answer::Json(200, json!({"messages": messages, "next_offset": 3, "has_more": false}))
+            }
+        }
+    })
+    .await;
+    let client = builder(&server.url).token("t").build().unwrap();
+    let consumer = client.consumer().topic("a.b").group_id("g").enable_auto_commit(false).build().unwrap();
+    let records = take(&consumer, 3).await;
+    assert_eq!(offsets(&records), [0, 1, 2]);
+    assert_eq!(records.iter().map(|r| r.problem.is_some()).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(&*records[1].payload, b"*** no base64 ***");
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    assert_eq!(consumer.commit_sync().await.unwrap(), Committed { next_offset: 3, held_back: 0 });
+    let requests = server.requests();
+    let acks = requests.iter().filter(|request| request.path.ends_with("ack"));
+    assert!(acks.clone().count() == 3 && acks.clone().all(|ack| ack.body.contains("\"upto_offset\":2")));
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_told_when_the_poll_is_over() {
+    let server = Server::http(|request| match wants_records(&request) {
+        true => Answer::Nothing,
+        false => Answer::Json(200, json!({"messages": [], "next_offset": 0, "has_more": true})),
+    })
+    .await;
+    let client = builder(&server.url).token("t").build().unwrap();
+    let consumer = client.consumer().topic("a.b").group_id("g").build().unwrap();
+    let error = consumer.poll_with_timeout(Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!((error.code(), error.retryable()), (ErrorCode::Disconnected, true));
+    drop(server);
+    let error = consumer.poll_with_timeout(Duration::from_millis(300)).await.unwrap_err();
+    assert!(error.retryable(), "{error}");
 }

@@ -1,9 +1,12 @@
-"""What a user would write by hand: websockets, orjson and a dict. No reconnect, no resume, no checks."""
+"""What a user would write by hand: websockets, httpx, orjson and a dict. No reconnect, no resume, no checks."""
 
 import asyncio
+import base64
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import orjson
 import websockets
 from control import Workload
@@ -127,3 +130,20 @@ async def events(workload: Workload) -> dict[str, float]:
         if seen == workload.changes:
             break
     return stopwatch.read()
+
+
+async def consume(workload: Workload) -> dict[str, float]:
+    """Each record of a topic seen by the loop body, acknowledged batch by batch."""
+    headers = {"Authorization": "Bearer bench-token"}
+    place = {"topic_id": f"bench.records_{workload.changes}", "group_id": f"hand-{os.getpid()}", "partition_id": 0}
+    seen = 0
+    async with httpx.AsyncClient(base_url=workload.url, headers=headers) as http:
+        stopwatch = Stopwatch()
+        while seen < workload.changes:
+            wish = {**place, "start": "Earliest", "limit": 100, "timeout_seconds": 20}
+            answer = await http.post("/v1/api/topics/consume", json=wish)
+            for record in orjson.loads(answer.content)["messages"]:
+                orjson.loads(base64.b64decode(record["payload"]))
+                seen += 1
+            await http.post("/v1/api/topics/ack", json={**place, "upto_offset": seen - 1})
+        return stopwatch.read()

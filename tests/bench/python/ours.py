@@ -1,9 +1,12 @@
 """The Python package, used as a program uses it."""
 
+import asyncio
+import os
+
 from control import Workload
 from stopwatch import Stopwatch, resident_bytes
 
-from kalam_live import connect
+from kalam_live import Consumer, Record, connect
 
 BATCH = 1000
 CHANGES = ("insert", "update", "delete")
@@ -85,3 +88,43 @@ async def events(workload: Workload) -> dict[str, float]:
             if seen == workload.changes:
                 break
         return stopwatch.read()
+
+
+async def consume(workload: Workload) -> dict[str, float]:
+    """Each record of a topic seen by the loop body, committed by itself."""
+    async with connect(workload.url, token="bench-token") as client:
+        await client.query("SELECT 1")
+        stopwatch = Stopwatch()
+        async with client.consumer(*_topic(workload), start="earliest") as consumer:
+            async for record in consumer:
+                if record.offset == workload.changes - 1:
+                    consumer.mark_processed(record)
+                    break
+            await _committed(consumer, workload)
+            return stopwatch.read()
+
+
+async def consume_run(workload: Workload) -> dict[str, float]:
+    """Each record handled by a handler that does nothing."""
+    stop = asyncio.Event()
+
+    async def handle(record: Record) -> None:
+        if record.offset == workload.changes - 1:
+            stop.set()
+
+    async with connect(workload.url, token="bench-token") as client:
+        await client.query("SELECT 1")
+        stopwatch = Stopwatch()
+        async with client.consumer(*_topic(workload), start="earliest") as consumer:
+            await consumer.run(handle, stop=stop)
+            await _committed(consumer, workload)
+            return stopwatch.read()
+
+
+def _topic(workload: Workload) -> tuple[str, str]:
+    return f"bench.records_{workload.changes}", f"ours-{os.getpid()}"
+
+
+async def _committed(consumer: Consumer, workload: Workload) -> None:
+    if (await consumer.commit()).next_offset != workload.changes:
+        raise RuntimeError(f"not everything is committed: {consumer.offsets()}")

@@ -4,7 +4,7 @@
 //! scenario   what is to be done         matrix   scenarios that are made from a table
 //! target     where: embedded, emulating KalamDB, or the server at KALAM_TEST_URL
 //! oracle     what is right: read over HTTP, on connections of its own
-//! player     one scenario on one target
+//! player     one scenario on one target, and topics its steps about consumers
 //! cells      values as the wire writes them
 //! ```
 
@@ -17,6 +17,7 @@ mod player;
 mod replay;
 mod scenario;
 mod target;
+mod topics;
 
 pub use self::cells::cells;
 pub use self::matrix::matrix;

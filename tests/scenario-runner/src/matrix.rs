@@ -139,5 +139,5 @@ fn scenario(name: &str, condition: &str, when: When, shape: &Shape, more: i64) -
         }
     }
     let about = format!("The rows of `{sql}` follow every kind of write.");
-    Scenario { name: name.to_owned(), about, steps }
+    Scenario { name: name.to_owned(), about, topic_visibility: None, steps }
 }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::cells::{cells, parameter};
 use crate::oracle::sorted;
 use crate::scenario::Step;
+use crate::topics::Consumers;
 use crate::{Failure, Oracle, Scenario, Target, replay};
 
 /// How long rows may take to become what they must be.
@@ -58,6 +59,7 @@ struct Player<'a> {
     lives: HashMap<String, Live>,
     streams: HashMap<String, LiveEvents>,
     checkpoints: HashMap<String, Checkpoint>,
+    consumers: Consumers,
 }
 
 struct Live {
@@ -66,7 +68,7 @@ struct Live {
 }
 
 /// Why a step did not do what it should.
-enum Stopped {
+pub(crate) enum Stopped {
     /// The client says so, which the scenario may want.
     Refused(Error),
     Failed(Failure),
@@ -90,7 +92,7 @@ impl From<String> for Stopped {
     }
 }
 
-type Done<T = ()> = Result<T, Stopped>;
+pub(crate) type Done<T = ()> = Result<T, Stopped>;
 
 impl<'a> Player<'a> {
     fn new(target: &'a Target, oracle: Oracle) -> Result<Self, Failure> {
@@ -103,6 +105,7 @@ impl<'a> Player<'a> {
             lives: HashMap::new(),
             streams: HashMap::new(),
             checkpoints: HashMap::new(),
+            consumers: Consumers::default(),
         })
     }
 
@@ -163,6 +166,9 @@ impl<'a> Player<'a> {
                 self.checkpoints.insert(step.text("as")?.to_owned(), reached);
                 Ok(())
             }
+            "consumer" | "poll" | "iterate" | "mark" | "commit" | "commit_later" | "seek" | "position"
+            | "offsets" | "run" => self.consumers.play(&client, step).await,
+            "close" if self.consumers.knows(step.text("close")?) => self.consumers.play(&client, step).await,
             "close" => match self.handle(step.text("close")?)? {
                 Handle::Rows(live) => Ok(live.handle.close().await?),
                 Handle::Events(stream) => Ok(stream.close().await?),
@@ -479,7 +485,7 @@ fn state_name(state: &ConnectionState) -> &'static str {
     }
 }
 
-fn equal<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, expected: &T) -> Done {
+pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, expected: &T) -> Done {
     if ours == expected {
         return Ok(());
     }

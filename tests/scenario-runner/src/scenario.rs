@@ -13,6 +13,8 @@ pub struct Scenario {
     pub name: String,
     /// What it shows.
     pub about: String,
+    /// Seconds that a consumer may hold a record, at a server of its own.
+    pub topic_visibility: Option<f64>,
     pub steps: Vec<Step>,
 }
 

@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use kalam_embedded::Options;
 use kalam_scenarios::{Scenario, Target, TargetKind, matrix, play, read_all};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -49,7 +51,14 @@ fn run(
     shared: &OnceLock<Result<Target, String>>,
 ) -> Result<(), Failed> {
     let own;
-    let target = if matches!(kind, TargetKind::Embedded | TargetKind::Newer) {
+    let target = if let Some(seconds) = scenario.topic_visibility {
+        if kind == TargetKind::Given {
+            return Ok(()); // its timeout is not known
+        }
+        let topic_visibility = Duration::from_secs_f64(seconds);
+        own = Target::start(kind, Options { topic_visibility, ..Options::default() })?;
+        &own
+    } else if matches!(kind, TargetKind::Embedded | TargetKind::Newer) {
         shared.get_or_init(|| Target::new(kind).map_err(|error| error.to_string())).as_ref()?
     } else {
         // A server of its own, for its ten subscriptions.

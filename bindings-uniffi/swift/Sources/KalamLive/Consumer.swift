@@ -91,6 +91,7 @@ public struct ConsumerOffsets: Sendable, Hashable {
 /// ```
 public final class Consumer: Sendable {
     let native: NativeConsumer
+    fileprivate let moves = Moves()
 
     init(_ native: NativeConsumer) { self.native = native }
 
@@ -120,10 +121,16 @@ public final class Consumer: Sendable {
             let consumer: Consumer
             private var coming = [ConsumerRecord]().makeIterator()
             private var current: ConsumerRecord?
+            private var moves = 0
 
             init(consumer: Consumer) { self.consumer = consumer }
 
             public mutating func next() async throws -> ConsumerRecord? {
+                // What was taken before the group was moved is neither finished nor handed out after it.
+                if moves != consumer.moves.count {
+                    moves = consumer.moves.count
+                    (coming, current) = ([].makeIterator(), nil)
+                }
                 if let current { consumer.markProcessed(current) }
                 current = nil
                 while true {
@@ -166,10 +173,23 @@ public final class Consumer: Sendable {
 
     /// Moves the **group** to `offset`, also back, and goes on there: the server knows one offset for all members. Stop the
     /// others before.
-    public func seek(_ offset: UInt64) async throws { try await native.seek(offset: offset).done() }
+    public func seek(_ offset: UInt64) async throws {
+        try await native.seek(offset: offset).done()
+        moves.add()
+    }
 
     /// Commits what may be committed and ends, within `patience` seconds. May be called often.
     public func close(patience: TimeInterval = 5) async { try? await native.finish(patience: patience).done() }
+}
+
+/// How often the group was moved by this member.
+private final class Moves: @unchecked Sendable {
+    private let lock = NSLock()
+    private var moves = 0
+
+    var count: Int { lock.withLock { moves } }
+
+    func add() { lock.withLock { moves += 1 } }
 }
 
 extension KalamClient {

@@ -1,3 +1,4 @@
+import Foundation
 import KalamLiveNative
 
 /// An embedded server in this process, that other clients connect to: for tests, previews and products without a network. It
@@ -16,12 +17,18 @@ public final class EmbeddedServer: Sendable {
     }
 
     /// Starts one, in `directory` or in memory; `port` 0 is any free one. Without `rootPassword` one is generated when the data
-    /// is created. Throws `config`; `not_supported` when the native library was built without it.
+    /// is created. A consumer may hold a record of a topic for `topicVisibility` seconds (30) before it is delivered again.
+    /// Throws `config`; `not_supported` when the native library was built without it.
     public static func start(
-        directory: String? = nil, port: UInt16 = 0, rootPassword: String? = nil
+        directory: String? = nil, port: UInt16 = 0, rootPassword: String? = nil,
+        topicVisibility: TimeInterval? = nil
     ) async throws -> EmbeddedServer {
         let native = NativeServer()
-        try await native.start(directory: directory, rootPassword: rootPassword, port: port).done()
+        let starting = try translated {
+            try native.start(
+                directory: directory, rootPassword: rootPassword, port: port, topicVisibility: topicVisibility)
+        }
+        try await starting.done()
         return EmbeddedServer(native)
     }
 

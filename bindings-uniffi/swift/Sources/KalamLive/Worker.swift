@@ -11,6 +11,8 @@ public struct RunOptions: Sendable {
     public var backoff: TimeInterval?
     /// Upper bound of every pause (5).
     public var maxBackoff: TimeInterval?
+    /// How long one attempt may take before it counts as failed. Its task is cancelled then, and not waited for.
+    public var timeout: TimeInterval?
     /// Decides what becomes of a record that failed as often as it may; `nil` is what happens without it.
     public var onFailed: (@Sendable (FailedRecord) async -> FailedAction?)?
     /// Where records go that failed, `namespace.name`. Without it they are held.
@@ -124,7 +126,11 @@ extension Consumer {
                             return
                         }
                         do {
-                            try await handler(record)
+                            if let timeout = options.timeout {
+                                try await within(timeout) { try await handler(record) }
+                            } else {
+                                try await handler(record)
+                            }
                             run.handled(offset: record.offset, error: nil)
                         } catch {
                             if Task.isCancelled { return }
@@ -135,4 +141,32 @@ extension Consumer {
             }
         }
     }
+}
+
+/// Throws when the body takes longer, whether it heeds its cancellation or not: a group would wait for it.
+private func within(_ seconds: TimeInterval, _ body: @escaping @Sendable () async throws -> Void) async throws {
+    let (ends, end) = AsyncThrowingStream.makeStream(of: Void.self)
+    let work = Task {
+        do {
+            try await body()
+            end.finish()
+        } catch {
+            end.finish(throwing: error)
+        }
+    }
+    let clock = Task {
+        try await Task.sleep(nanoseconds: UInt64(seconds * 1e9))
+        end.finish(throwing: Late(seconds: seconds))
+    }
+    defer {
+        work.cancel()
+        clock.cancel()
+    }
+    // Ends when this task is cancelled, too.
+    for try await _ in ends {}
+}
+
+private struct Late: Error, CustomStringConvertible {
+    let seconds: TimeInterval
+    var description: String { "the handler took longer than \(seconds) s" }
 }

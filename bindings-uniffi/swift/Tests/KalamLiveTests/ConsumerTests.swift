@@ -93,4 +93,33 @@ import Testing
         await consumer.close()
         await client.close()
     }
+
+    @Test func aHandlerThatHangsFailsInTime() async throws {
+        let (client, ns) = try await topic()
+        try await client.execute("INSERT INTO \(ns).t VALUES (1, 'a'), (2, 'b')")
+        let consumer = try consumer(client, ns)
+        let failures = Shared<[String]>([])
+        var options = RunOptions()
+        (options.maxAttempts, options.timeout) = (1, 0.05)
+        let stop = options.stop
+        options.onFailed = { failed in
+            failures.change { $0.append(failed.error) }
+            return .skip
+        }
+        let loop = options
+        let summary = try await soon {
+            try await consumer.run(loop) { record in
+                if record.offset == 1 { return stop.stop() }
+                // Does not heed its cancellation.
+                await withUnsafeContinuation { (never: UnsafeContinuation<Void, Never>) in hanging.change { $0.append(never) } }
+            }
+        }
+        #expect(summary == RunSummary(handled: 1, failed: 1))
+        #expect(failures.get() == ["the handler took longer than 0.05 s"])
+        hanging.change { $0.forEach { $0.resume() } }
+        await consumer.close()
+        await client.close()
+    }
 }
+
+private let hanging = Shared<[UnsafeContinuation<Void, Never>]>([])

@@ -54,6 +54,7 @@ final class Player {
     private var streams: [String: Reading<KalamEvent<Row>>] = [:]
     private let checkpoints = Shared<[String: String]>([:])
     private var kept: [String: String] = [:]
+    private let topics = TopicSteps()
 
     init(_ options: ConnectOptions, _ client: KalamClient, isComplete: Bool) {
         (self.options, self.isComplete) = (options, isComplete)
@@ -124,6 +125,8 @@ final class Player {
         case "checkpoint":
             // Handed out before the rows or the event.
             kept[step["as"] as! String] = checkpoints.get()[of]!
+        case "close" where topics.knows(of): try await topics.play(what, step, client)
+        case _ where TopicSteps.kinds.contains(what): try await topics.play(what, step, client)
         case "close":
             await lives[of]?.close()
             await streams[of]?.close()
@@ -295,14 +298,14 @@ private func told(_ event: KalamEvent<Row>) -> (String, [Row]) {
 private func isBoolean(_ number: NSNumber) -> Bool { String(cString: number.objCType) == "c" }
 
 /// JSON whose texts can be compared.
-private func text(_ value: Any) -> String {
+func text(_ value: Any) -> String {
     let options: JSONSerialization.WritingOptions = [.fragmentsAllowed, .sortedKeys]
     guard let data = try? JSONSerialization.data(withJSONObject: value, options: options) else { return "\(value)" }
     return String(decoding: data, as: UTF8.self)
 }
 
 /// Cells without a scheme of columns: those of events and single rows.
-private func plain(_ row: Row) -> Any {
+func plain(_ row: Row) -> Any {
     row.map { cell -> Any in
         switch cell {
         case .null: NSNull()

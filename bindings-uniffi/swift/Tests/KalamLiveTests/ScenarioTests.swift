@@ -16,26 +16,35 @@ private let files = ((try? FileManager.default.contentsOfDirectory(atPath: direc
     @Test(arguments: files) func play(_ file: String) async throws {
         let environment = ProcessInfo.processInfo.environment
         let given = environment["KALAM_TEST_URL"].flatMap { $0.isEmpty ? nil : $0 }
-        let own = try await server().url
+        let name = file.dropLast(5).replacingOccurrences(of: "-", with: "_")
+        let ns = "p\(ProcessInfo.processInfo.processIdentifier)_\(name)"
+        let text = try String(contentsOf: directory.appendingPathComponent(file), encoding: .utf8)
+            .replacingOccurrences(of: "{ns}", with: ns)
+        let scenario = try JSONSerialization.jsonObject(with: Data(text.utf8)) as! [String: Any]
+        let visibility = (scenario["topic_visibility"] as? NSNumber)?.doubleValue
+        // Known of our own server only.
+        if given != nil && visibility != nil { return }
+        let own =
+            if let visibility {
+                try await EmbeddedServer.start(rootPassword: password, topicVisibility: visibility)
+            } else {
+                try await server()
+            }
         let options = ConnectOptions(
-            url: given ?? own,
+            url: given ?? own.url,
             user: given == nil ? "root" : environment["KALAM_TEST_USER"],
             password: given == nil ? password : environment["KALAM_TEST_PASSWORD"])
         let client = try await KalamClient.connect(options)
-        let name = file.dropLast(5).replacingOccurrences(of: "-", with: "_")
-        let ns = "p\(ProcessInfo.processInfo.processIdentifier)_\(name)"
         try await client.execute("CREATE NAMESPACE \(ns)")
-        let text = try String(contentsOf: directory.appendingPathComponent(file), encoding: .utf8)
-            .replacingOccurrences(of: "{ns}", with: ns)
         let player = Player(options, client, isComplete: given == nil)
         let here = given == nil ? "complete" : "incomplete"
-        let scenario = try JSONSerialization.jsonObject(with: Data(text.utf8)) as! [String: Any]
         for step in scenario["steps"] as! [Step] where step["only"] as? String ?? here == here {
             try await player.play(try kind(of: step), step)
         }
         await player.leave()
         try await client.execute("DROP NAMESPACE \(ns) CASCADE")
         await client.close()
+        if visibility != nil { await own.close() }
     }
 
     /// What the step does: the key of a kind of step that it has. `on`, `error` and the like are not kinds, and where two kinds
@@ -46,6 +55,8 @@ private let files = ((try? FileManager.default.contentsOfDirectory(atPath: direc
             "live_table", "live_events", "events", "phase", "checkpoint", "close", "cancel", "ended", "subscriptions",
             "client", "disconnect", "connect", "network_changed", "health", "counters", "state",
         ]
+        // `offsets` are values of `mark`.
+        if let kind = TopicSteps.kinds.first(where: { step[$0] is String }) { return kind }
         if let kind = kinds.first(where: { step[$0] != nil }) { return kind }
         if step["rows"] is String { return "rows" }
         throw Failure("no runner for \(step)")

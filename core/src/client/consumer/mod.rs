@@ -21,6 +21,7 @@ pub use self::run_options::{OnFailed, RunOptions, Stop};
 use super::KalamClient;
 use crate::consumer::{Committed, ConsumerConfig, ConsumerRecord};
 use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::TopicStart;
 use crate::runtime::consumer::{Requests, SharedConsumer, drive};
 use crate::sql::literal::literal;
 use crate::value::Value;
@@ -59,11 +60,36 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 pub struct TopicConsumer {
     client: KalamClient,
     shared: Arc<SharedConsumer>,
+    requests: Arc<Requests>,
     config: ConsumerConfig,
     poll_timeout: Duration,
     /// For [`next_record`](Self::next_record): taken and not yet returned, and the one that was returned last.
-    taken: VecDeque<ConsumerRecord>,
+    taken: Taken,
     current: Option<u64>,
+}
+
+/// Records of a loop, until the group is moved.
+#[derive(Default)]
+struct Taken {
+    records: VecDeque<ConsumerRecord>,
+    /// What [`Consumer::moves`](crate::consumer::Consumer::moves) was.
+    moves: u64,
+}
+
+/// While it lives no records are asked for.
+struct Moving<'a>(&'a SharedConsumer);
+
+impl<'a> Moving<'a> {
+    fn begin(shared: &'a SharedConsumer) -> Result<Self> {
+        shared.command(|consumer, _| consumer.begin_move())?;
+        Ok(Self(shared))
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        self.0.command(|consumer, _| consumer.end_move());
+    }
 }
 
 /// Where a consumer is.
@@ -96,9 +122,10 @@ impl TopicConsumer {
             })?,
         };
         let shared = SharedConsumer::new(config.clone());
-        let requests = Requests::new(client.inner.asker.clone(), &config);
-        runtime.spawn(drive(shared.clone(), requests));
-        Ok(Self { client, shared, config, poll_timeout, taken: VecDeque::new(), current: None })
+        let requests = Arc::new(Requests::new(client.inner.asker.clone(), &config));
+        runtime.spawn(drive(shared.clone(), requests.clone()));
+        let (taken, current) = (Taken::default(), None);
+        Ok(Self { client, shared, requests, config, poll_timeout, taken, current })
     }
 
     /// The name of the topic.
@@ -153,20 +180,30 @@ impl TopicConsumer {
     /// # Errors
     /// As [`poll`](Self::poll), but trouble that may pass is waited out.
     pub async fn next_record(&mut self) -> Result<Option<ConsumerRecord>> {
+        self.forget_before_move();
         if let Some(offset) = self.current.take() {
             self.mark_offset(offset);
         }
-        while self.taken.is_empty() {
+        while self.taken.records.is_empty() {
             match self.poll().await {
-                Ok(records) => self.taken.extend(records),
+                Ok(records) => self.taken.records.extend(records),
                 Err(error) if error.code() == ErrorCode::Closed => return Ok(None),
                 Err(error) if error.retryable() => tracing::warn!(%error, "no records, still trying"),
                 Err(error) => return Err(error),
             }
         }
-        let record = self.taken.pop_front();
+        let record = self.taken.records.pop_front();
         self.current = record.as_ref().map(|record| record.offset);
         Ok(record)
+    }
+
+    /// What was taken before the group was moved is neither finished nor handed out after it.
+    fn forget_before_move(&mut self) {
+        let moves = self.shared.with(|consumer, _| consumer.moves());
+        if moves != self.taken.moves {
+            self.taken = Taken { moves, ..Taken::default() };
+            self.current = None;
+        }
     }
 
     /// The record is finished. It is committed with the next commit, once everything before it is finished too.
@@ -196,20 +233,23 @@ impl TopicConsumer {
 
     /// The offset of the next record that will be handed out, as far as is known.
     pub fn position(&self) -> u64 {
-        self.shared.with(|consumer, _| consumer.position())
+        self.shared.with(|consumer, _| match self.taken.records.front() {
+            Some(record) if self.taken.moves == consumer.moves() => record.offset,
+            _ => consumer.position(),
+        })
     }
 
     /// Where the consumer and its group are.
     pub fn offsets(&self) -> ConsumerOffsets {
+        let position = self.position();
         self.shared.with(|consumer, _| {
             let Committed { next_offset, held_back } = consumer.committed();
-            let (position, unfinished) = (consumer.position(), consumer.unfinished());
-            ConsumerOffsets { position, committed: next_offset, held_back, unfinished }
+            ConsumerOffsets { position, committed: next_offset, held_back, unfinished: consumer.unfinished() }
         })
     }
 
     /// Moves the **group** to `offset`, also back, and goes on there (`RESET CONSUMER GROUP`): the server knows one offset
-    /// for all members. Stop the others before.
+    /// for all members. Stop the others before. An offset beyond the end is the end.
     ///
     /// # Errors
     /// As a query's; `invalid_argument` while a poll waits.
@@ -220,8 +260,11 @@ impl TopicConsumer {
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
         // Nothing may be on its way that the server would take for news of after the move.
+        let _moving = Moving::begin(&self.shared)?;
         self.commit_sync().await?;
-        self.shared.command(|consumer, _| consumer.stop_fetching());
+        while !self.shared.with(|consumer, _| consumer.hold_still()) {
+            self.commit_sync().await?;
+        }
         let sql = format!(
             "RESET CONSUMER GROUP {} ON {} PARTITION {} TO {offset}",
             literal(&Value::from(&*self.config.group))?,
@@ -229,8 +272,11 @@ impl TopicConsumer {
             self.config.partition
         );
         self.client.execute(&sql, &[]).await?;
-        self.shared.command(|consumer, now| consumer.seek(now, offset));
-        Ok(())
+        // Beyond the end is at the end, and what is no longer kept is passed.
+        let looked = self.requests.consume(TopicStart::Offset(offset), 0, Duration::ZERO).await;
+        let at = looked.as_ref().map_or(offset, |consumed| consumed.next_offset);
+        self.shared.command(|consumer, now| consumer.seek(now, at));
+        looked.map(drop)
     }
 
     /// Commits what may be committed and ends, within five seconds. Who waits for records gets the error `closed`. Closing

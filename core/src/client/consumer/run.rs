@@ -184,6 +184,17 @@ impl ConsumerRun {
         self.shared.changed.notify_one();
     }
 
+    /// Ends at once, waiting for nobody: what was taken and not answered is delivered again.
+    pub fn abort(&self) {
+        let mut state = self.shared.lock();
+        state.tasks.clear();
+        if state.outcome.is_none() {
+            state.outcome = Some(Err(Error::new(ErrorCode::Closed, "the worker was aborted")));
+        }
+        self.shared.wake(state);
+        self.stop();
+    }
+
     /// What the loop did, once it has ended.
     pub fn outcome(&self) -> Option<Result<RunSummary>> {
         self.shared.lock().outcome.clone()
@@ -192,12 +203,7 @@ impl ConsumerRun {
 
 impl Drop for ConsumerRun {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        if state.outcome.is_none() {
-            state.outcome = Some(Err(Error::new(ErrorCode::Closed, "the worker was dropped")));
-        }
-        drop(state);
-        self.stop();
+        self.abort();
     }
 }
 

@@ -273,7 +273,7 @@ fn read_loosely(value: &serde_json::Value) -> Option<TopicMessage> {
 // Rows
 
 /// What a payload holds beside columns.
-const NOT_COLUMNS: [&str; 5] = ["_seq", "_commit_seq", "_deleted", "_table", "_old"];
+const NOT_COLUMNS: [&str; 4] = ["_commit_seq", "_deleted", "_table", "_old"];
 
 /// The table that a payload names, `namespace:table`, as `(namespace, table)`. Found without reading the rest.
 #[cfg(any(feature = "runtime", test))]
@@ -333,7 +333,8 @@ impl<'de> Visitor<'de> for PayloadSeed<'_> {
                 let cell = CellType::new(&self.schema.columns()[position].data_type, false);
                 let slot = cells[position].insert(Value::Null);
                 map.next_value_seed(CellSeed { cell, depth: self.depth, slot })?;
-            } else if name == "_seq" {
+            // The second as of 0.8.
+            } else if matches!(&*name, "_seq" | "_version") {
                 let mut slot = Value::Null;
                 map.next_value_seed(CellSeed { cell: CellType::Int, depth: self.depth, slot: &mut slot })?;
                 version = slot.as_int().map(SeqId::from);
@@ -382,6 +383,15 @@ mod tests {
         assert_eq!(row["id"].as_int(), Some(9_007_199_254_740_993));
         assert_eq!(row["item"].as_text(), Some("i0"));
         assert_eq!(row.version().map(SeqId::get), Some(383_750_067_692_867_584));
+    }
+
+    #[test]
+    fn the_version_of_0_8_is_no_column() {
+        let row = decode_record_row(
+            br#"{"id":"7","item":null,"qty":1,"_version":"5","_deleted":false}"#,
+            &schema(),
+        );
+        assert_eq!(row.unwrap().version().map(SeqId::get), Some(5));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Workload {
     }
 }
 
-fn post(url: &str, path: &str) -> Result<Value, Failure> {
+pub(crate) fn post(url: &str, path: &str) -> Result<Value, Failure> {
     let authority = url.strip_prefix("http://").ok_or("the frame server's URL begins with http://")?;
     let mut stream = TcpStream::connect(authority)?;
     write!(

@@ -45,6 +45,7 @@ fn measure(who: &str, task: &str, workload: &Workload) -> Result<(), Failure> {
         (FLOOR, "events") => alone()?.block_on(floor::events(workload))?,
         (OURS, "events") => usual()?.block_on(ours::events(workload))?,
         (OURS, "consume") => usual()?.block_on(ours::consume(workload))?,
+        (OURS, "idle") => usual()?.block_on(ours::idle(workload))?,
         (OURS, "live") => usual()?.block_on(ours::live(workload))?,
         (OURS, "live_each") => alone()?.block_on(replay::live_each(workload))?,
         (OURS, "latency") => usual()?.block_on(latency::run(workload))?,

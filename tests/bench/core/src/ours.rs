@@ -1,16 +1,20 @@
 //! Our client, used as a program uses it.
 
+use std::time::Duration;
+
 use kalam_live::{
     AutoOffsetReset, ChangeEvent, KalamClient, LiveEvents, LiveRows, LiveRowsConfig, SubscriptionConfig,
     SubscriptionOptions,
 };
 use serde_json::{Value, json};
 
-use crate::control::{Failure, Stopwatch, Workload, merged};
+use crate::control::{Failure, Stopwatch, Workload, merged, post};
 use crate::gauges::resident_bytes;
 
 /// Rows a batch of the snapshot; the same for every client.
 const BATCH: u32 = 1000;
+/// How long a consumer is idle.
+const IDLE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn connect(workload: &Workload) -> Result<KalamClient, Failure> {
     let client = KalamClient::builder().url(&workload.url).token("bench-token").build()?;
@@ -89,6 +93,19 @@ pub(crate) async fn consume(workload: &Workload) -> Result<Value, Failure> {
     }
     consumer.close().await?;
     Ok(merged([time, json!({"changes": seen})]))
+}
+
+/// A consumer that waits for records which never come, at a server that answers at once.
+pub(crate) async fn idle(workload: &Workload) -> Result<Value, Failure> {
+    let client = connect(workload).await?;
+    let group = format!("idle-{}", std::process::id());
+    let consumer = client.consumer().topic("bench.records_0").group_id(&group).build()?;
+    let stopwatch = Stopwatch::start()?;
+    if !consumer.poll_with_timeout(IDLE).await?.is_empty() {
+        return Err("a record of a topic that has none".into());
+    }
+    let time = stopwatch.stop()?;
+    Ok(merged([time, post(&workload.url, &format!("/bench/requests?group={group}"))?]))
 }
 
 /// Time and memory until the snapshot is complete, then time until the last change is in the rows. The loop takes rows as

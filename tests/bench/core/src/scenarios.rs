@@ -112,6 +112,7 @@ pub(crate) fn all(options: &Options, server: &FrameServer) -> Result<Vec<Scenari
     scenarios.push(churn(&field));
     scenarios.push(snapshot(&field));
     scenarios.push(records(&field));
+    scenarios.push(idle(&field));
     scenarios.push(latency(&field, 2_000, true));
     scenarios.push(latency(&field, 20_000, false));
     Ok(scenarios)
@@ -146,6 +147,15 @@ fn records(field: &Field<'_>) -> Scenario {
             field.peer("consume", "insert_0_100000", 5),
         ],
         figures: vec![Figure::more("consumer", "thousand records/s", rate).must(Must::TimesPeer(3.0))],
+    }
+}
+
+fn idle(field: &Field<'_>) -> Scenario {
+    let rate = |sample: &Value| Some(number(sample, "requests")? / number(sample, "seconds")?);
+    Scenario {
+        title: "a consumer of a topic that has no records".to_owned(),
+        contestants: vec![field.ours("idle", "insert_0_1", 1)],
+        figures: vec![Figure::less("idle consumer", "requests/s", rate).must(Must::AtMost(2.0))],
     }
 }
 

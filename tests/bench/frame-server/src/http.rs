@@ -33,6 +33,7 @@ pub(crate) fn router(settings: Arc<Settings>) -> Router {
         .route("/v1/api/healthcheck", get(async || Json(health())))
         .route("/bench/prepare", post(prepare))
         .route("/bench/go", post(go))
+        .route("/bench/requests", post(requests))
         .with_state(settings)
 }
 
@@ -67,6 +68,11 @@ async fn sql(Json(request): Json<Value>) -> impl IntoResponse {
     };
     let body = format!(r#"{{"status":"success","results":[{result}],"took":0.01}}"#);
     ([(header::CONTENT_TYPE, "application/json")], body)
+}
+
+/// How many requests a group of consumers has made.
+async fn requests(Query(parameters): Parameters) -> Json<Value> {
+    Json(json!({"requests": topics::requests(parameters.get("group").map_or("", String::as_str))}))
 }
 
 fn spec_of(parameters: &HashMap<String, String>) -> Result<Spec, (StatusCode, String)> {

@@ -10,8 +10,17 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use serde_json::{Value, json};
 
-/// Cursor and first offset that is not acknowledged, by topic and group.
-type Groups = HashMap<(String, String), (u64, u64)>;
+/// By topic and group.
+type Groups = HashMap<(String, String), Group>;
+
+#[derive(Default)]
+struct Group {
+    cursor: u64,
+    /// The first offset that is not acknowledged.
+    base: u64,
+    /// Requests about it, of every kind.
+    requests: u64,
+}
 
 static GROUPS: LazyLock<Mutex<Groups>> = LazyLock::new(Mutex::default);
 
@@ -40,11 +49,11 @@ pub(crate) async fn consume(body: Bytes) -> Response {
     let limit = number(&request, "limit");
     let (range, base) = {
         let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
-        let (cursor, base) =
-            groups.entry((topic.to_owned(), text(&request, "group_id").to_owned())).or_default();
-        let range = *cursor..end.min(*cursor + limit);
-        *cursor = range.end;
-        (range, *base)
+        let group = groups.entry((topic.to_owned(), text(&request, "group_id").to_owned())).or_default();
+        let range = group.cursor..end.min(group.cursor + limit);
+        group.cursor = range.end;
+        group.requests += 1;
+        (range, group.base)
     };
     let mut out = String::with_capacity(400 * (range.end - range.start) as usize + 64);
     out.push_str(r#"{"messages":["#);
@@ -63,9 +72,16 @@ pub(crate) async fn consume(body: Bytes) -> Response {
 pub(crate) async fn ack(Json(request): Json<Value>) -> Json<Value> {
     let upto = number(&request, "upto_offset");
     let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
-    let (_, base) = groups
+    let group = groups
         .entry((text(&request, "topic_id").to_owned(), text(&request, "group_id").to_owned()))
         .or_default();
-    *base = (*base).max(upto + 1);
+    group.base = group.base.max(upto + 1);
+    group.requests += 1;
     Json(json!({"success": true, "acknowledged_offset": upto}))
+}
+
+/// How many requests a group has made, of all topics.
+pub(crate) fn requests(group: &str) -> u64 {
+    let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+    groups.iter().filter(|((_, name), _)| name == group).map(|(_, group)| group.requests).sum()
 }

@@ -15,6 +15,7 @@ import kotlinx.serialization.Serializable
 import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonElement
 import java.io.Closeable
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.Instant
@@ -112,6 +113,9 @@ public data class ConsumerOffsets(
  * ```
  */
 public class Consumer internal constructor(internal val native: NativeConsumer) : Closeable {
+    /** How often the group was moved here. */
+    private val moves = AtomicInteger()
+
     /**
      * The next records; none when there were none in time. A poll may be cancelled at any time: the records that it waited for
      * are there for the next one.
@@ -137,6 +141,7 @@ public class Consumer internal constructor(internal val native: NativeConsumer) 
      */
     public fun records(): Flow<ConsumerRecord> = flow {
         while (true) {
+            val moved = moves.get()
             val records = try {
                 poll()
             } catch (failed: KalamException) {
@@ -146,6 +151,8 @@ public class Consumer internal constructor(internal val native: NativeConsumer) 
             }
             for (record in records) {
                 emit(record)
+                // What was taken before the group was moved is neither finished nor handed out after it.
+                if (moves.get() != moved) break
                 markProcessed(record)
             }
         }
@@ -180,6 +187,7 @@ public class Consumer internal constructor(internal val native: NativeConsumer) 
     public suspend fun seek(offset: Long) {
         if (offset < 0) throw invalid("$offset is no offset")
         native.seek(offset.toULong()).done()
+        moves.incrementAndGet()
     }
 
     /**

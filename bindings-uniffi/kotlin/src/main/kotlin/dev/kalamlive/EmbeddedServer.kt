@@ -6,6 +6,7 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.GlobalScope
 import kotlinx.coroutines.launch
 import java.io.Closeable
+import kotlin.time.Duration
 
 /**
  * An embedded server in this process, that other clients connect to: for tests, previews and products without a network.
@@ -36,7 +37,8 @@ public class EmbeddedServer private constructor(private val native: NativeServer
     public companion object {
         /**
          * Starts one, in [directory] or in memory; [port] 0 is any free one. Without [rootPassword] one is generated when
-         * the data is created.
+         * the data is created. A consumer may hold a record of a topic for [topicVisibility] (30 s) before it is delivered
+         * again.
          *
          * @throws KalamException `config`; `not_supported` when the native library was built without it.
          */
@@ -44,11 +46,12 @@ public class EmbeddedServer private constructor(private val native: NativeServer
             directory: String? = null,
             port: Int = 0,
             rootPassword: String? = null,
+            topicVisibility: Duration? = null,
         ): EmbeddedServer {
             if (port !in 0..65535) throw KalamException("config", "option `port`: $port is no port")
             Waking.prepare()
             val native = NativeServer()
-            native.start(directory, rootPassword, port.toUShort()).done()
+            translated { native.start(directory, rootPassword, port.toUShort(), topicVisibility?.seconds) }.done()
             return EmbeddedServer(native)
         }
     }

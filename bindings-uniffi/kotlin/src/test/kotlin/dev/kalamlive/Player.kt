@@ -52,6 +52,7 @@ internal class Player(private val options: ConnectOptions, client: KalamClient, 
     private val streams = HashMap<String, ReceiveChannel<KalamEvent<Row>>>()
     private val checkpoints = HashMap<String, String>()
     private val kept = HashMap<String, String>()
+    private val topics = TopicSteps()
 
     suspend fun leave() {
         scope.cancel()
@@ -115,7 +116,11 @@ internal class Player(private val options: ConnectOptions, client: KalamClient, 
                 assertEquals(step.getValue("rows").jsonArray[i], JsonArray(rowsOf(event).map(::plain)), "$step")
             }
             "checkpoint" -> kept[step.text("as")!!] = checkpoints.getValue(of)
-            "close" -> (lives[of] ?: streams.getValue(of)).cancel()
+            "close" ->
+                if (topics.knows(of)) topics.play(what, of, step, client)
+                else (lives[of] ?: streams.getValue(of)).cancel()
+            "consumer", "poll", "iterate", "mark", "commit", "commit_later", "seek", "position", "offsets", "run" ->
+                topics.play(what, of, step, client)
             "cancel" -> client.cancelSubscription(of)
             "ended" -> {
                 val channel = lives[of] ?: streams.getValue(of)
@@ -279,7 +284,7 @@ private fun wire(rows: List<Row>): List<JsonElement> = rows.map { row ->
 }
 
 /** Cells without a scheme of columns: those of events and single rows. */
-private fun plain(row: Row): JsonElement = JsonArray(row.map { if (it is Long) JsonPrimitive(it) else bare(it) })
+internal fun plain(row: Row): JsonElement = JsonArray(row.map { if (it is Long) JsonPrimitive(it) else bare(it) })
 
 private fun bare(cell: Any?): JsonElement = when (cell) {
     null -> JsonNull

@@ -3,8 +3,10 @@ package dev.kalamlive
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 import kotlinx.serialization.json.Json
+import kotlinx.serialization.json.double
 import kotlinx.serialization.json.jsonArray
 import kotlinx.serialization.json.jsonObject
+import kotlinx.serialization.json.jsonPrimitive
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.DynamicTest
 import org.junit.jupiter.api.TestFactory
@@ -23,18 +25,22 @@ class ScenarioTest {
     private fun play(file: File) = runBlocking {
         val env = System.getenv()
         val url = env["KALAM_TEST_URL"]
+        val ns = "k${ProcessHandle.current().pid()}_${file.nameWithoutExtension.replace('-', '_')}"
+        val scenario = Json.parseToJsonElement(file.readText().replace("{ns}", ns)).jsonObject
+        val visibility = scenario["topic_visibility"]?.jsonPrimitive?.double?.seconds
+        // Known of our own server only.
+        if (url != null && visibility != null) return@runBlocking
+        val own = visibility?.let { EmbeddedServer.start(rootPassword = PASSWORD, topicVisibility = it) }
         val options = ConnectOptions(
-            url = url ?: server.url,
+            url = url ?: (own ?: server).url,
             user = if (url == null) "root" else env["KALAM_TEST_USER"],
             password = if (url == null) PASSWORD else env["KALAM_TEST_PASSWORD"],
         )
         val client = KalamClient.connect(options)
-        val ns = "k${ProcessHandle.current().pid()}_${file.nameWithoutExtension.replace('-', '_')}"
         client.execute("CREATE NAMESPACE $ns")
         val here = if (url == null) "complete" else "incomplete"
         val player = Player(options, client, isComplete = url == null)
         try {
-            val scenario = Json.parseToJsonElement(file.readText().replace("{ns}", ns)).jsonObject
             for (step in scenario.getValue("steps").jsonArray.map { it.jsonObject }) {
                 if ((step.text("only") ?: here) == here) withTimeout(60.seconds) { player.play(step) }
             }
@@ -42,6 +48,7 @@ class ScenarioTest {
             player.leave()
             client.execute("DROP NAMESPACE $ns CASCADE")
             client.closeAndWait()
+            own?.closeAndWait()
         }
     }
 }
