@@ -14,6 +14,7 @@ SEEDS ?= 2000
 HOLES_SEEDS ?= 20000
 VENV := .venv
 BIN := $(VENV)/bin
+BUILT := $${CARGO_TARGET_DIR:-target}/$(PROFILE)
 export CARGO_TERM_COLOR ?= never
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/$(VENV)/pyright
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -61,9 +62,10 @@ test-rust: system
 	cargo test --workspace --profile $(PROFILE)
 
 test-simulation: system
-	cargo run --profile $(PROFILE) -p kalam-simulation -- --seeds $(SEEDS)
-	cargo run --profile $(PROFILE) -p kalam-simulation -- --holes --seeds $(HOLES_SEEDS)
-	cargo run --profile $(PROFILE) -p kalam-simulation -- --consumers --seeds $(HOLES_SEEDS)
+	scripts/build --profile $(PROFILE) --bin kalam-simulation
+	$(BUILT)/kalam-simulation --seeds $(SEEDS)
+	$(BUILT)/kalam-simulation --holes --seeds $(HOLES_SEEDS)
+	$(BUILT)/kalam-simulation --consumers --seeds $(HOLES_SEEDS)
 
 test-python: python
 	cd bindings-python && $(CURDIR)/$(BIN)/python -m pytest
@@ -81,13 +83,13 @@ test-swift: system
 
 # The page of the embedded server, in Chromium, at the command that test-rust builds.
 test-inspector: system tests/inspector/node_modules/.ready
-	cargo build --workspace --profile $(PROFILE) --bin kalam-embedded
+	scripts/build --profile $(PROFILE) --bin kalam-embedded
 	cd tests/inspector && npm test --silent
 
 # KalamDB's own client, as published, at our server: a workspace of its own, since no build of ours needs its crates.
 test-makers-client: system
-	cargo build --workspace --profile $(PROFILE) --bin kalam-embedded
-	export KALAM_EMBEDDED=$$(realpath $${CARGO_TARGET_DIR:-target})/$(PROFILE)/kalam-embedded && \
+	scripts/build --profile $(PROFILE) --bin kalam-embedded
+	export KALAM_EMBEDDED=$$(realpath $(BUILT))/kalam-embedded && \
 		cd tests/makers-client && cargo test --target-dir $${CARGO_TARGET_DIR:-../../target}/makers-client
 
 test-examples: python node examples/node/node_modules/.ready
@@ -140,4 +142,5 @@ tests/inspector/node_modules/.ready: tests/inspector/package-lock.json
 	@touch $@
 
 node: bindings-node/node_modules/.ready
-	cd bindings-node && node scripts/build.mjs $(PROFILE)
+	scripts/build --profile $(PROFILE) --lib
+	cd bindings-node && node scripts/build.mjs $(PROFILE) --built

@@ -1,6 +1,6 @@
 // Builds the package for this machine: the native library into npm/PLATFORM, the JavaScript into dist.
 //
-//   node scripts/build.mjs [PROFILE]      PROFILE of Cargo: fast (default), release, dev
+//   node scripts/build.mjs [PROFILE [--built]]      PROFILE of Cargo: fast (default), release, dev; --built: Cargo has run
 
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, renameSync, rmSync } from "node:fs";
@@ -18,7 +18,9 @@ const LIBRARIES = {
   win32: "kalam_live_node.dll",
 };
 
-run("cargo", "build", "--quiet", "--package", "kalam-live-node", "--profile", profile);
+if (!process.argv.includes("--built")) {
+  run("cargo", "build", "--quiet", "--package", "kalam-live-node", "--profile", profile);
+}
 const { target_directory: target } = JSON.parse(
   run("cargo", "metadata", "--format-version", "1", "--no-deps").toString(),
 );

@@ -1,8 +1,8 @@
 import KalamLive
 import Observation
 
-/// The rows of a live query for a view: `@State private var tasks = LiveList<Task>()`, and
-/// `.task { await tasks.follow(client.live(Task.self, "SELECT ...")) }`, which ends with the view.
+/// The rows of a live query for a view: `@State private var tasks = LiveList<Todo>()`, and
+/// `.task { await tasks.follow(client.live(Todo.self, "SELECT ...")) }`, which ends with the view.
 @MainActor @Observable
 final class LiveList<Element: Sendable> {
     /// The newest rows; `nil` until the first are there.

@@ -4,7 +4,7 @@ import KalamLive
 import Network
 import SwiftUI
 
-struct Task: Decodable, Identifiable, Hashable, Sendable {
+struct Todo: Decodable, Identifiable, Hashable, Sendable {
     let id: Int64
     let title: String
     let done: Bool
@@ -13,18 +13,19 @@ struct Task: Decodable, Identifiable, Hashable, Sendable {
 struct TaskList: View {
     let client: KalamClient
     let project: String
-    @State private var tasks = LiveList<Task>()
+    @State private var tasks = LiveList<Todo>()
 
     var body: some View {
         List {
             if tasks.isStale { Text("No connection: these are the last ones known") }
-            ForEach(tasks.rows.map { Array($0) } ?? []) { task in Text(task.title) }
+            // The rows as they are: they are a collection, and nothing is copied.
+            if let rows = tasks.rows { ForEach(rows) { todo in Text(todo.title) } }
         }
         .animation(.default, value: tasks.rows?.lastSeqID)
         .overlay { if let failure = tasks.failure { Text(failure.message) } }
         .task(id: project) {
             let sql = "SELECT id, title, done FROM app.tasks WHERE project = $1"
-            await tasks.follow(client.live(Task.self, sql, [project], options: LiveOptions(orderBy: "done, title")))
+            await tasks.follow(client.live(Todo.self, sql, [project], options: LiveOptions(orderBy: "done, title")))
         }
     }
 }

@@ -5,11 +5,11 @@ import UIKit
 
 @MainActor
 final class TaskTable {
-    private let source: UICollectionViewDiffableDataSource<Int, Int64>
-    private var tasks: [Int64: Task] = [:]
+    let source: UICollectionViewDiffableDataSource<Int, Int64>
+    private var tasks: [Int64: Todo] = [:]
 
     init(_ view: UICollectionView) {
-        var find: (Int64) -> Task? = { _ in nil }
+        var find: (Int64) -> Todo? = { _ in nil }
         let cell = UICollectionView.CellRegistration<UICollectionViewListCell, Int64> { cell, _, id in
             var content = cell.defaultContentConfiguration()
             content.text = find(id)?.title
@@ -21,11 +21,11 @@ final class TaskTable {
         find = { [weak self] id in self?.tasks[id] }
     }
 
-    func follow(_ live: LiveRows<Task>) async throws {
+    func follow(_ live: LiveRows<Todo>) async throws {
         for try await rows in live { show(rows) }
     }
 
-    private func show(_ rows: Rows<Task>) {
+    private func show(_ rows: Rows<Todo>) {
         var snapshot = source.snapshot()
         for change in rows.changes {
             switch change {

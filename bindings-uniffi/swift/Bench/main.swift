@@ -18,8 +18,6 @@ struct Message: Decodable, Sendable {
 
 struct Prepared: Decodable { let final_seq: Int64 }
 
-let changes = 20_000
-
 func batches() -> LiveOptions {
     var options = LiveOptions()
     options.batchSize = 1000
@@ -66,30 +64,51 @@ func snapshot<T>(_ url: String, _ open: (KalamClient, String) -> LiveRows<T>) as
     return "\(Int(Double(seen) / took)) \(Int(Double(seen) / cost))"
 }
 
-/// Microseconds a change until the last one is seen, with so many rows held.
-func change(_ url: String, _ held: Int) async throws -> Double {
-    let table = "update_\(held)_\(changes)"
+/// Microseconds a change of many that come at once, until the last one is seen.
+func flood(_ url: String, _ held: Int) async throws -> String {
+    let changes = 20_000
+    let followed = try await follow(url, "update_\(held)_\(changes)", held)
+    return "\(followed.seconds * 1e6 / Double(changes))"
+}
+
+/// Microseconds of processor time a list, of changes that come one after the other.
+func single(_ url: String, _ held: Int) async throws -> String {
+    let followed = try await follow(url, "update_\(held)_3000_r2000", held)
+    return "\(followed.processor * 1e6 / Double(followed.lists)) \(followed.lists)"
+}
+
+/// What it took from the first change to the last, and how many lists showed them.
+func follow(
+    _ url: String, _ table: String, _ held: Int
+) async throws -> (seconds: Double, processor: Double, lists: Int) {
     let prepared = try JSONDecoder().decode(
         Prepared.self, from: try await post(url, "/bench/prepare?table=\(table)"))
     let client = try await connect(url)
-    var start: ContinuousClock.Instant?
-    for try await rows in client.live(
-        "SELECT id, room, sender, body, n, at FROM bench.\(table)", options: batches())
-    {
-        if start == nil, rows.count == held {
-            start = ContinuousClock.now
+    let sql = "SELECT id, room, sender, body, n, at FROM bench.\(table)"
+    var (start, before, lists) = (ContinuousClock.now, 0.0, 0)
+    var took = (seconds: 0.0, processor: 0.0, lists: 0)
+    for try await rows in client.live(sql, options: batches()) {
+        if lists == 0 {
+            precondition(rows.count == held)
+            (start, before) = (ContinuousClock.now, processor())
             Task { try await post(url, "/bench/go?table=\(table)") }
         }
-        if rows.lastSeqID == prepared.final_seq { break }
+        lists += 1
+        if rows.lastSeqID == prepared.final_seq {
+            // Before all the rows are given back.
+            took = (seconds(since: start), processor() - before, lists - 1)
+            break
+        }
     }
-    let each = seconds(since: start!) * 1e6 / Double(changes)
     await client.close()
-    return each
+    return took
 }
 
+let held = [100, 10_000, 100_000]
 let url = CommandLine.arguments[1]
 for _ in 0..<Int(CommandLine.arguments[2])! {
     print("cells \(try await snapshot(url) { $0.live($1, options: batches()) })")
     print("classes \(try await snapshot(url) { $0.live(Message.self, $1, options: batches()) })")
-    for held in [1_000, 100_000] { print("change_\(held) \(try await change(url, held))") }
+    for rows in held { print("change_\(rows) \(try await flood(url, rows))") }
+    for rows in held { print("single_\(rows) \(try await single(url, rows))") }
 }

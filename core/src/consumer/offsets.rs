@@ -66,6 +66,10 @@ impl Offsets {
     }
 
     /// After the greatest.
+    pub(super) fn start(&self) -> Option<u64> {
+        self.0.first_key_value().map(|(start, _)| *start)
+    }
+
     pub(super) fn end(&self) -> Option<u64> {
         self.0.last_key_value().map(|(_, end)| *end)
     }

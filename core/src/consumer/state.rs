@@ -231,8 +231,10 @@ impl Consumer {
             self.learn_pace(now.saturating_sub(since), count);
         }
         self.polling = Some(deadline);
-        // What has failed may work now.
-        self.trouble.last = None;
+        // What has failed may work now; a poll that is over before the next attempt still tells why there is nothing.
+        if now >= self.trouble.retry_at {
+            self.trouble.last = None;
+        }
         Ok(())
     }
 
@@ -271,7 +273,7 @@ impl Consumer {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        match self.trouble.last.take() {
+        match self.trouble.last.clone() {
             Some(error) => Err(error),
             None => Ok(Vec::new()),
         }
@@ -648,10 +650,13 @@ impl Consumer {
             return;
         }
         self.base = base;
+        // Seldom: who reads ahead has long queues.
+        if self.queued.start().is_some_and(|start| start < base) {
+            self.queue.retain(|record| record.offset >= base);
+        }
         for offsets in [&mut self.done, &mut self.held, &mut self.queued] {
             offsets.remove_before(base);
         }
-        self.queue.retain(|record| record.offset >= base);
         self.look_pause = LOOK.0;
     }
 

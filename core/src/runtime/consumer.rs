@@ -9,11 +9,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 
 use super::asker::Asker;
 use super::http::SendError;
 use crate::consumer::{Action, Committed, Consumer, ConsumerConfig};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::machine::Time;
 use crate::protocol::{
     ConsumeRequest, Consumed, TopicStart, decode_ack, decode_consumed, encode_ack, encode_consume, table_of,
@@ -214,11 +215,14 @@ impl Requests {
 
     async fn fetch(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Consumed> {
         let mut consumed = self.consume(start, limit, wait).await?;
+        // Records that come together are mostly of one table.
+        let mut last: Option<(String, String, Option<Arc<Schema>>)> = None;
         for record in &mut consumed.records {
-            record.table = match table_of(&record.payload) {
-                Some(table) => self.table(table).await,
-                None => None,
-            };
+            let Some((namespace, name)) = table_of(&record.payload) else { continue };
+            if last.as_ref().is_none_or(|(n, t, _)| n != namespace || t != name) {
+                last = Some((namespace.to_owned(), name.to_owned(), self.table((namespace, name)).await));
+            }
+            record.table = last.as_ref().and_then(|(_, _, schema)| schema.clone());
         }
         Ok(consumed)
     }
@@ -260,6 +264,30 @@ impl Requests {
     }
 }
 
+/// A request in a task of its own, so that reading a large answer holds up no commit. Dropping this gives it up.
+struct Apart<T>(JoinHandle<Result<T>>);
+
+impl<T: Send + 'static> Apart<T> {
+    fn start(request: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self(tokio::spawn(request))
+    }
+}
+
+impl<T> Future for Apart<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let ended = |_| Err(Error::new(ErrorCode::Closed, "the request was ended with its runtime"));
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or_else(ended))
+    }
+}
+
+impl<T> Drop for Apart<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 type InFlight<'a, T> = Option<Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>>;
 
 /// Runs until the consumer is closed and has committed what it may.
@@ -273,7 +301,9 @@ pub(crate) async fn drive(shared: Arc<SharedConsumer>, requests: Arc<Requests>) 
         for action in actions {
             match action {
                 Action::Fetch { start, limit, wait } => {
-                    fetch = Some(Box::pin(requests.fetch(start, limit, wait)));
+                    let requests = requests.clone();
+                    let request = async move { requests.fetch(start, limit, wait).await };
+                    fetch = Some(Box::pin(Apart::start(request)));
                 }
                 Action::Look { start } => look = Some(Box::pin(requests.consume(start, 0, Duration::ZERO))),
                 Action::Ack { upto } => ack = Some(Box::pin(requests.ack(upto))),

@@ -17,13 +17,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 UNIFFI = ROOT / "bindings-uniffi"
 
+# How many rows are held while changes are measured.
+HELD = (100, 10_000, 100_000)
 # What is measured, its unit, and the least that the median must be.
-FIGURES = {
+FIGURES: dict[str, tuple[str, str, int | None]] = {
     "cells": ("snapshot of 100,000 rows as typed cells", "rows/s", 300_000),
     "classes": ("the same as classes (kotlinx.serialization, Codable)", "rows/s", 30_000),
-    "change_1000": ("a change, 1,000 rows held", "us", None),
-    "change_100000": ("a change, 100,000 rows held", "us", None),
+    **{f"change_{held}": (f"a change of a flood, {held:,} rows held", "us", None) for held in HELD},
+    **{f"single_{held}": (f"CPU of a list with one to five changes, {held:,} rows held", "us", None) for held in HELD},
 }
+# How much dearer a list may be with the most rows: more levels of the tree, rows that are in no cache.
+MOST_GROWTH = 2.0
 
 
 def kotlin(url: str, rounds: int) -> list[str]:
@@ -79,6 +83,12 @@ def main() -> None:
             if least is not None and statistics.median(values) < least:
                 missed.append(f"{language}: {what}: {statistics.median(values):,.0f} {unit}, at least {least:,}")
         lines.append(f"| {what} | {unit} | {' | '.join(cells)} |")
+    for language, found in results.items():
+        few, many = (statistics.median(found[f"single_{held}"][1:]) for held in (HELD[0], HELD[-1]))
+        if many > few * MOST_GROWTH:
+            missed.append(
+                f"{language}: a list costs {few:.0f} us with {HELD[0]} rows held, {many:.0f} us with {HELD[-1]:,}"
+            )
     table = "\n".join(lines)
     print(table)
     if options.output:

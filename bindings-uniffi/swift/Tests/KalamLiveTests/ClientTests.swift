@@ -97,6 +97,23 @@ private struct NoLuck: Error {}
         #expect(try await failure { _ = try await KalamClient.connect(silent) }.code == "timeout")
     }
 
+    @Test func aConnectionThatIsCancelledWhileItIsMade() async throws {
+        let (asked, left) = (Shared(false), Shared(false))
+        var silent = ConnectOptions(url: try await server().url)
+        silent.tokenProvider = {
+            asked.change { $0 = true }
+            defer { left.change { $0 = true } }
+            try await Task.sleep(nanoseconds: 3_600_000_000_000)
+            return ""
+        }
+        let connecting = Task { [silent] in _ = try await KalamClient.connect(silent) }
+        try await soon { try await until { asked.get() } }
+        connecting.cancel()
+        await #expect(throws: CancellationError.self) { try await connecting.value }
+        // The provider is not wanted any more either.
+        try await soon { try await until { left.get() } }
+    }
+
     @Test func tokensByAProvider() async throws {
         let url = try await server().url
         let asked = Shared(0)

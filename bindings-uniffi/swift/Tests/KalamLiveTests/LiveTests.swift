@@ -119,6 +119,27 @@ private struct Note: Decodable, Sendable, Hashable {
         await other.close()
     }
 
+    @Test func aLostConnectionIsToldAndCanBeClosed() async throws {
+        let own = try await EmbeddedServer.start(rootPassword: password)
+        let client = try await KalamClient.connect(url: own.url, user: "root", password: password)
+        try await client.execute("CREATE NAMESPACE app")
+        try await client.execute("CREATE TABLE app.t (\(table))")
+        try await client.execute("INSERT INTO app.t VALUES (1, 'a')")
+        let phases = Shared<[Phase]>([])
+        let showing = Task {
+            for try await rows in client.liveTable("app.t") {
+                #expect(rows.count == 1)
+                phases.change { $0.append(rows.phase) }
+            }
+        }
+        try await soon { try await until { phases.get() == [.live] } }
+        await own.close()
+        try await soon { try await until { phases.get().last == .reconnecting } }
+        await client.close()
+        try await showing.value
+        for await state in client.states where state == .closed { break }
+    }
+
     @Test func twoClientsDoNotShareTheirEnd() async throws {
         let (one, ns) = try await place(table)
         let two = try await open()

@@ -44,7 +44,8 @@ fn measure(who: &str, task: &str, workload: &Workload) -> Result<(), Failure> {
     let result = match (who, task) {
         (FLOOR, "events") => alone()?.block_on(floor::events(workload))?,
         (OURS, "events") => usual()?.block_on(ours::events(workload))?,
-        (OURS, "consume") => usual()?.block_on(ours::consume(workload))?,
+        (OURS, "consume") => usual()?.block_on(ours::consume(workload, true))?,
+        (OURS, "consume_auto") => usual()?.block_on(ours::consume(workload, false))?,
         (OURS, "idle") => usual()?.block_on(ours::idle(workload))?,
         (OURS, "live") => usual()?.block_on(ours::live(workload))?,
         (OURS, "live_each") => alone()?.block_on(replay::live_each(workload))?,

@@ -67,8 +67,8 @@ pub(crate) async fn events(workload: &Workload) -> Result<Value, Failure> {
     Ok(merged([time, json!({"changes": seen, "lagged": lagged})]))
 }
 
-/// Every record of a topic, committed batch by batch as the documentation has it.
-pub(crate) async fn consume(workload: &Workload) -> Result<Value, Failure> {
+/// Every record of a topic, committed batch by batch as the documentation has it, or by itself and in the end.
+pub(crate) async fn consume(workload: &Workload, by_batch: bool) -> Result<Value, Failure> {
     let client = connect(workload).await?;
     let stopwatch = Stopwatch::start()?;
     let mut consumer = client
@@ -76,7 +76,7 @@ pub(crate) async fn consume(workload: &Workload) -> Result<Value, Failure> {
         .topic(format!("bench.records_{}", workload.changes))
         .group_id(format!("ours-{}", std::process::id()))
         .auto_offset_reset(AutoOffsetReset::Earliest)
-        .enable_auto_commit(false)
+        .enable_auto_commit(!by_batch)
         .build()?;
     let mut seen = 0;
     while seen < workload.changes {
@@ -85,7 +85,9 @@ pub(crate) async fn consume(workload: &Workload) -> Result<Value, Failure> {
             consumer.mark_processed(record);
         }
         seen += records.len();
-        consumer.commit_sync().await?;
+        if by_batch || seen == workload.changes {
+            consumer.commit_sync().await?;
+        }
     }
     let time = stopwatch.stop()?;
     if consumer.offsets().committed != workload.changes as u64 {

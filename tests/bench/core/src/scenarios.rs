@@ -111,7 +111,8 @@ pub(crate) fn all(options: &Options, server: &FrameServer) -> Result<Vec<Scenari
     scenarios.extend(LIVE.map(|(rows, changes, rounds)| live(&field, rows, changes, rounds)));
     scenarios.push(churn(&field));
     scenarios.push(snapshot(&field));
-    scenarios.push(records(&field));
+    scenarios.push(records(&field, "consume", "committed by the hundred"));
+    scenarios.push(records(&field, "consume_auto", "committed by itself"));
     scenarios.push(idle(&field));
     scenarios.push(latency(&field, 2_000, true));
     scenarios.push(latency(&field, 20_000, false));
@@ -138,14 +139,11 @@ fn events(field: &Field<'_>, kind: &str, rows: u32) -> Scenario {
     }
 }
 
-fn records(field: &Field<'_>) -> Scenario {
+fn records(field: &Field<'_>, task: &str, commits: &str) -> Scenario {
     let rate = |sample: &Value| Some(number(sample, "changes")? / number(sample, "seconds")? / 1e3);
     Scenario {
-        title: "records of a topic, committed by the hundred".to_owned(),
-        contestants: vec![
-            field.ours("consume", "insert_0_100000", 5),
-            field.peer("consume", "insert_0_100000", 5),
-        ],
+        title: format!("records of a topic, {commits}"),
+        contestants: vec![field.ours(task, "insert_0_100000", 5), field.peer(task, "insert_0_100000", 5)],
         figures: vec![Figure::more("consumer", "thousand records/s", rate).must(Must::TimesPeer(3.0))],
     }
 }

@@ -1,7 +1,7 @@
 //! The makers' own client, as published, measured as the peer of ours.
 //!
 //! ```text
-//! bench-peer-kalam-client events|live|consume|latency URL TABLE
+//! bench-peer-kalam-client events|live|consume|consume_auto|latency URL TABLE
 //! ```
 //!
 //! Prints one JSON line. It is a process of its own, so that its memory is its own and so that a build of the project
@@ -30,10 +30,11 @@ async fn main() -> Result<(), Failure> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["events", url, table] => events(&Workload::prepare(url, table)?).await?,
-        ["consume", url, table] => consume(&Workload::prepare(url, table)?).await?,
+        ["consume", url, table] => consume(&Workload::prepare(url, table)?, true).await?,
+        ["consume_auto", url, table] => consume(&Workload::prepare(url, table)?, false).await?,
         ["live", url, table] => live(&Workload::prepare(url, table)?).await?,
         ["latency", url, table] => latency::run(&Workload::prepare(url, table)?).await?,
-        _ => return Err("usage: events|live|consume|latency URL TABLE".into()),
+        _ => return Err("usage: events|live|consume|consume_auto|latency URL TABLE".into()),
     };
     println!("{result}");
     Ok(())
@@ -76,8 +77,8 @@ async fn events(workload: &Workload) -> Result<Value, Failure> {
     Ok(merged([stopwatch.stop()?, json!({"changes": seen})]))
 }
 
-/// Every record of a topic, committed batch by batch as the documentation has it.
-async fn consume(workload: &Workload) -> Result<Value, Failure> {
+/// Every record of a topic, committed batch by batch as the documentation has it, or by itself and in the end.
+async fn consume(workload: &Workload, by_batch: bool) -> Result<Value, Failure> {
     let client = connect(workload).await?;
     let stopwatch = Stopwatch::start()?;
     let mut consumer = client
@@ -85,7 +86,7 @@ async fn consume(workload: &Workload) -> Result<Value, Failure> {
         .topic(&format!("bench.records_{}", workload.changes))
         .group_id(&format!("peer-{}", std::process::id()))
         .auto_offset_reset(AutoOffsetReset::Earliest)
-        .enable_auto_commit(false)
+        .enable_auto_commit(!by_batch)
         .build()?;
     let mut seen = 0;
     while seen < workload.changes {
@@ -94,7 +95,9 @@ async fn consume(workload: &Workload) -> Result<Value, Failure> {
             consumer.mark_processed(record);
         }
         seen += records.len();
-        consumer.commit_sync().await?;
+        if by_batch || seen == workload.changes {
+            consumer.commit_sync().await?;
+        }
     }
     let time = stopwatch.stop()?;
     consumer.close().await?;

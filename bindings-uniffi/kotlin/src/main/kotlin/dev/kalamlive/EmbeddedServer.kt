@@ -49,6 +49,7 @@ public class EmbeddedServer private constructor(private val native: NativeServer
             topicVisibility: Duration? = null,
         ): EmbeddedServer {
             if (port !in 0..65535) throw KalamException("config", "option `port`: $port is no port")
+            Waking.prepare()
             val native = NativeServer()
             translated { native.start(directory, rootPassword, port.toUShort(), topicVisibility?.seconds) }.done()
             return EmbeddedServer(native)

@@ -254,6 +254,7 @@ public class KalamClient private constructor(
          * reached.
          */
         public suspend fun connect(options: ConnectOptions): KalamClient {
+            Waking.prepare()
             val client = NativeClient(options.native())
             val states = MutableStateFlow(ConnectionState.CONNECTING)
             val happenings = MutableSharedFlow<LifecycleEvent>(0, 64, BufferOverflow.DROP_OLDEST)

@@ -26,6 +26,7 @@ public object KalamLog {
      * and the level is that of the latest. Lines that nobody collects are dropped in the end, which is told.
      */
     public fun lines(level: LogLevel = LogLevel.WARN): Flow<LogLine> = flow {
+        Waking.prepare()
         NativeLog(NativeLevel.valueOf(level.name)).use { log ->
             while (true) {
                 val lines = withContext(Dispatchers.Default) {

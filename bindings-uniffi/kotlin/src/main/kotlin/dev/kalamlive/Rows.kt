@@ -36,6 +36,9 @@ public sealed interface Change<out T> {
  *
  * A row that has not changed is the same object (`===`) in the next one. Reading one row by its index takes time in the
  * logarithm of their number, a loop constant time a row.
+ *
+ * Two of these are equal when they are of the same moment too: a `StateFlow`, which drops what equals the value before, so tells
+ * that only the [phase] has changed, and does not compare the rows one by one to see it.
  */
 public class Rows<out T> internal constructor(
     private val tree: RowTree<T>,
@@ -58,6 +61,14 @@ public class Rows<out T> internal constructor(
     override fun get(index: Int): T = tree[index]
 
     override fun iterator(): Iterator<T> = tree.iterator()
+
+    override fun equals(other: Any?): Boolean = when {
+        this === other -> true
+        other !is Rows<*> -> super.equals(other)
+        else -> phase == other.phase && lastSeqId == other.lastSeqId && checkpoint == other.checkpoint && super.equals(other)
+    }
+
+    override fun hashCode(): Int = super.hashCode()
 }
 
 /** What a query returned. */

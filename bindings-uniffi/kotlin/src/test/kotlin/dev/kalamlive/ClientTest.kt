@@ -1,5 +1,6 @@
 package dev.kalamlive
 
+import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitCancellation
@@ -18,6 +19,7 @@ import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.io.TempDir
+import java.lang.management.ManagementFactory
 import java.net.URI
 import java.net.http.HttpClient
 import java.net.http.HttpRequest
@@ -139,6 +141,27 @@ class ClientTest {
     }
 
     @Test
+    fun `a connection that is cancelled while it is made`() = test {
+        val (asked, left) = Pair(CompletableDeferred<Unit>(), CompletableDeferred<Unit>())
+        val silent = ConnectOptions(
+            url = server.url,
+            tokenProvider = {
+                asked.complete(Unit)
+                try {
+                    awaitCancellation()
+                } finally {
+                    left.complete(Unit)
+                }
+            },
+        )
+        val connecting = launch { KalamClient.connect(silent) }
+        asked.await()
+        connecting.cancelAndJoin()
+        // The provider is not wanted any more either.
+        left.await()
+    }
+
+    @Test
     fun `what happens to a connection`() = test {
         val own = EmbeddedServer.start(rootPassword = PASSWORD)
         val told = Channel<LifecycleEvent>(Channel.UNLIMITED)
@@ -170,6 +193,17 @@ class ClientTest {
         client.closeAndWait()
         client.state.first { it == ConnectionState.CLOSED }
         again.closeAndWait()
+    }
+
+    @Test
+    fun `a wait makes no thread`() = test {
+        place("id BIGINT PRIMARY KEY") { client, ns ->
+            val threads = ManagementFactory.getThreadMXBean()
+            val before = threads.totalStartedThreadCount
+            repeat(500) { client.query("SELECT id FROM $ns.t") }
+            val started = threads.totalStartedThreadCount - before
+            assertTrue(started < 100, "$started threads were started")
+        }
     }
 
     @Test

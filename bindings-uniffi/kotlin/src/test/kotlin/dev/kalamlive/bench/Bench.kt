@@ -27,13 +27,14 @@ fun main(arguments: Array<String>): Unit = runBlocking {
     repeat(rounds.toInt()) {
         println("cells ${snapshot(url) { client, sql -> client.live(sql, options = BATCHES) }}")
         println("classes ${snapshot(url) { client, sql -> client.live<Message>(sql, options = BATCHES) }}")
-        for (held in listOf(1_000, 100_000)) println("change_$held ${change(url, held)}")
+        for (held in HELD) println("change_$held ${flood(url, held)}")
+        for (held in HELD) println("single_$held ${single(url, held)}")
     }
     kotlin.system.exitProcess(0)
 }
 
 private val BATCHES = LiveOptions(batchSize = 1000)
-private const val CHANGES = 20_000
+private val HELD = listOf(100, 10_000, 100_000)
 
 @Serializable
 private data class Message(
@@ -75,24 +76,44 @@ private suspend fun <T> snapshot(url: String, open: (KalamClient, String) -> Flo
     return "${(seen / seconds).toLong()} ${(seen / cpu).toLong()}"
 }
 
-/** Microseconds a change until the last one is seen, with so many rows held. */
-private suspend fun change(url: String, held: Int): Double {
-    val table = "update_${held}_$CHANGES"
+/** Microseconds a change of many that come at once, until the last one is seen. */
+private suspend fun flood(url: String, held: Int): String {
+    val changes = 20_000
+    val followed = follow(url, "update_${held}_$changes", held)
+    return "${followed.seconds * 1e6 / changes}"
+}
+
+/** Microseconds of processor time a list, of changes that come one after the other. */
+private suspend fun single(url: String, held: Int): String {
+    val followed = follow(url, "update_${held}_3000_r2000", held)
+    return "${followed.cpu * 1e6 / followed.lists} ${followed.lists}"
+}
+
+/** What it took from the first change to the last, and how many lists showed them. */
+private class Followed(val seconds: Double, val cpu: Double, val lists: Int)
+
+private suspend fun follow(url: String, table: String, held: Int): Followed {
     val final = post(url, "/bench/prepare?table=$table")!!.getValue("final_seq").jsonPrimitive.long
     val client = connect(url)
     var start = TimeSource.Monotonic.markNow()
-    var gone = false
+    var cpuBefore = 0L
+    var lists = 0
+    lateinit var followed: Followed
     kotlinx.coroutines.coroutineScope {
         client.live("SELECT id, room, sender, body, n, at FROM bench.$table", options = BATCHES).first { rows ->
-            if (!gone && rows.size == held) {
-                gone = true
+            if (lists++ == 0) {
+                check(rows.size == held)
                 start = TimeSource.Monotonic.markNow()
+                cpuBefore = cpuNanoseconds()
                 launch(kotlinx.coroutines.Dispatchers.IO) { post(url, "/bench/go?table=$table") }
+            }
+            if (rows.lastSeqId == final) {
+                val seconds = start.elapsedNow().inWholeMicroseconds / 1e6
+                followed = Followed(seconds, (cpuNanoseconds() - cpuBefore) / 1e9, lists - 1)
             }
             rows.lastSeqId == final
         }
     }
-    val each = start.elapsedNow().inWholeMicroseconds.toDouble() / CHANGES
     client.closeAndWait()
-    return each
+    return followed
 }

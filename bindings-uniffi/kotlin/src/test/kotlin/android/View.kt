@@ -1,0 +1,7 @@
+package android.view
+
+class Context
+
+open class View(val context: Context)
+
+open class ViewGroup(context: Context) : View(context)
