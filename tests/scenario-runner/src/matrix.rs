@@ -99,7 +99,7 @@ fn expiry(name: &str, filter: &str) -> Scenario {
         rows(json!([["a", "x"]])),
         rows(json!([])),
     ];
-    Scenario { name: format!("matrix-expiry-{name}"), about, steps }
+    Scenario { name: format!("matrix-expiry-{name}"), about, topic_visibility: None, steps }
 }
 
 /// With so many rows `more`.
