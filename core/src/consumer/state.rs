@@ -13,7 +13,7 @@ use crate::protocol::{Consumed, TopicStart};
 /// Records that are asked for ahead of the reader should be handled within this time, at the reader's pace.
 const AHEAD: Time = Time::from_millis(250);
 /// The most records of one request.
-const MOST_RECORDS: usize = 5_000;
+const MOST_RECORDS: usize = 1_000;
 /// Pauses between requests to a server that has no records and does not wait: with them an idle consumer makes less than
 /// two requests a second.
 const PAUSES: [Time; 4] =

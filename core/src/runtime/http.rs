@@ -32,6 +32,9 @@ pub(crate) struct Request<'a> {
     pub(crate) max_bytes: Option<usize>,
 }
 
+/// Room that is made for an answer before it is there.
+const MOST_ANNOUNCED: usize = 1 << 20;
+
 /// The body of a request.
 pub(crate) enum Content<'a> {
     Nothing,
@@ -205,7 +208,9 @@ impl Http {
         let status = response.status().as_u16();
         let content_type = response.headers().get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let mut body = Vec::new();
+        // What a server announces is believed up to a point.
+        let announced = response.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(announced.min(MOST_ANNOUNCED));
         while let Some(chunk) = response.chunk().await.map_err(|e| self.no_answer(index, request, &e))? {
             if body.len() + chunk.len() > limit {
                 return Err(too_large());

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use compact_str::CompactString;
+use memchr::memmem::Finder;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -136,11 +137,14 @@ pub fn decode_consumed(status: u16, body: &[u8]) -> Result<Consumed> {
         return Err(decode_error(status, body));
     }
     // As good as every answer is read in one pass; one that is not, record by record.
-    if let Ok(answer) = serde_json::from_slice::<Answer<Message<'_>>>(body) {
-        return Ok(answer.into_consumed(Message::read));
+    // As text, so that not each string is validated by itself.
+    let text = std::str::from_utf8(body).ok();
+    if let Some(Ok(answer)) = text.map(serde_json::from_str::<Answer<Message<'_>>>) {
+        let mut scratch = Vec::new();
+        return Ok(answer.into_consumed(|message| message.read(&mut scratch)));
     }
     match serde_json::from_slice::<Answer<serde_json::Value>>(body) {
-        Ok(answer) => Ok(answer.into_consumed(|value| read_loosely(&value))),
+        Ok(answer) => Ok(answer.into_consumed(|value: serde_json::Value| read_loosely(&value))),
         Err(e) if e.is_eof() => Err(cut()),
         Err(e) => Err(Error::new(
             ErrorCode::Protocol,
@@ -208,8 +212,8 @@ struct Message<'a> {
 }
 
 impl Message<'_> {
-    fn read(self) -> Option<TopicMessage> {
-        let (payload, wrong_payload) = bytes(&self.payload);
+    fn read(self, scratch: &mut Vec<u8>) -> Option<TopicMessage> {
+        let (payload, wrong_payload) = bytes(&self.payload, scratch);
         let (op, wrong_op) = operation(&self.op);
         Some(TopicMessage {
             offset: self.offset,
@@ -224,9 +228,11 @@ impl Message<'_> {
     }
 }
 
-fn bytes(base64: &str) -> (Arc<[u8]>, Option<Box<str>>) {
-    match STANDARD.decode(base64) {
-        Ok(bytes) => (bytes.into(), None),
+/// The payload, with room to decode into that is used again.
+fn bytes(base64: &str, scratch: &mut Vec<u8>) -> (Arc<[u8]>, Option<Box<str>>) {
+    scratch.clear();
+    match STANDARD.decode_vec(base64, scratch) {
+        Ok(()) => (scratch.as_slice().into(), None),
         // What came, so that somebody can look at it.
         Err(_) => (base64.as_bytes().into(), Some("the payload is not base64".into())),
     }
@@ -247,7 +253,7 @@ fn read_loosely(value: &serde_json::Value) -> Option<TopicMessage> {
     let offset = value.get("offset")?;
     let offset = offset.as_u64().or_else(|| offset.as_str()?.parse().ok())?;
     let (payload, wrong_payload) = match text("payload") {
-        Some(base64) => bytes(base64),
+        Some(base64) => bytes(base64, &mut Vec::new()),
         None => (Arc::default(), Some("there is no payload".into())),
     };
     let (op, wrong_op) = match text("op") {
@@ -275,12 +281,14 @@ fn read_loosely(value: &serde_json::Value) -> Option<TopicMessage> {
 /// What a payload holds beside columns.
 const NOT_COLUMNS: [&str; 4] = ["_commit_seq", "_deleted", "_table", "_old"];
 
+#[cfg(any(feature = "runtime", test))]
+static TABLE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(r#""_table":"#));
+
 /// The table that a payload names, `namespace:table`, as `(namespace, table)`. Found without reading the rest.
 #[cfg(any(feature = "runtime", test))]
 pub(crate) fn table_of(payload: &[u8]) -> Option<(&str, &str)> {
     // In a text of the user's the quotation marks would be escaped.
-    const NAME: &[u8] = br#""_table":"#;
-    let at = memchr::memmem::find(payload, NAME)? + NAME.len();
+    let at = TABLE.find(payload)? + TABLE.needle().len();
     let rest = payload[at..].trim_ascii_start().strip_prefix(b"\"")?;
     let name = &rest[..memchr::memchr2(b'"', b'\\', rest)?];
     std::str::from_utf8(name).ok()?.split_once(':')
