@@ -21,6 +21,8 @@ const PAUSES: [Time; 4] =
 /// How long until what is held back is looked after again: shortest, after progress, and longest. Two healthy members take
 /// turns in committing what they finished alternately.
 const LOOK: (Time, Time) = (Time::from_millis(20), Time::from_secs(5));
+/// The same while closing: there are only seconds for as many turns as the members took in finishing.
+const LOOK_CLOSING: Time = Time::from_millis(10);
 
 /// What the driver is to do. Each is answered by the `handle_` function of the same name, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -512,6 +514,12 @@ impl Consumer {
         Action::Look { start }
     }
 
+    /// Another member may close the gap before what is held back.
+    fn look_later(&mut self, now: Time) {
+        let pause = if self.closing.is_some() { LOOK_CLOSING } else { self.look_pause };
+        self.look_at = Some(now + pause);
+    }
+
     fn commit_action(&mut self, now: Time) -> Option<Action> {
         if self.still || self.acking.is_some() || now < self.ack_trouble.retry_at {
             return None;
@@ -551,7 +559,7 @@ impl Consumer {
                 return Some(self.look(start));
             }
             if self.look_at.is_none() {
-                self.look_at = Some(now + self.look_pause);
+                self.look_later(now);
             }
         } else if !self.is_held_back() {
             self.look_at = None;
@@ -671,13 +679,13 @@ impl Consumer {
                 self.advance(consumed.next_offset);
                 if self.base == before {
                     self.look_pause = (self.look_pause * 2).min(LOOK.1);
-                    self.look_at = Some(now + self.look_pause);
+                    self.look_later(now);
                 } else if self.committable().is_some() {
                     self.look_at = Some(now);
                 }
             }
             // Only what is held back waits for it.
-            (Begin::Done, Err(_)) => self.look_at = Some(now + self.look_pause),
+            (Begin::Done, Err(_)) => self.look_later(now),
             (begin, Ok(consumed)) => {
                 self.trouble = Trouble::default();
                 let next = consumed.next_offset;
@@ -718,7 +726,7 @@ impl Consumer {
                 self.advance(upto + 1);
                 self.ack_trouble = Trouble::default();
                 if self.is_held_back() {
-                    self.look_at = Some(now + self.look_pause);
+                    self.look_later(now);
                 } else if self.committable().is_none() {
                     self.look_at = None;
                     self.answer_commits(self.asked, Ok(self.committed()));
