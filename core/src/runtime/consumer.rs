@@ -93,11 +93,7 @@ impl SharedConsumer {
     pub(crate) fn give_up(&self) {
         let mut state = self.lock();
         state.consumer.give_up();
-        let reader = state.reader.take();
-        drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        wake_reader(state);
     }
 
     /// Commits what is finished now.
@@ -127,11 +123,7 @@ impl SharedConsumer {
         } else {
             state.ends.push(end);
         }
-        let reader = state.reader.take();
-        drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        wake_reader(state);
         self.driver.notify_one();
         ended
     }
@@ -170,6 +162,15 @@ impl SharedConsumer {
             let _ = end.send(());
         }
         (!over).then_some((actions, timeout))
+    }
+}
+
+fn wake_reader(mut state: MutexGuard<'_, State>) {
+    let reader = state.reader.take();
+    // Who is woken looks at the state.
+    drop(state);
+    if let Some(reader) = reader {
+        reader.wake();
     }
 }
 

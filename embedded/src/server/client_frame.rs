@@ -141,6 +141,11 @@ impl WishedProtocol {
 }
 
 impl Encoding {
+    /// What of it this protocol has: 0.8 has no MessagePack.
+    pub(crate) fn on(self, wire: Wire) -> Self {
+        Self { msgpack: self.msgpack && wire == Wire::V0_4, ..self }
+    }
+
     /// The same wish as query parameters of the upgrade: `compress=false`, `compression=none`, `serialization=msgpack`.
     pub(crate) fn of_query(query: Option<&str>) -> Self {
         let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));

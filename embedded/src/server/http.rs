@@ -78,6 +78,10 @@ pub(crate) fn failure(status: StatusCode, error: &str, message: &str) -> Respons
     json(status, server_frame::encode(&Failure { error, message }))
 }
 
+pub(crate) fn internal_error() -> Response {
+    failure(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The server failed, its log says more")
+}
+
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {

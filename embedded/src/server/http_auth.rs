@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::app::{App, NotDone};
 use super::attempts::Refused;
-use super::http::{failure, read, success};
+use super::http::{failure, internal_error, read, success};
 use super::identity::{Unauthorized, bearer};
 use super::listen::Peer;
 use super::metrics::Limit;
@@ -180,10 +180,6 @@ fn is_admin(user: &UserInfo) -> bool {
 
 fn unauthorized(message: &str) -> Response {
     failure(StatusCode::UNAUTHORIZED, "unauthorized", message)
-}
-
-fn internal_error() -> Response {
-    failure(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The server failed, its log says more")
 }
 
 fn rfc3339(time: SystemTime) -> String {

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::app::App;
-use super::http::{failure, success};
+use super::http::{failure, internal_error, success};
 
 /// `GET /v1/api/connections`, for `dba` and `system`.
 pub(crate) async fn connections(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
@@ -31,10 +31,7 @@ pub(crate) async fn topic_groups(State(app): State<Arc<App>>, headers: HeaderMap
     match app.statements.run_in_turn(work).await {
         Ok(Ok(groups)) => success(&json!({ "groups": groups })),
         Ok(Err(error)) => failure(StatusCode::INTERNAL_SERVER_ERROR, error.code, &error.message),
-        Err(_) => {
-            let message = "The server failed, its log says more";
-            failure(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
-        }
+        Err(_) => internal_error(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What waits to be sent on one WebSocket: bounded in bytes and frames, filled by many, emptied by one writer.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -167,6 +168,11 @@ impl Outbox {
         if state.closing.is_none() {
             self.set_closing(&mut state, code, reason);
         }
+    }
+
+    /// Closes it since a message could not be understood; the words are serde's, as recorded.
+    pub(crate) fn close_invalid(&self, error: impl Display) {
+        self.close(1011, format!("Invalid message: {error}"));
     }
 
     fn set_closing(&self, state: &mut State, code: u16, reason: impl Into<String>) {

@@ -68,8 +68,7 @@ pub(crate) async fn upgrade(
         Some((protocol, _)) => (upgrade.protocols([protocol.to_owned()]), Wire::V0_8),
         None => (upgrade, app.options.wire),
     };
-    // 0.8 has no MessagePack.
-    let encoding = Encoding { msgpack: encoding.msgpack && wire == Wire::V0_4, ..encoding };
+    let encoding = encoding.on(wire);
     upgrade
         .max_message_size(most)
         .max_frame_size(most)
@@ -191,7 +190,7 @@ impl Session {
         }
         let frame = match serde_json::from_str(text) {
             Ok(frame) => frame,
-            Err(error) => return self.outbox.close(1011, format!("Invalid message: {error}")),
+            Err(error) => return self.outbox.close_invalid(error),
         };
         match (frame, &mut self.subscriptions) {
             (ClientFrame::Ping, _) => {}
@@ -238,9 +237,7 @@ impl Session {
         };
         match identity {
             Ok(identity) => {
-                let wished = wish.encoding();
-                let msgpack = wished.msgpack && self.wire == Wire::V0_4;
-                self.encoding.send_replace(Encoding { msgpack, ..wished });
+                self.encoding.send_replace(wish.encoding().on(self.wire));
                 self.authenticated(identity);
             }
             Err(error) => {

@@ -111,7 +111,7 @@ impl Subscriptions {
         let from = options.as_ref().and_then(|options| options.from);
         let from = match from.map(|from| from.of(wire)).transpose() {
             Ok(from) => from,
-            Err(error) => return self.outbox.close(1011, format!("Invalid message: {error}")),
+            Err(error) => return self.outbox.close_invalid(error),
         };
         match self.start(&id, sql, options.as_ref(), from, wire).await {
             Ok(started) => self.load(id, started, options.as_ref(), from).await,
@@ -128,7 +128,7 @@ impl Subscriptions {
         let wire = if entry.domain.is_some() { Wire::V0_8 } else { Wire::V0_4 };
         let last_seq_id = match last_seq_id.map(|last| last.of(wire)).transpose() {
             Ok(last) => last,
-            Err(error) => return self.outbox.close(1011, format!("Invalid message: {error}")),
+            Err(error) => return self.outbox.close_invalid(error),
         };
         let fetched = match &mut entry.rest {
             Some(Rest::Kept(snapshot)) => Ok(snapshot.next()),

@@ -155,14 +155,7 @@ fn steady_changes_do_not_hold_up_the_proof() {
         let mut world = World::live(ALL, KeeperOptions::default(), 0..50);
         world.offset = offset;
         world.reconnect(|world| world.forget_row(49));
-        for turn in 0..400 {
-            world.write(turn % 40, Some(&turn.to_string()));
-            world.tell(turn % 40);
-            while let Some((id, sql)) = world.question() {
-                world.answer(id, &sql);
-            }
-            world.now += Duration::from_millis(100);
-        }
+        world.run_under_changes(400);
         assert_eq!((world.held(), world.phase()), (world.right(), Phase::Live), "offset {offset}");
     }
 }

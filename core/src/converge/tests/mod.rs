@@ -393,14 +393,7 @@ fn a_digest_that_frames_overtake_is_no_mismatch() {
 fn steady_changes_lead_to_a_sweep_of_what_is_new() {
     let mut world = World::live(ALL, KeeperOptions::default(), 0..50);
     world.delete(49);
-    for turn in 0..1_000 {
-        world.write(turn % 40, Some(&turn.to_string()));
-        world.tell(turn % 40);
-        while let Some((id, sql)) = world.question() {
-            world.answer(id, &sql);
-        }
-        world.now += Duration::from_millis(100);
-    }
+    world.run_under_changes(1_000);
     assert_eq!(world.held(), world.right());
     let reports = world.reports();
     assert_eq!((reports.len(), reports[0].reason, reports[0].removed), (1, Reason::Traffic, 1));
@@ -413,14 +406,7 @@ fn what_expires_under_traffic_is_found_by_the_number_of_rows() {
         let mut world = World::live(ALL, options, 0..50);
         world.run(Duration::from_secs(61));
         world.forget_row(49);
-        for turn in 0..1_000 {
-            world.write(turn % 40, Some(&turn.to_string()));
-            world.tell(turn % 40);
-            while let Some((id, sql)) = world.question() {
-                world.answer(id, &sql);
-            }
-            world.now += Duration::from_millis(100);
-        }
+        world.run_under_changes(1_000);
         assert_eq!(world.held() == world.right(), right);
         let sweeps = world.asked.iter().filter(|sql| sql.contains("ORDER BY id")).count();
         // One page, and one that is empty.

@@ -254,6 +254,18 @@ impl World {
         self.now = self.now.max(end);
     }
 
+    /// The same while rows 0 to 39 change in turn, ten times a second.
+    pub(super) fn run_under_changes(&mut self, changes: i64) {
+        for turn in 0..changes {
+            self.write(turn % 40, Some(&turn.to_string()));
+            self.tell(turn % 40);
+            while let Some((id, sql)) = self.question() {
+                self.answer(id, &sql);
+            }
+            self.now += Duration::from_millis(100);
+        }
+    }
+
     /// Until the rows are proven.
     pub(super) fn settle(&mut self) {
         self.run(Duration::from_secs(10));

@@ -165,6 +165,11 @@ impl TopicSet {
         self.by_name.values()
     }
 
+    /// The name of a topic that is stored by its number.
+    pub(crate) fn name_of(&self, id: i64) -> Option<Arc<str>> {
+        self.iter().find(|topic| topic.id == id).map(|topic| topic.name.clone())
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Topic>> {
         self.by_name.get(name)
     }

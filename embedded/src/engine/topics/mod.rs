@@ -95,12 +95,7 @@ impl Inner {
     /// When reading fails.
     pub(super) fn topic_groups(&self) -> SqlResult<Vec<TopicGroup>> {
         let set = self.topics.set();
-        let groups = self.storage.read(|db| store::groups(&db.connection).map_err(sql_error))?;
-        let named = |(topic, group): (i64, TopicGroup)| {
-            let topic = set.iter().find(|t| t.id == topic)?;
-            Some(TopicGroup { topic_id: topic.name.clone(), ..group })
-        };
-        let mut groups: Vec<TopicGroup> = groups.into_iter().filter_map(named).collect();
+        let mut groups = self.storage.read(|db| store::groups(&db.connection, &set).map_err(sql_error))?;
         groups.sort_by(|a, b| a.topic_id.cmp(&b.topic_id));
         Ok(groups)
     }

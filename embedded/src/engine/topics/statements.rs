@@ -320,11 +320,10 @@ pub(in crate::engine) fn topic_rows(topics: &Topics) -> Vec<Vec<Cell>> {
 /// Rows of `system.topic_offsets`: every group that has acknowledged something. Its times are milliseconds, as recorded.
 pub(in crate::engine) fn offset_rows(topics: &Topics) -> Vec<Vec<Cell>> {
     let set = topics.set();
-    let name_of = |id: i64| set.iter().find(|topic| topic.id == id).map(|topic| topic.name.clone());
     let progress = topics.progress.lock();
     let rows = progress.iter().filter_map(|((topic, group, partition), (acked, updated_ms))| {
         Some(vec![
-            Cell::Text(name_of(*topic)?),
+            Cell::Text(set.name_of(*topic)?),
             Cell::Text(group.clone()),
             Cell::Int(i64::from(*partition)),
             Cell::BigInt(*acked),

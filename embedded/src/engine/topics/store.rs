@@ -262,25 +262,27 @@ pub(super) fn move_group(
     .map(drop)
 }
 
-/// Every group, with the records that are kept and not acknowledged by it. Topics are numbers here.
-pub(super) fn groups(db: &Connection) -> Result<Vec<(i64, TopicGroup)>> {
+/// Every group of these topics, with the records that are kept and not acknowledged by it.
+pub(super) fn groups(db: &Connection, topics: &TopicSet) -> Result<Vec<TopicGroup>> {
     let sql = "SELECT g.topic, g.name, g.partition, g.acked, coalesce(p.next, 0),
             (SELECT count(*) FROM topic_records r
              WHERE r.topic = g.topic AND r.partition = g.partition AND r.offset >= g.base)
         FROM topic_groups g LEFT JOIN topic_partitions p USING (topic, partition) ORDER BY g.name, g.partition";
-    db.prepare(sql)?
-        .query_map([], |row| {
-            let group = TopicGroup {
-                topic_id: "".into(),
-                group_id: row.get::<_, String>(1)?.into(),
-                partition_id: row.get(2)?,
-                last_acked_offset: row.get(3)?,
-                next_offset: row.get(4)?,
-                lag: row.get(5)?,
-            };
-            Ok((row.get(0)?, group))
-        })?
-        .collect()
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut groups = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Some(topic_id) = topics.name_of(row.get(0)?) else { continue };
+        groups.push(TopicGroup {
+            topic_id,
+            group_id: row.get::<_, String>(1)?.into(),
+            partition_id: row.get(2)?,
+            last_acked_offset: row.get(3)?,
+            next_offset: row.get(4)?,
+            lag: row.get(5)?,
+        });
+    }
+    Ok(groups)
 }
 
 /// Every group that has acknowledged something.
