@@ -159,7 +159,7 @@ impl KalamClient {
         if reply.status != 200 {
             return Err(decode_error(reply.status, &reply.body));
         }
-        Ok(FileDownload { content: reply.body, mime: reply.content_type })
+        Ok(FileDownload { content: reply.body.into(), mime: reply.content_type })
     }
 }
 

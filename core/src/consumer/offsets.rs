@@ -1,77 +1,75 @@
 //! A set of offsets, as ranges: consumers finish mostly in order, so there are few.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::ops::Range;
 
-/// Offsets by ranges that neither touch nor overlap: start to end, exclusive.
+/// Offsets by ascending ranges that neither touch nor overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offsets(BTreeMap<u64, u64>);
+pub(super) struct Offsets(VecDeque<Range<u64>>);
 
 impl Offsets {
     pub(super) fn len(&self) -> u64 {
-        self.0.iter().map(|(start, end)| end - start).sum()
+        self.0.iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// Which range, if any does, `offset` is in; or the first one after it.
+    fn at(&self, offset: u64) -> usize {
+        self.0.partition_point(|range| range.end <= offset)
     }
 
     pub(super) fn contains(&self, offset: u64) -> bool {
-        self.0.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
+        self.0.get(self.at(offset)).is_some_and(|range| range.contains(&offset))
     }
 
     /// Returns whether it was new.
     pub(super) fn insert(&mut self, offset: u64) -> bool {
-        let (mut start, mut end) = (offset, offset + 1);
-        if let Some((before, until)) = self.0.range(..=offset).next_back().map(|(s, e)| (*s, *e)) {
-            if until > offset {
-                return false;
-            }
-            if until == offset {
-                start = before;
-            }
+        let at = self.at(offset);
+        if self.0.get(at).is_some_and(|range| range.contains(&offset)) {
+            return false;
         }
-        if let Some(until) = self.0.remove(&end) {
-            end = until;
+        let follows = at > 0 && self.0[at - 1].end == offset;
+        let precedes = self.0.get(at).is_some_and(|range| range.start == offset + 1);
+        match (follows, precedes) {
+            (true, true) => self.0[at - 1].end = self.0.remove(at).map_or(offset + 1, |range| range.end),
+            (true, false) => self.0[at - 1].end = offset + 1,
+            (false, true) => self.0[at].start = offset,
+            (false, false) => self.0.insert(at, offset..offset + 1),
         }
-        self.0.insert(start, end);
         true
     }
 
     pub(super) fn remove(&mut self, offset: u64) {
-        let Some((start, end)) = self.0.range(..=offset).next_back().map(|(s, e)| (*s, *e)) else { return };
-        if offset >= end {
-            return;
-        }
-        self.0.remove(&start);
-        if start < offset {
-            self.0.insert(start, offset);
-        }
-        if offset + 1 < end {
-            self.0.insert(offset + 1, end);
+        let at = self.at(offset);
+        let Some(range) = self.0.get_mut(at).filter(|range| range.contains(&offset)) else { return };
+        let rest = offset + 1..range.end;
+        range.end = offset;
+        match (range.is_empty(), rest.is_empty()) {
+            (true, true) => drop(self.0.remove(at)),
+            (true, false) => *range = rest,
+            (false, true) => {}
+            (false, false) => self.0.insert(at + 1, rest),
         }
     }
 
-    /// Forgets everything before `offset`.
     pub(super) fn remove_before(&mut self, offset: u64) {
-        while let Some((start, end)) = self.0.first_key_value().map(|(s, e)| (*s, *e)) {
-            if start >= offset {
-                return;
-            }
-            self.0.remove(&start);
-            if end > offset {
-                self.0.insert(offset, end);
-            }
+        self.0.drain(..self.at(offset));
+        if let Some(first) = self.0.front_mut() {
+            first.start = first.start.max(offset);
         }
     }
 
     /// Where the range ends that begins exactly at `start`, or that `start` is in.
     pub(super) fn end_of_run(&self, start: u64) -> Option<u64> {
-        self.0.range(..=start).next_back().map(|(_, end)| *end).filter(|end| *end > start)
+        self.0.get(self.at(start)).filter(|range| range.contains(&start)).map(|range| range.end)
+    }
+
+    pub(super) fn start(&self) -> Option<u64> {
+        self.0.front().map(|range| range.start)
     }
 
     /// After the greatest.
-    pub(super) fn start(&self) -> Option<u64> {
-        self.0.first_key_value().map(|(start, _)| *start)
-    }
-
     pub(super) fn end(&self) -> Option<u64> {
-        self.0.last_key_value().map(|(_, end)| *end)
+        self.0.back().map(|range| range.end)
     }
 
     pub(super) fn clear(&mut self) {

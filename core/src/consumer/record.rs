@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use compact_str::CompactString;
 
 use crate::error::{Error, ErrorCode, Result};
@@ -29,7 +30,8 @@ pub struct ConsumerRecord {
     /// Owner of the row, where it has one.
     pub user: Option<CompactString>,
     /// The bytes of the record: JSON, unless somebody else writes to the topic.
-    pub payload: Arc<[u8]>,
+    /// Records that came together share a buffer of at most 64 KiB: who keeps few of many for long should copy this.
+    pub payload: Bytes,
     /// What of the record could not be read. The rest is as good as it gets.
     pub problem: Option<Box<str>>,
     table: Option<Arc<Schema>>,

@@ -147,6 +147,8 @@ pub struct Consumer {
     answers: Vec<(u64, Result<Committed>)>,
     ack_trouble: Trouble,
     auto_commit_at: Option<Time>,
+    /// Something was finished, and no automatic commit is planned yet.
+    marked: bool,
     /// When to look after what is held back, and how long after that.
     look_at: Option<Time>,
     look_pause: Time,
@@ -192,6 +194,7 @@ impl Consumer {
             answers: Vec::new(),
             ack_trouble: Trouble::default(),
             auto_commit_at: None,
+            marked: false,
             look_at: None,
             look_pause: LOOK.0,
             looked_for: 0,
@@ -263,7 +266,7 @@ impl Consumer {
                 self.held.insert(record.offset);
                 self.position = Some(record.offset + 1);
                 if self.sabotage == Some(Sabotage::FinishEarly) {
-                    self.mark(now, record.offset);
+                    self.mark(record.offset);
                 }
             }
             self.handed = Some((now, records.len()));
@@ -306,17 +309,13 @@ impl Consumer {
     // Finishing
 
     /// A record is finished. Marking what another member has finished, or marking twice, changes nothing. Returns whether
-    /// [`next_timeout`](Self::next_timeout) is another now.
-    pub fn mark(&mut self, now: Time, offset: u64) -> bool {
+    /// [`poll_action`](Self::poll_action) must be asked, for the time until the next automatic commit to begin.
+    pub fn mark(&mut self, offset: u64) -> bool {
         self.held.remove(offset);
-        let due = offset >= self.base
-            && self.done.insert(offset)
-            && self.config.auto_commit
-            && self.auto_commit_at.is_none();
-        if due {
-            self.auto_commit_at = Some(now + self.config.auto_commit_interval);
+        if offset < self.base || !self.done.insert(offset) {
+            return false;
         }
-        due
+        self.config.auto_commit && self.auto_commit_at.is_none() && !std::mem::replace(&mut self.marked, true)
     }
 
     /// Asks for a commit of all that is finished now, and returns its number for [`poll_committed`](Self::poll_committed).
@@ -520,7 +519,14 @@ impl Consumer {
         self.look_at = Some(now + pause);
     }
 
+    fn commit_in_time(&mut self, now: Time) {
+        self.auto_commit_at.get_or_insert(now + self.config.auto_commit_interval);
+    }
+
     fn commit_action(&mut self, now: Time) -> Option<Action> {
+        if std::mem::take(&mut self.marked) {
+            self.commit_in_time(now);
+        }
         if self.still || self.acking.is_some() || now < self.ack_trouble.retry_at {
             return None;
         }
@@ -731,8 +737,7 @@ impl Consumer {
                     self.look_at = None;
                     self.answer_commits(self.asked, Ok(self.committed()));
                 } else if self.config.auto_commit {
-                    let interval = self.config.auto_commit_interval;
-                    self.auto_commit_at.get_or_insert(now + interval);
+                    self.commit_in_time(now);
                 }
             }
             Err(error) => {
@@ -745,8 +750,7 @@ impl Consumer {
                     self.answer_commits(self.asked, Err(error));
                     // Tried again by time.
                     if self.config.auto_commit {
-                        let interval = self.config.auto_commit_interval;
-                        self.auto_commit_at.get_or_insert(now + interval);
+                        self.commit_in_time(now);
                     }
                 }
             }

@@ -1,7 +1,5 @@
 //! The rules of consumers, one by one. What happens when they meet trouble is in `tests/simulation`.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::Time;
@@ -20,14 +18,9 @@ fn config() -> ConsumerConfig {
 
 fn message(offset: u64) -> TopicMessage {
     TopicMessage {
-        offset,
         key: Some(offset.to_string().into()),
-        op: RecordOp::Insert,
-        timestamp_ms: 0,
-        user: None,
-        payload: Arc::from(&b"{}"[..]),
-        problem: None,
-        table: None,
+        payload: b"{}"[..].into(),
+        ..TopicMessage::new(offset, RecordOp::Insert)
     }
 }
 
@@ -63,8 +56,8 @@ fn a_commit_stops_before_the_first_unfinished_record() {
     let mut consumer = begun(config(), 0);
     fetch(&mut consumer, S, 0..3);
     assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [0, 1, 2]);
-    consumer.mark(S, 0);
-    consumer.mark(S, 2);
+    consumer.mark(0);
+    consumer.mark(2);
     let ticket = consumer.commit();
     assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 0 }));
     consumer.handle_acked(S, Ok(()));
@@ -72,7 +65,7 @@ fn a_commit_stops_before_the_first_unfinished_record() {
     let (answered, result) = consumer.poll_committed().unwrap();
     assert_eq!((answered, result), (ticket, Ok(Committed { next_offset: 1, held_back: 1 })));
     // Finished at last, what was held back goes along.
-    consumer.mark(S * 2, 1);
+    consumer.mark(1);
     let due = consumer.next_timeout(S * 2).unwrap();
     assert_eq!(consumer.poll_action(due), Some(Action::Ack { upto: 2 }));
 }
@@ -84,7 +77,7 @@ fn a_commit_counts_from_where_the_group_is_not_from_ones_own_records() {
     fetch(&mut consumer, S, 3..6);
     consumer.take(S, 10).unwrap();
     for offset in 3..6 {
-        consumer.mark(S, offset);
+        consumer.mark(offset);
     }
     let ticket = consumer.commit();
     let look = Some(Action::Look { start: TopicStart::Offset(0) });
@@ -128,7 +121,7 @@ fn what_is_delivered_again_is_handed_out_again_unless_it_is_finished() {
     let mut consumer = begun(config(), 0);
     fetch(&mut consumer, S, 0..3);
     consumer.take(S, 10).unwrap();
-    consumer.mark(S, 1);
+    consumer.mark(1);
     consumer.poll(S, S * 10).unwrap();
     fetch(&mut consumer, S, [0, 1, 2, 3]);
     assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [0, 2, 3]);
@@ -210,7 +203,7 @@ fn nothing_is_done_while_the_group_is_moved() {
     assert_eq!(consumer.begin_move().unwrap_err().code(), ErrorCode::InvalidArgument);
     let records = consumer.take(S, 4).unwrap();
     assert_eq!(offsets(&records), [0, 1, 2, 3]);
-    consumer.mark(S, 0);
+    consumer.mark(0);
     consumer.commit();
     assert!(matches!(consumer.poll_action(S), Some(Action::Ack { upto: 0 })));
     consumer.begin_move().unwrap();
@@ -218,7 +211,7 @@ fn nothing_is_done_while_the_group_is_moved() {
     consumer.handle_acked(S, Ok(()));
     assert!(consumer.hold_still());
     // Neither a commit nor a request for records, and nobody is woken for them.
-    consumer.mark(S, 1);
+    consumer.mark(1);
     consumer.commit();
     consumer.poll(S, S * 60).unwrap();
     assert_eq!(consumer.poll_action(S * 30), None);
@@ -236,7 +229,8 @@ fn auto_commit_covers_only_what_was_marked() {
     fetch(&mut consumer, S, 0..3);
     consumer.take(S, 10).unwrap();
     assert_eq!(consumer.next_timeout(S), None);
-    consumer.mark(S, 0);
+    assert!(consumer.mark(0), "the time begins");
+    assert_eq!(consumer.poll_action(S), None);
     let due = consumer.next_timeout(S).unwrap();
     assert_eq!(due, S * 6);
     assert_eq!(consumer.poll_action(due), Some(Action::Ack { upto: 0 }));
@@ -256,7 +250,7 @@ fn a_commit_that_fails_is_told_and_nothing_is_lost() {
     let mut consumer = begun(config(), 0);
     fetch(&mut consumer, S, 0..3);
     consumer.take(S, 10).unwrap();
-    consumer.mark(S, 0);
+    consumer.mark(0);
     consumer.commit();
     let mut now = S;
     let told = loop {
@@ -280,7 +274,7 @@ fn closing_commits_what_it_may_and_ends_in_time() {
     let mut consumer = begun(auto, 0);
     fetch(&mut consumer, S, 0..3);
     consumer.take(S, 10).unwrap();
-    consumer.mark(S, 0);
+    consumer.mark(0);
     consumer.close(S * 2);
     assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 0 }));
     consumer.handle_acked(S, Ok(()));
@@ -291,7 +285,7 @@ fn closing_commits_what_it_may_and_ends_in_time() {
     let mut consumer = begun(ConsumerConfig { auto_commit: true, ..config() }, 0);
     fetch(&mut consumer, S, 0..3);
     consumer.take(S, 10).unwrap();
-    consumer.mark(S, 0);
+    consumer.mark(0);
     consumer.close(S * 2);
     consumer.poll_action(S);
     // No answer comes.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
@@ -68,7 +69,7 @@ impl<'a> Request<'a> {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) content_type: Option<String>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
@@ -210,14 +211,18 @@ impl Http {
         let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
         // What a server announces is believed up to a point.
         let announced = response.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-        let mut body = Vec::with_capacity(announced.min(MOST_ANNOUNCED));
+        let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.no_answer(index, request, &e))? {
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
             }
+            if chunk.len() == announced {
+                return Ok(Reply { status, content_type, body: chunk });
+            }
+            body.reserve(announced.min(MOST_ANNOUNCED).saturating_sub(body.len()));
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, content_type, body })
+        Ok(Reply { status, content_type, body: body.into() })
     }
 
     fn no_answer(&self, index: usize, request: &Request<'_>, error: &reqwest::Error) -> Error {

@@ -119,16 +119,7 @@ impl Server {
 }
 
 fn message(offset: u64) -> TopicMessage {
-    TopicMessage {
-        offset,
-        key: None,
-        op: RecordOp::Insert,
-        timestamp_ms: 0,
-        user: None,
-        payload: Arc::default(),
-        problem: None,
-        table: None,
-    }
+    TopicMessage::new(offset, RecordOp::Insert)
 }
 
 struct Member {
@@ -339,7 +330,7 @@ impl World {
                 // A handler that fails leaves the record to be delivered again.
                 if !self.goes_wrong(10) {
                     self.out.repeated += u64::from(!self.handled.insert(offset));
-                    self.members[member].consumer.mark(self.now, offset);
+                    self.members[member].consumer.mark(offset);
                 }
                 if last {
                     self.members[member].busy = false;
