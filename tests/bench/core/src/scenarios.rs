@@ -111,8 +111,9 @@ pub(crate) fn all(options: &Options, server: &FrameServer) -> Result<Vec<Scenari
     scenarios.extend(LIVE.map(|(rows, changes, rounds)| live(&field, rows, changes, rounds)));
     scenarios.push(churn(&field));
     scenarios.push(snapshot(&field));
-    scenarios.push(records(&field, "consume", "committed by the hundred"));
-    scenarios.push(records(&field, "consume_auto", "committed by itself"));
+    scenarios.push(records(&field, "consume_auto", "committed by itself", 3.0));
+    // Each hundred waits for its commit: one request for us and two for the makers' client, that is all there is to gain.
+    scenarios.push(records(&field, "consume", "committed by the hundred", 2.0));
     scenarios.push(idle(&field));
     scenarios.push(latency(&field, 2_000, true));
     scenarios.push(latency(&field, 20_000, false));
@@ -139,12 +140,12 @@ fn events(field: &Field<'_>, kind: &str, rows: u32) -> Scenario {
     }
 }
 
-fn records(field: &Field<'_>, task: &str, commits: &str) -> Scenario {
+fn records(field: &Field<'_>, task: &str, commits: &str, must: f64) -> Scenario {
     let rate = |sample: &Value| Some(number(sample, "changes")? / number(sample, "seconds")? / 1e3);
     Scenario {
         title: format!("records of a topic, {commits}"),
         contestants: vec![field.ours(task, "insert_0_100000", 5), field.peer(task, "insert_0_100000", 5)],
-        figures: vec![Figure::more("consumer", "thousand records/s", rate).must(Must::TimesPeer(3.0))],
+        figures: vec![Figure::more("consumer", "thousand records/s", rate).must(Must::TimesPeer(must))],
     }
 }
 
