@@ -534,8 +534,7 @@ class Consumer:
             try:
                 handler(record)
             except Exception as error:  # noqa: BLE001 - the user's code
-                _log.debug("a handler failed", exc_info=True)
-                return f"{type(error).__name__}: {error}"
+                return _consumer.failure(error)
             return None
 
         def decide(record: Record, error: str) -> None:
