@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { before, test } from "node:test";
-import { PASSWORD, place, server } from "./support.mjs";
+import { connect, startEmbedded } from "kalam-live";
+import { PASSWORD, place, server, soon } from "./support.mjs";
 
 const PRELUDE = `
 import { connect, startEmbedded, KalamError } from "kalam-live";
@@ -35,9 +36,10 @@ interface Ended {
 function program(
   body: string,
   flags: string[] = [],
+  variables: NodeJS.ProcessEnv = {},
 ): { ended: Promise<Ended>; kill(signal: NodeJS.Signals): void; said(text: string): Promise<void> } {
   const child = spawn(process.execPath, [...flags, "--input-type=module", "--eval", PRELUDE + body], {
-    env: environment,
+    env: { ...environment, ...variables },
     cwd: new URL("../..", import.meta.url),
     timeout: 60_000,
   });
@@ -152,6 +154,85 @@ test("a handler of Ctrl-C may close the client, which ends the loop", async () =
   assert.deepEqual({ code, err }, { code: 0, err: "" });
   assert.match(out, /ended\n$/);
 });
+
+/** Both take the records of `${ns}.events` until Ctrl-C, and put those that they have finished into `${ns}.bills`. */
+const WORKERS = {
+  "a worker loop": `
+    console.log(await consumer.run(bill, { concurrency: 3, signal: stop.signal }));
+    await consumer.close();
+  `,
+  "a loop over records with a signal": `
+    const own = client.consumer({ topic, groupId: "g", start: "earliest", signal: stop.signal });
+    try {
+      for await (const record of own) await bill(record);
+    } catch (error) {
+      if (error !== stop.signal.reason) throw error;
+    }
+  `,
+};
+
+for (const [name, worker] of Object.entries(WORKERS)) {
+  const together = name === "a worker loop" ? 3 : 1;
+  test(`Ctrl-C ends ${name} when what is being handled is finished`, async () => {
+    await using visible = await startEmbedded({ rootPassword: PASSWORD, topicVisibility: 1000 });
+    await using client = await connect({ url: visible.url, user: "root", password: PASSWORD });
+    await client.execute("CREATE NAMESPACE app");
+    await client.execute("CREATE TABLE app.orders (id BIGINT PRIMARY KEY)");
+    await client.execute("CREATE TABLE app.bills (id BIGINT PRIMARY KEY)");
+    await client.execute("CREATE TOPIC app.events");
+    await client.execute("ALTER TOPIC app.events ADD SOURCE app.orders ON INSERT WITH (payload = 'full')");
+    await client.execute("INSERT INTO app.orders VALUES (0), (1), (2), (3), (4), (5)");
+    const working = program(
+      `
+      const client = await open();
+      const stop = new AbortController();
+      process.once("SIGINT", () => stop.abort());
+      const topic = "app.events";
+      const consumer = client.consumer({ topic, groupId: "g", start: "earliest" });
+      async function bill({ offset }) {
+        console.log("begun", offset);
+        const work = setInterval(() => {}, 1000); // keeps the process, as work would
+        if (offset > 0) await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
+        clearInterval(work);
+        await client.execute("INSERT INTO app.bills VALUES ($1)", [offset]); // twice would fail
+        console.log("finished", offset);
+      }
+      ${worker}
+      await client.close();
+    `,
+      [],
+      { URL: visible.url },
+    );
+    await working.said(`begun ${together}`);
+    working.kill("SIGINT");
+    const { code, signal, out, err } = await working.ended;
+    assert.deepEqual({ code, signal, err }, { code: 0, signal: null, err: "" }, out);
+    const handled = [...Array(together + 1).keys()];
+    const said = (what: string) =>
+      [...out.matchAll(RegExp(`^${what} (.*)$`, "gm"))].map(([, n]) => Number(n));
+    assert.deepEqual(said("begun"), handled);
+    assert.deepEqual(said("finished").sort(), handled);
+    if (together > 1) assert.match(out, /{ handled: 4, failed: 0 }/);
+    const sql = "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = 'app.events'";
+    assert.equal((await client.queryOne(sql))?.n, BigInt(together));
+    // The next worker gets what was not begun, and nothing else.
+    const stop = new AbortController();
+    await using next = client.consumer({ topic: "app.events", groupId: "g" });
+    const left: number[] = [];
+    const summary = next.run(
+      async ({ offset }) => {
+        left.push(offset);
+        await client.execute("INSERT INTO app.bills VALUES ($1)", [offset]);
+        if (offset === 5) stop.abort();
+      },
+      { signal: stop.signal },
+    );
+    assert.deepEqual(await soon(summary), { handled: 5 - together, failed: 0 });
+    assert.deepEqual(left, [0, 1, 2, 3, 4, 5].slice(together + 1));
+    assert.equal((await client.query("SELECT id FROM app.bills")).length, 6);
+    assert.equal((await client.queryOne(sql))?.n, 5n);
+  });
+}
 
 test("an error that nobody catches ends the program with it", async () => {
   const { code, err } = await program(`

@@ -26,7 +26,10 @@ export interface ConsumerOptions {
   autoCommit?: boolean | undefined;
   /** How long what was marked may wait for that (5,000). */
   autoCommitInterval?: number | undefined;
-  /** Closes the consumer; a loop throws the signal's reason. */
+  /**
+   * Closes the consumer, once a loop that is at a record asks for the next one: that record is finished and committed, and the
+   * loop throws the signal's reason.
+   */
   signal?: AbortSignal | undefined;
 }
 
@@ -213,8 +216,13 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
     this.#options = options;
     this.#modes = modes;
     const self = new WeakRef(this);
-    options.signal?.addEventListener("abort", () => void self.deref()?.close(), { once: true });
-    if (options.signal?.aborted) void this.close();
+    const abort = () => {
+      const consumer = self.deref();
+      // The record that a loop is at is still to be marked: the loop closes when it goes on.
+      if (consumer && !consumer.#current) void consumer.close();
+    };
+    options.signal?.addEventListener("abort", abort, { once: true });
+    if (options.signal?.aborted) abort();
   }
 
   /**
@@ -310,22 +318,23 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
       this.#native.mark(this.#current.offset);
       this.#current = undefined;
     }
-    while (this.#records.length === 0) {
+    const { signal } = this.#options;
+    // After the end nothing that was taken is begun: its commit would come too late.
+    while (!this.#closed && !signal?.aborted) {
+      // Reversed, so that the first is cheap to take.
+      this.#current = this.#records.pop();
+      if (this.#current) return { value: this.#current, done: false };
       try {
         this.#records = (await this.#poll(undefined, undefined, MOST)).reverse();
       } catch (error) {
-        const { signal } = this.#options;
-        if (this.#closed || (error instanceof KalamError && error.code === "closed")) {
-          signal?.throwIfAborted();
-          return { value: undefined, done: true };
-        }
+        if (error instanceof KalamError && error.code === "closed") break;
         // What may pass is waited out; a poll takes long enough not to be a busy loop.
-        if (!(error instanceof KalamError && error.retryable)) throw error;
+        if (!this.#closed && !(error instanceof KalamError && error.retryable)) throw error;
       }
     }
-    // Reversed, so that the first is cheap to take.
-    this.#current = this.#records.pop()!;
-    return { value: this.#current, done: false };
+    await this.close();
+    signal?.throwIfAborted();
+    return { value: undefined, done: true };
   }
 
   /** A loop that is left closes the consumer; the record that it was at is not finished. */

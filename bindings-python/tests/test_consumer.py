@@ -79,6 +79,26 @@ def test_a_loop_marks_the_record_before(place: Place, topic: str) -> None:
     assert acked(place) == 0, "the second failed in the middle"
 
 
+def test_a_loop_whose_consumer_is_closed_ends_behind_its_record(place: Place, topic: str) -> None:
+    insert(place, 0, 1, 2)
+
+    async def main() -> list[int]:
+        async with place.connect() as client:
+            consumer = client.consumer(topic, "g", start="earliest")
+            seen: list[int] = []
+            async for record in consumer:
+                seen.append(record.offset)
+                if record.offset == 1:
+                    await consumer.close()
+            return seen
+
+    assert run(main) == [0, 1]
+    with place.connect_sync() as client, client.consumer(topic, "g") as consumer:
+        for record in consumer:
+            consumer.close()
+            assert record.offset == 1, "closed before it was finished"
+
+
 def test_a_cancelled_poll_loses_nothing_and_two_are_refused(place: Place, topic: str) -> None:
     async def main() -> None:
         async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
