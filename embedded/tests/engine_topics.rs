@@ -227,6 +227,10 @@ fn by_sql() {
         rows(&engine, "SELECT group_id, last_acked_offset FROM system.topic_offsets"),
         json!([["g", "1"]])
     );
+    // What another of the group holds is not passed.
+    assert_eq!(offsets(&consume(&engine, "mixed", 1)), [0]);
+    assert_eq!(rows(&engine, "CONSUME FROM app.events GROUP 'mixed' LIMIT 2")[0][2], "1");
+    assert_eq!(rows(&engine, "SELECT * FROM system.topic_offsets WHERE group_id = 'mixed'"), json!([]));
     run(&engine, "ACK app.events GROUP 'g' UPTO OFFSET 2");
     assert_eq!(rows(&engine, "CONSUME FROM app.events GROUP 'g'")[0][2], "3");
     run(&engine, "RESET CONSUMER GROUP 'g' ON app.events TO 1");

@@ -28,8 +28,6 @@ pub use glance::CHANGE_HEAD;
 pub(crate) use glance::Glance;
 #[cfg(feature = "consumer")]
 pub(crate) use http::decode_record_row;
-#[cfg(all(feature = "consumer", feature = "runtime"))]
-pub(crate) use http::table_of;
 #[cfg(feature = "consumer")]
 pub use http::{
     ConsumeRequest, Consumed, RecordOp, TopicMessage, TopicStart, decode_ack, decode_consumed, encode_ack,
@@ -39,6 +37,8 @@ pub use http::{
     Health, Login, SqlRequest, StatementResult, decode_error, decode_health, decode_login,
     decode_sql_response, encode_login, encode_params, encode_sql_request,
 };
+#[cfg(all(feature = "consumer", feature = "runtime"))]
+pub(crate) use http::{fits_table, table_of};
 pub use limits::Limits;
 pub use plan::{OldValues, Plans, RowPlan};
 

@@ -17,7 +17,8 @@ use crate::consumer::{Action, Committed, Consumer, ConsumerConfig};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::Time;
 use crate::protocol::{
-    ConsumeRequest, Consumed, TopicStart, decode_ack, decode_consumed, encode_ack, encode_consume, table_of,
+    ConsumeRequest, Consumed, TopicStart, decode_ack, decode_consumed, encode_ack, encode_consume,
+    fits_table, table_of,
 };
 use crate::schema::Schema;
 use crate::sql::{Select, TableName};
@@ -185,8 +186,17 @@ pub(crate) struct Requests {
     tables: Mutex<Tables>,
 }
 
-/// The columns of tables, `namespace:table`, and since when they are known.
-type Tables = HashMap<Box<str>, (Instant, Option<Arc<Schema>>)>;
+/// What is known of tables, by `namespace:table`.
+type Tables = HashMap<Box<str>, Known>;
+
+#[derive(Clone)]
+struct Known {
+    since: Instant,
+    /// `None` when the client may not know them.
+    schema: Option<Arc<Schema>>,
+    /// Whether the record that it was asked for has these columns.
+    fits: bool,
+}
 
 impl Requests {
     pub(crate) fn new(asker: Asker, config: &ConsumerConfig) -> Self {
@@ -218,12 +228,13 @@ impl Requests {
 
     async fn fetch(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Consumed> {
         let mut consumed = self.consume(start, limit, wait).await?;
-        // Records that come together are mostly of one table.
+        // Records that come together are mostly of one table. The newest come first: they have its newest columns.
         let mut last: Option<(String, String, Option<Arc<Schema>>)> = None;
-        for record in &mut consumed.records {
+        for record in consumed.records.iter_mut().rev() {
             let Some((namespace, name)) = table_of(&record.payload) else { continue };
             if last.as_ref().is_none_or(|(n, t, _)| n != namespace || t != name) {
-                last = Some((namespace.to_owned(), name.to_owned(), self.table((namespace, name)).await));
+                let schema = self.table((namespace, name), &record.payload).await;
+                last = Some((namespace.to_owned(), name.to_owned(), schema));
             }
             record.table = last.as_ref().and_then(|(_, _, schema)| schema.clone());
         }
@@ -237,18 +248,21 @@ impl Requests {
         decode_ack(reply.status, &reply.body)
     }
 
-    /// The columns of a table; `None` when the client may not know them.
-    async fn table(&self, (namespace, name): (&str, &str)) -> Option<Arc<Schema>> {
+    /// The columns of a table, of which this record is; `None` when the client may not know them.
+    async fn table(&self, (namespace, name): (&str, &str), payload: &[u8]) -> Option<Arc<Schema>> {
         let key = format!("{namespace}:{name}").into_boxed_str();
+        let fits = |schema: &Option<Arc<Schema>>| schema.as_ref().is_none_or(|own| fits_table(payload, own));
         let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some((since, schema)) = known
-            && since.elapsed() < TABLE_KNOWN_FOR
+        if let Some(known) = known
+            && known.since.elapsed() < TABLE_KNOWN_FOR
+            // The table may have been altered. What did not fit when it was asked for is not asked for each time.
+            && (!known.fits || fits(&known.schema))
         {
-            return schema;
+            return known.schema;
         }
         let schema = self.ask_table(namespace, name).await;
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.insert(key, (Instant::now(), schema.clone()));
+        let known = Known { since: Instant::now(), fits: fits(&schema), schema: schema.clone() };
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known);
         schema
     }
 

@@ -119,6 +119,23 @@ async fn a_record_is_a_typed_row() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_may_be_altered_between_records() {
+    let (_server, client) = start(Options::default()).await;
+    let begins = client.consumer().group_id("g").topic("orders.events");
+    let consumer = begins.auto_offset_reset(AutoOffsetReset::Earliest).build().unwrap();
+    for column in ["first", "second"] {
+        insert(&client, 0..1).await;
+        take(&consumer, 1).await;
+        client.execute(&format!("ALTER TABLE orders.list ADD COLUMN {column} BIGINT"), &[]).await.unwrap();
+        let sql = format!("UPDATE orders.list SET {column} = 9007199254740993");
+        client.execute(&sql, &[]).await.unwrap();
+        let records = take(&consumer, 1).await;
+        assert_eq!(records[0].row().unwrap().unwrap()[column].as_int(), Some(9_007_199_254_740_993));
+        client.execute("DELETE FROM orders.list", &[]).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_poll_loses_nothing_and_two_at_once_are_refused() {
     let (_server, client) = start(Options::default()).await;
     let consumer = consumer(&client);
@@ -341,6 +358,37 @@ async fn a_worker_that_is_dropped_has_committed_what_it_finished() {
     consumer.close().await.unwrap();
     let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
     assert_eq!(acked[0]["n"].as_int(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_worker_runs_at_a_time_and_another_after_it_at_once() {
+    let (_server, client) = start(Options::default()).await;
+    let consumer = consumer(&client);
+    let idle = async |_: Arc<ConsumerRecord>| Ok::<_, String>(());
+    for round in 0..100 {
+        let mut run = Box::pin(consumer.run(idle, RunOptions::default()));
+        assert!(poll_immediate(&mut run).await.is_none(), "round {round}");
+        // Polls or not: when it has enough records to handle, it does not.
+        for _ in 0..round % 4 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            consumer.run(idle, RunOptions::default()).await.unwrap_err().code(),
+            ErrorCode::InvalidArgument
+        );
+        assert_eq!(consumer.poll().await.unwrap_err().code(), ErrorCode::InvalidArgument);
+        assert_eq!(consumer.seek(0).await.unwrap_err().code(), ErrorCode::InvalidArgument);
+        assert!(poll_immediate(&mut run).await.is_none(), "round {round}");
+    }
+    insert(&client, 0..1).await;
+    let options = RunOptions::default();
+    let stop = options.stop();
+    let handler = async |_: Arc<ConsumerRecord>| {
+        stop.stop();
+        Ok::<_, String>(())
+    };
+    assert_eq!(consumer.run(handler, options).await.unwrap().handled, 1);
+    assert_eq!(offsets(&consumer.poll_with_timeout(Duration::ZERO).await.unwrap()), [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,13 +12,13 @@ pub use sql::{SqlRequest, StatementResult, decode_sql_response, encode_params, e
 
 #[cfg(feature = "consumer")]
 pub(crate) use topics::decode_record_row;
-#[cfg(all(feature = "consumer", feature = "runtime"))]
-pub(crate) use topics::table_of;
 #[cfg(feature = "consumer")]
 pub use topics::{
     ConsumeRequest, Consumed, RecordOp, TopicMessage, TopicStart, decode_ack, decode_consumed, encode_ack,
     encode_consume,
 };
+#[cfg(all(feature = "consumer", feature = "runtime"))]
+pub(crate) use topics::{fits_table, table_of};
 
 #[cfg(test)]
 mod http_tests;

@@ -67,10 +67,22 @@ impl Inner {
                     partition: wish.partition,
                 };
                 let records = self.consume(&request)?.records;
-                // Recorded: who reads by SQL has no other moment to acknowledge.
-                if let (Some(group), Some(last)) = (&wish.group, records.last()) {
-                    let upto = last.offset.unsigned_abs();
-                    self.acknowledge(&wish.topic, group, wish.partition, upto)?;
+                // Recorded: who reads by SQL has no other moment to acknowledge. But not what another of the group still holds,
+                // which KalamDB passes: what lies behind that is delivered again.
+                if let Some(group) = &wish.group {
+                    let base = self.consume(&ConsumeRequest { limit: 0, ..request })?.next_offset;
+                    let offsets = records.iter().map(|record| record.offset);
+                    let upto = match self.holes.topics {
+                        true => offsets.last(),
+                        false => offsets
+                            .zip(base..)
+                            .take_while(|(own, next)| own == next)
+                            .map(|(own, _)| own)
+                            .last(),
+                    };
+                    if let Some(upto) = upto {
+                        self.acknowledge(&wish.topic, group, wish.partition, upto.unsigned_abs())?;
+                    }
                 }
                 let partition = Cell::Int(i64::from(wish.partition));
                 let optional = |text: Option<String>| text.map_or(Cell::Null, |t| Cell::Text(t.into()));

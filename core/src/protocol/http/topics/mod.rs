@@ -17,7 +17,7 @@ use crate::schema::Schema;
 
 pub(crate) use row::decode_record_row;
 #[cfg(any(feature = "runtime", test))]
-pub(crate) use row::table_of;
+pub(crate) use row::{fits_table, table_of};
 
 /// Where a group without a committed offset begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

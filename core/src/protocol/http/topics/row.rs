@@ -52,6 +52,15 @@ pub(crate) fn decode_record_row(payload: &[u8], schema: &Arc<Schema>) -> Result<
         })
 }
 
+/// Whether the columns of `schema` are those that the row of a payload has, or more.
+#[cfg(any(feature = "runtime", test))]
+pub(crate) fn fits_table(payload: &[u8], schema: &Arc<Schema>) -> bool {
+    let known = |row: Row| {
+        Arc::ptr_eq(row.schema(), schema) || row.iter().all(|(name, _)| schema.index_of(name).is_some())
+    };
+    decode_record_row(payload, schema).is_ok_and(known)
+}
+
 struct PayloadSeed<'a> {
     schema: &'a Arc<Schema>,
     depth: usize,
@@ -147,6 +156,10 @@ mod tests {
         let row = decode_record_row(br#"{"id":"7","extra":[1,2],"_old":{"qty":1}}"#, &schema()).unwrap();
         assert_eq!(row.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["id", "extra"]);
         assert_eq!(row["extra"].as_json_text(), Some("[1,2]"));
+        assert!(fits_table(ROW, &schema()) && fits_table(br#"{"id":"7"}"#, &schema()));
+        assert!(
+            !fits_table(br#"{"id":"7","extra":1}"#, &schema()) && !fits_table(br#"{"id":"x"}"#, &schema())
+        );
         for bad in [&b"[]"[..], b"{}", b"{\"id\":\"x\"}", b"{\"id\":\"7\"", b"not json"] {
             assert_eq!(decode_record_row(bad, &schema()).unwrap_err().code(), ErrorCode::Protocol);
         }
