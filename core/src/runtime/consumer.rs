@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub(crate) struct SharedConsumer {
     state: Mutex<State>,
     driver: Notify,
     origin: Instant,
+    /// A worker loop has it.
+    working: AtomicBool,
 }
 
 struct State {
@@ -48,7 +51,30 @@ impl SharedConsumer {
     pub(crate) fn new(config: ConsumerConfig) -> Arc<Self> {
         let state =
             State { consumer: Consumer::new(config), reader: None, commits: Vec::new(), ends: Vec::new() };
-        Arc::new(Self { state: Mutex::new(state), driver: Notify::new(), origin: Instant::now() })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            driver: Notify::new(),
+            origin: Instant::now(),
+            working: AtomicBool::new(false),
+        })
+    }
+
+    /// For a worker loop alone, until [`end_work`](Self::end_work).
+    ///
+    /// # Errors
+    /// As [`check_free`](Self::check_free).
+    pub(crate) fn begin_work(&self) -> Result<()> {
+        if self.working.swap(true, Ordering::AcqRel) { Err(taken()) } else { Ok(()) }
+    }
+
+    pub(crate) fn end_work(&self) {
+        self.working.store(false, Ordering::Release);
+    }
+
+    /// # Errors
+    /// `invalid_argument` while a worker loop has it.
+    pub(crate) fn check_free(&self) -> Result<()> {
+        if self.working.load(Ordering::Acquire) { Err(taken()) } else { Ok(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -166,6 +192,13 @@ impl SharedConsumer {
         }
         (!over).then_some((actions, timeout))
     }
+}
+
+fn taken() -> Error {
+    Error::new(
+        ErrorCode::InvalidArgument,
+        "a worker loop runs on this consumer: stop it before, or make a consumer for each",
+    )
 }
 
 fn wake_reader(mut state: MutexGuard<'_, State>) {

@@ -150,7 +150,7 @@ impl TopicConsumer {
     ///
     /// # Errors
     /// `not_found`, `permission_denied`, `auth_failed`: at once. `disconnected`, `unavailable`, ...: when nothing else came
-    /// before its time was over. `invalid_argument` while another poll waits. `closed`.
+    /// before its time was over. `invalid_argument` while another poll waits or a worker loop runs. `closed`.
     pub async fn poll(&self) -> Result<Vec<ConsumerRecord>> {
         self.poll_with_timeout(self.poll_timeout).await
     }
@@ -169,8 +169,9 @@ impl TopicConsumer {
     /// loses nothing. Without a `timeout` it is the consumer's.
     ///
     /// # Errors
-    /// `invalid_argument` while another poll waits; `closed`.
+    /// `invalid_argument` while another poll waits or a worker loop runs; `closed`.
     pub fn polling(&self, timeout: Option<Duration>) -> Result<Polling> {
+        self.shared.check_free()?;
         Polling::begin(&self.shared, timeout.unwrap_or(self.poll_timeout))
     }
 
@@ -252,13 +253,14 @@ impl TopicConsumer {
     /// for all members. Stop the others before. An offset beyond the end is the end.
     ///
     /// # Errors
-    /// As a query's; `invalid_argument` while a poll waits.
+    /// As a query's; `invalid_argument` while a poll waits or a worker loop runs.
     pub async fn seek(&self, offset: u64) -> Result<()> {
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
         if !self.config.topic.chars().all(plain) {
             let message = format!("{:?} is not a name that a group can be moved in", self.config.topic);
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
+        self.shared.check_free()?;
         // Nothing may be on its way that the server would take for news of after the move.
         let _moving = Moving::begin(&self.shared)?;
         self.commit_sync().await?;
@@ -329,7 +331,7 @@ impl TopicConsumer {
     ///
     /// # Errors
     /// What no repetition can help against, such as `not_found` and `permission_denied`. What was finished before is
-    /// committed.
+    /// committed. `invalid_argument` while another loop runs.
     pub async fn run<F, Fut, E>(&self, handler: F, options: RunOptions) -> Result<RunSummary>
     where
         F: Fn(Arc<ConsumerRecord>) -> Fut,

@@ -74,7 +74,7 @@ struct State {
     dead: Vec<Failed>,
     summary: RunSummary,
     /// Records are being asked for.
-    polling: bool,
+    polling: Option<Arc<Polling>>,
     /// Who waits for tasks: one for each record that may be handled at the same time, in some languages.
     waiters: Vec<Waker>,
     outcome: Option<Result<RunSummary>>,
@@ -99,7 +99,7 @@ impl ConsumerRun {
     /// Begins to handle the records of `consumer`.
     ///
     /// # Errors
-    /// `config`, naming the option that is wrong; `closed`.
+    /// `config`, naming the option that is wrong; `invalid_argument` while another loop runs.
     pub fn start(consumer: &TopicConsumer, options: &RunOptions) -> Result<Self> {
         options.check()?;
         let runtime = match &consumer.client.inner.runtime {
@@ -113,6 +113,7 @@ impl ConsumerRun {
             .as_deref()
             .map(|name| DeadLetters::new(consumer.client.clone(), name, consumer.group_id()))
             .transpose()?;
+        consumer.shared.begin_work()?;
         let most = consumer.config.max_poll_records;
         let worker = Worker::new(WorkerConfig {
             concurrency: options.concurrency,
@@ -126,7 +127,7 @@ impl ConsumerRun {
             tasks: Vec::new(),
             dead: Vec::new(),
             summary: RunSummary::default(),
-            polling: false,
+            polling: None,
             waiters: Vec::new(),
             outcome: None,
         };
@@ -177,7 +178,7 @@ impl ConsumerRun {
         self.shared.settle(&mut state);
         // The task is woken for what it has to do, not for each record.
         self.shared.has_tasks(&mut state);
-        let wanted = !state.polling && state.worker.room() >= self.shared.most;
+        let wanted = state.polling.is_none() && state.worker.room() >= self.shared.most;
         let busy = failed || wanted || self.shared.stop.is_stopped() || state.worker.is_idle();
         self.shared.wake(state);
         if busy {
@@ -204,7 +205,7 @@ impl ConsumerRun {
         let mut state = self.shared.lock();
         state.tasks.clear();
         if state.outcome.is_none() {
-            state.outcome = Some(Err(Error::new(ErrorCode::Closed, "the worker was aborted")));
+            self.shared.end(&mut state, Err(Error::new(ErrorCode::Closed, "the worker was aborted")));
             // What is finished is committed, as by every other end.
             drop(self.shared.consumer.commit());
         }
@@ -279,17 +280,20 @@ impl Shared {
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    fn end(&self, outcome: Result<()>) {
-        let mut state = self.lock();
+    /// The consumer is free for others, at once.
+    fn end(&self, state: &mut State, outcome: Result<()>) {
         let summary = state.summary;
-        state.outcome.get_or_insert(outcome.map(|()| summary));
-        self.wake(state);
+        state.outcome = Some(outcome.map(|()| summary));
+        if let Some(polling) = state.polling.take() {
+            polling.close();
+        }
+        self.consumer.end_work();
     }
 }
 
 /// Fetches records, times attempts, writes dead letters and commits, until the loop is stopped and idle.
 async fn drive(shared: Arc<Shared>) {
-    let mut polling: Option<Polling> = None;
+    let mut polling: Option<Arc<Polling>> = None;
     let mut failures = 0_u32;
     let mut paused_until: Option<Instant> = None;
     let mut commit_at = Instant::now() + shared.commit_every;
@@ -317,21 +321,26 @@ async fn drive(shared: Arc<Shared>) {
         if stopping && idle {
             break;
         }
-        if stopping {
-            polling = None;
-        } else if room >= shared.most
-            && polling.is_none()
-            && paused_until.is_none_or(|until| until <= Instant::now())
         {
-            match Polling::begin(&shared.consumer, POLL) {
-                Ok(begun) => polling = Some(begun),
-                Err(error) => {
-                    failure = Some(error);
-                    continue;
+            let mut state = shared.lock();
+            // The consumer may be another's by now.
+            if state.outcome.is_some() {
+                return;
+            }
+            let rests = paused_until.is_some_and(|until| until > Instant::now());
+            if stopping {
+                polling = None;
+            } else if room >= shared.most && polling.is_none() && !rests {
+                match Polling::begin(&shared.consumer, POLL) {
+                    Ok(begun) => polling = Some(Arc::new(begun)),
+                    Err(error) => failure = Some(error),
                 }
             }
+            state.polling = polling.clone();
         }
-        shared.lock().polling = polling.is_some();
+        if failure.is_some() && !stopping {
+            continue;
+        }
         let due = [retry_at, paused_until.filter(|_| polling.is_none()), Some(commit_at)];
         let due = due.into_iter().flatten().min().unwrap_or(commit_at);
         let mut sleep = pin!(tokio::time::sleep_until(due.into()));
@@ -379,7 +388,11 @@ async fn drive(shared: Arc<Shared>) {
     if let Ok(Err(error)) = committed {
         tracing::warn!(%error, "the last records are not committed, and will be delivered again");
     }
-    shared.end(failure.map_or(Ok(()), Err));
+    let mut state = shared.lock();
+    if state.outcome.is_none() {
+        shared.end(&mut state, failure.map_or(Ok(()), Err));
+    }
+    shared.wake(state);
 }
 
 /// Writes records to the dead letter topic. What can not be written is held.
