@@ -71,15 +71,9 @@ impl Inner {
                 // which KalamDB passes: what lies behind that is delivered again.
                 if let Some(group) = &wish.group {
                     let base = self.consume(&ConsumeRequest { limit: 0, ..request })?.next_offset;
-                    let offsets = records.iter().map(|record| record.offset);
-                    let upto = match self.holes.topics {
-                        true => offsets.last(),
-                        false => offsets
-                            .zip(base..)
-                            .take_while(|(own, next)| own == next)
-                            .map(|(own, _)| own)
-                            .last(),
-                    };
+                    let offsets = records.iter().map(|record| record.offset).zip(base..);
+                    let gives = |(own, next): &(i64, i64)| self.holes.topics || own == next;
+                    let upto = offsets.take_while(gives).map(|(own, _)| own).last();
                     if let Some(upto) = upto {
                         self.acknowledge(&wish.topic, group, wish.partition, upto.unsigned_abs())?;
                     }
