@@ -319,6 +319,68 @@ async fn a_failed_record_is_never_passed_unless_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_dropped_has_committed_what_it_finished() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..5).await;
+    let mut consumer = consumer(&client);
+    {
+        let hangs = tokio::sync::Notify::new();
+        let handler = async |record: Arc<ConsumerRecord>| {
+            if record.offset == 2 {
+                hangs.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, String>(())
+        };
+        let mut run = Box::pin(consumer.run(handler, RunOptions::default()));
+        tokio::select! {
+            ended = &mut run => panic!("{ended:?}"),
+            () = hangs.notified() => {}
+        }
+    }
+    consumer.close().await.unwrap();
+    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
+    assert_eq!(acked[0]["n"].as_int(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_worker_begins_nothing_more() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..5).await;
+    let (consumer, options) = (consumer(&client), RunOptions::default());
+    let stop = options.stop();
+    let handler = async |record: Arc<ConsumerRecord>| {
+        if record.offset == 1 {
+            stop.stop();
+        }
+        Ok::<_, String>(())
+    };
+    assert_eq!(consumer.run(handler, options).await.unwrap().handled, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_another_moves_back_is_handled_again() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..3).await;
+    let consumer = consumer(&client);
+    let records = take(&consumer, 3).await;
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    consumer.commit_sync().await.unwrap();
+    // It waits for records, for the next ones.
+    let waiting = consumer.polling(None).unwrap();
+    client.execute("RESET CONSUMER GROUP 'g' ON orders.events TO 1", &[]).await.unwrap();
+    insert(&client, 3..4).await;
+    std::future::poll_fn(|cx| waiting.poll_ready(cx)).await;
+    let mut records = waiting.take(10).unwrap();
+    while records.len() < 3 {
+        records.extend(consumer.poll().await.unwrap());
+    }
+    assert_eq!(offsets(&records), [1, 2, 3]);
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    assert_eq!(consumer.commit_sync().await.unwrap(), Committed { next_offset: 4, held_back: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_marks_a_record_when_it_asks_for_the_next() {
     let (_server, client) = start(Options::default()).await;
     insert(&client, 0..5).await;

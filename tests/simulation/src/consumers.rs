@@ -332,7 +332,11 @@ impl World {
                             self.read(member);
                         }
                     }
-                    Action::Look { .. } => own.consumer.handle_looked(now, result),
+                    Action::Look { .. } => {
+                        if own.consumer.handle_looked(now, result) {
+                            return Err(format!("member {member} takes the group for moved"));
+                        }
+                    }
                     Action::Ack { .. } => own.consumer.handle_acked(now, result.map(drop)),
                 }
                 self.pump(member);

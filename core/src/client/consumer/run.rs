@@ -80,6 +80,21 @@ struct State {
     outcome: Option<Result<RunSummary>>,
 }
 
+impl State {
+    /// What was not taken yet is not begun.
+    fn begin_nothing(&mut self) {
+        self.worker.stop();
+        let Self { worker, tasks, .. } = self;
+        tasks.retain(|task| match task {
+            Task::Handle(job) => {
+                worker.give_back(job.record.offset);
+                false
+            }
+            Task::Failed(_) => true,
+        });
+    }
+}
+
 impl ConsumerRun {
     /// Begins to handle the records of `consumer`.
     ///
@@ -190,6 +205,8 @@ impl ConsumerRun {
         state.tasks.clear();
         if state.outcome.is_none() {
             state.outcome = Some(Err(Error::new(ErrorCode::Closed, "the worker was aborted")));
+            // What is finished is committed, as by every other end.
+            drop(self.shared.consumer.commit());
         }
         self.shared.wake(state);
         self.stop();
@@ -221,11 +238,12 @@ impl Shared {
     }
 
     fn has_tasks(&self, state: &mut State) -> bool {
+        if self.stop.is_stopped() {
+            state.begin_nothing();
+        }
         let now = self.now();
-        if !self.stop.is_stopped() {
-            while let Some(job) = state.worker.next_job(now) {
-                state.tasks.push(Task::Handle(job));
-            }
+        while let Some(job) = state.worker.next_job(now) {
+            state.tasks.push(Task::Handle(job));
         }
         !state.tasks.is_empty()
     }
@@ -282,17 +300,7 @@ async fn drive(shared: Arc<Shared>) {
         let (room, dead, idle, retry_at, abandoned) = {
             let mut state = shared.lock();
             if stopping {
-                state.worker.stop();
-                // What was not taken yet is not begun.
-                let left = std::mem::take(&mut state.tasks);
-                for task in left {
-                    match task {
-                        Task::Handle(job) => {
-                            state.worker.give_back(job.record.offset);
-                        }
-                        failed => state.tasks.push(failed),
-                    }
-                }
+                state.begin_nothing();
             }
             let dead = std::mem::take(&mut state.dead);
             let idle = state.worker.is_idle() && state.tasks.is_empty() && dead.is_empty();
