@@ -79,6 +79,29 @@ def test_a_loop_marks_the_record_before(place: Place, topic: str) -> None:
     assert acked(place) == 0, "the second failed in the middle"
 
 
+@pytest.mark.parametrize("blocking", [False, True])
+def test_a_loop_begins_nothing_after_close(place: Place, topic: str, blocking: bool) -> None:
+    insert(place, 0, 1, 2)
+    begun: list[int] = []
+
+    async def main() -> None:
+        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+            async for record in consumer:
+                begun.append(record.offset)
+                if record.offset == 1:
+                    await consumer.close()
+
+    def main_blocking() -> None:
+        with place.connect_sync() as client, client.consumer(topic, "g", start="earliest") as consumer:
+            for record in consumer:
+                begun.append(record.offset)
+                if record.offset == 1:
+                    consumer.close()
+
+    main_blocking() if blocking else run(main)
+    assert (begun, acked(place)) == ([0, 1], 0)
+
+
 def test_a_cancelled_poll_loses_nothing_and_two_are_refused(place: Place, topic: str) -> None:
     async def main() -> None:
         async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
@@ -248,11 +271,12 @@ def test_a_broken_payload_does_not_spoil_its_batch(tmp_path: Path) -> None:
                 records += await consumer.poll()
             assert [record.key for record in records] == ["0", "1", "2", "3"]
             assert records[1].payload == b"\xff\xfe\x00 no JSON" and records[1].row is None
-            assert records[2].problem
+            assert records[2].problem and records[2].problem is records[2].problem, "read once"
             with pytest.raises(kalam_live.ProtocolError):
                 _ = records[2].row
             assert [record.problem is None for record in records] == [True, True, False, True]
             assert [records[i].row for i in (0, 3)] == [{"id": 0, "v": "a"}, {"id": 3, "v": "d"}]
+            assert records[3].row is records[3].row, "read once"
             for record in records:
                 consumer.mark_processed(record)
             assert await consumer.commit() == (4, 0)

@@ -159,6 +159,8 @@ class Consumer:
         if self._current is not None:
             self._native.mark(self._current.offset)
             self._current = None
+        if self._native.is_closed:  # what was taken is not begun any more: its commit would come too late
+            raise StopAsyncIteration
         while not self._records:
             try:
                 self._records.extend(await self._poll(self._native.poll(None), MOST))

@@ -80,6 +80,20 @@ struct State {
     outcome: Option<Result<RunSummary>>,
 }
 
+impl State {
+    /// What was not taken yet is not begun.
+    fn give_back(&mut self) {
+        let Self { tasks, worker, .. } = self;
+        tasks.retain(|task| match task {
+            Task::Handle(job) => {
+                worker.give_back(job.record.offset);
+                false
+            }
+            Task::Failed(_) => true,
+        });
+    }
+}
+
 impl ConsumerRun {
     /// Begins to handle the records of `consumer`.
     ///
@@ -142,10 +156,13 @@ impl ConsumerRun {
         Poll::Pending
     }
 
-    /// What there is to do now, at most `most`.
+    /// What there is to do now, at most `most`. Nothing to handle once the loop was stopped.
     pub fn take(&self, most: usize) -> Vec<Task> {
         let mut state = self.shared.lock();
         self.shared.has_tasks(&mut state);
+        if self.shared.stop.is_stopped() {
+            state.give_back();
+        }
         let count = state.tasks.len().min(most);
         state.tasks.drain(..count).collect()
     }
@@ -283,16 +300,7 @@ async fn drive(shared: Arc<Shared>) {
             let mut state = shared.lock();
             if stopping {
                 state.worker.stop();
-                // What was not taken yet is not begun.
-                let left = std::mem::take(&mut state.tasks);
-                for task in left {
-                    match task {
-                        Task::Handle(job) => {
-                            state.worker.give_back(job.record.offset);
-                        }
-                        failed => state.tasks.push(failed),
-                    }
-                }
+                state.give_back();
             }
             let dead = std::mem::take(&mut state.dead);
             let idle = state.worker.is_idle() && state.tasks.is_empty() && dead.is_empty();
