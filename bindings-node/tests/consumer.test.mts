@@ -125,6 +125,31 @@ test("a worker loop", async () => {
   );
 });
 
+test("what a handler throws may be anything", async () => {
+  await using own = await topic();
+  await insert(own, 0, 1, 2, 3);
+  await using consumer = own.client.consumer({ topic: own.name, groupId: "g", start: "earliest" });
+  const thrown = [Object.create(null), undefined, Object.assign(new Error(), { message: 7 })] as const;
+  const stop = new AbortController();
+  const failed: string[] = [];
+  const summary = consumer.run(
+    (record) => {
+      if (record.offset === 3) return stop.abort();
+      throw thrown[record.offset];
+    },
+    {
+      maxAttempts: 1,
+      signal: stop.signal,
+      onFailed: (_, error) => {
+        failed.push(error);
+        return "skip";
+      },
+    },
+  );
+  assert.deepEqual(await soon(summary), { handled: 1, failed: 3 });
+  assert.deepEqual(failed, ["what was thrown has no text", "undefined", "7"]);
+});
+
 test("a signal ends a loop that waits", async () => {
   await using own = await topic();
   const stop = new AbortController();

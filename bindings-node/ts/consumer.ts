@@ -441,9 +441,18 @@ async function attempt<T>(
     }
     work.handled(record.offset);
   } catch (error) {
-    work.handled(record.offset, error instanceof Error ? error.message : String(error));
+    work.handled(record.offset, textOf(error));
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** What was thrown, whatever it is, as text. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    return "what was thrown has no text";
   }
 }
 

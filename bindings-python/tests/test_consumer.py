@@ -79,27 +79,24 @@ def test_a_loop_marks_the_record_before(place: Place, topic: str) -> None:
     assert acked(place) == 0, "the second failed in the middle"
 
 
-@pytest.mark.parametrize("blocking", [False, True])
-def test_a_loop_begins_nothing_after_close(place: Place, topic: str, blocking: bool) -> None:
+def test_a_loop_whose_consumer_is_closed_ends_behind_its_record(place: Place, topic: str) -> None:
     insert(place, 0, 1, 2)
-    begun: list[int] = []
 
-    async def main() -> None:
-        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+    async def main() -> list[int]:
+        async with place.connect() as client:
+            consumer = client.consumer(topic, "g", start="earliest")
+            seen: list[int] = []
             async for record in consumer:
-                begun.append(record.offset)
+                seen.append(record.offset)
                 if record.offset == 1:
                     await consumer.close()
+            return seen
 
-    def main_blocking() -> None:
-        with place.connect_sync() as client, client.consumer(topic, "g", start="earliest") as consumer:
-            for record in consumer:
-                begun.append(record.offset)
-                if record.offset == 1:
-                    consumer.close()
-
-    main_blocking() if blocking else run(main)
-    assert (begun, acked(place)) == ([0, 1], 0)
+    assert run(main) == [0, 1]
+    with place.connect_sync() as client, client.consumer(topic, "g") as consumer:
+        for record in consumer:
+            consumer.close()
+            assert record.offset == 1, "closed before it was finished"
 
 
 def test_a_cancelled_poll_loses_nothing_and_two_are_refused(place: Place, topic: str) -> None:
@@ -164,7 +161,53 @@ def test_run(place: Place, topic: str) -> None:
     assert summary.failed == 2 and summary.handled == len(seen)
 
 
-def test_run_is_cancelled_with_its_task(place: Place, topic: str) -> None:
+def test_handlers_that_fail_in_odd_ways_have_failed(place: Place, topic: str) -> None:
+    insert(place, *range(6))
+
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    failed: dict[int, str] = {}
+
+    async def main() -> kalam_live.RunSummary:
+        stop = asyncio.Event()
+
+        async def handle(record: kalam_live.Record) -> None:
+            if record.offset == 0:
+                inner = asyncio.ensure_future(asyncio.sleep(3600))
+                inner.cancel()
+                await inner
+            elif record.offset == 1:
+                raise ValueError("\udcff")
+            elif record.offset == 2:
+                raise Odd
+            elif record.offset == 3:
+                raise TimeoutError("of a socket")
+            elif record.offset == 4:
+                stop.set()
+
+        def on_failed(record: kalam_live.Record, error: str) -> kalam_live._consumer.FailedAction:
+            failed[record.offset] = error
+            if record.offset == 3:
+                raise asyncio.CancelledError
+            return "skip"
+
+        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+            return await consumer.run(handle, max_attempts=1, timeout=3600, on_failed=on_failed, stop=stop)
+
+    assert run(main) == (1, 4), "nothing is begun after the stop, though no other task had a turn"
+    assert failed == {
+        0: "CancelledError",
+        1: "ValueError: \\udcff",
+        2: "Odd: (its text can not be had)",
+        3: "TimeoutError: of a socket",
+    }
+    assert acked(place) == 2, "the decision about the fourth failed, so it is held"
+
+
+@pytest.mark.parametrize("auto_commit", [True, False])
+def test_run_is_cancelled_with_its_task(place: Place, topic: str, auto_commit: bool) -> None:
     insert(place, 0, 1)
 
     async def main() -> None:
@@ -175,7 +218,10 @@ def test_run_is_cancelled_with_its_task(place: Place, topic: str) -> None:
                 handled.set()
                 await asyncio.sleep(3600)
 
-        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+        async with (
+            place.connect() as client,
+            client.consumer(topic, "g", start="earliest", auto_commit=auto_commit) as consumer,
+        ):
             running = asyncio.create_task(consumer.run(handle))
             await handled.wait()
             running.cancel()

@@ -159,8 +159,8 @@ class Consumer:
         if self._current is not None:
             self._native.mark(self._current.offset)
             self._current = None
-        if self._native.is_closed:  # what was taken is not begun any more: its commit would come too late
-            raise StopAsyncIteration
+        if self._native.is_closed:
+            raise StopAsyncIteration  # nothing that was taken is begun: its commit would come too late
         while not self._records:
             try:
                 self._records.extend(await self._poll(self._native.poll(None), MOST))
@@ -220,16 +220,23 @@ class Consumer:
             on_failed=on_failed is not None,
         )
 
+        ending = False
+        clock = asyncio.get_running_loop().time
+
         async def attempt(record: Record) -> str | None:
+            began = 0.0 if timeout is None else clock()
             try:
                 result = handler(record)
                 if inspect.isawaitable(result):
                     await (result if timeout is None else asyncio.wait_for(result, timeout))
-            except asyncio.TimeoutError:
-                return f"the handler took longer than {timeout} seconds"
+            except asyncio.CancelledError as error:
+                if ending:
+                    raise
+                return failure(error)  # something that the handler waited for was cancelled
             except Exception as error:  # noqa: BLE001 - the user's code
-                _log.debug("a handler failed", exc_info=True)
-                return f"{type(error).__name__}: {error}"
+                if isinstance(error, asyncio.TimeoutError) and timeout is not None and clock() - began >= timeout:
+                    return f"the handler took longer than {timeout} seconds"
+                return failure(error)
             return None
 
         async def decide(record: Record, error: str) -> None:
@@ -237,6 +244,11 @@ class Consumer:
             try:
                 answer = on_failed(record, error) if on_failed is not None else None
                 action = await answer if inspect.isawaitable(answer) else answer
+            except asyncio.CancelledError:
+                if ending:
+                    raise
+                _log.exception("on_failed was cancelled; the record is held")
+                action = "hold"
             except Exception:  # noqa: BLE001 - the user's code
                 _log.exception("on_failed failed; the record is held")
                 action = "hold"
@@ -245,6 +257,8 @@ class Consumer:
         async def worker() -> None:
             count = 0
             while True:
+                if stop is not None and stop.is_set():
+                    work.stop()  # now, also while no other task has had a turn
                 try:
                     taken = jobs.take(1)
                 except StopIteration:
@@ -264,17 +278,32 @@ class Consumer:
         stopping = None if stop is None else asyncio.ensure_future(_stop_when(stop, work))
         workers = [asyncio.ensure_future(worker()) for _ in range(concurrency)]
         try:
-            await asyncio.gather(*workers)
+            # Not `gather`: cancelled, it would cancel the workers before they are told why.
+            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
         except BaseException:
-            work.stop()
+            ending = True
             for task in workers:
                 task.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+            work.abort()  # who was cancelled will not answer, so nobody waits for that
             raise
         finally:
             if stopping is not None:
                 stopping.cancel()
         return RunSummary(*work.summary())
+
+
+def failure(error: BaseException) -> str:
+    """What a handler failed with, as text that can be stored: whatever the user's class says of itself."""
+    _log.debug("a handler failed", exc_info=error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the user's code
+        text = "(its text can not be had)"
+    name = type(error).__name__
+    return (f"{name}: {text}" if text else name).encode(errors="backslashreplace").decode()
 
 
 async def _stop_when(stop: asyncio.Event, work: _native.Work) -> None:

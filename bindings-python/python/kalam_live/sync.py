@@ -493,8 +493,8 @@ class Consumer:
         if self._current is not None:
             self._native.mark(self._current.offset)
             self._current = None
-        if self._native.is_closed:  # what was taken is not begun any more: its commit would come too late
-            raise StopIteration
+        if self._native.is_closed:
+            raise StopIteration  # nothing that was taken is begun: its commit would come too late
         while not self._records:
             try:
                 self._records.extend(self._poll(self._native.poll(None), _consumer.MOST))
@@ -536,8 +536,7 @@ class Consumer:
             try:
                 handler(record)
             except Exception as error:  # noqa: BLE001 - the user's code
-                _log.debug("a handler failed", exc_info=True)
-                return f"{type(error).__name__}: {error}"
+                return _consumer.failure(error)
             return None
 
         def decide(record: Record, error: str) -> None:

@@ -38,9 +38,10 @@ impl Offsets {
         true
     }
 
-    pub(super) fn remove(&mut self, offset: u64) {
+    /// Returns whether it was there.
+    pub(super) fn remove(&mut self, offset: u64) -> bool {
         let at = self.at(offset);
-        let Some(range) = self.0.get_mut(at).filter(|range| range.contains(&offset)) else { return };
+        let Some(range) = self.0.get_mut(at).filter(|range| range.contains(&offset)) else { return false };
         let rest = offset + 1..range.end;
         range.end = offset;
         match (range.is_empty(), rest.is_empty()) {
@@ -49,6 +50,7 @@ impl Offsets {
             (false, true) => {}
             (false, false) => self.0.insert(at + 1, rest),
         }
+        true
     }
 
     pub(super) fn remove_before(&mut self, offset: u64) {
@@ -94,10 +96,7 @@ mod tests {
                 let offset = below(24);
                 match below(8) {
                     0..5 => assert_eq!(ours.insert(offset), model.insert(offset)),
-                    5..7 => {
-                        ours.remove(offset);
-                        model.remove(&offset);
-                    }
+                    5..7 => assert_eq!(ours.remove(offset), model.remove(&offset)),
                     _ => {
                         ours.remove_before(offset / 2);
                         model.retain(|o| *o >= offset / 2);

@@ -8,7 +8,7 @@ use super::offsets::Offsets;
 use super::record::ConsumerRecord;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::{Random, Time};
-use crate::protocol::{Consumed, TopicStart};
+use crate::protocol::{Consumed, TopicMessage, TopicStart};
 
 /// Records that are asked for ahead of the reader should be handled within this time, at the reader's pace.
 const AHEAD: Time = Time::from_millis(250);
@@ -112,6 +112,11 @@ pub struct Consumer {
     held: Offsets,
     /// Marked and not committed.
     done: Offsets,
+    /// Handed out before another moved the group back, and not marked since: the next mark of each is of then.
+    outdated: Offsets,
+    /// Some of these lie before `base`: another has moved the group back, or they were on their way when they were committed.
+    /// Which of the two, a look tells.
+    doubted: Option<Vec<TopicMessage>>,
     /// After the last record that was handed out.
     position: Option<u64>,
     moves: u64,
@@ -121,6 +126,9 @@ pub struct Consumer {
 
     fetching: Option<Fetching>,
     looking: bool,
+    /// What `base` was when that was asked, and whether `doubted` was there.
+    looking_from: u64,
+    looking_for_doubted: bool,
     acking: Option<u64>,
 
     /// Somebody waits for records, until then.
@@ -172,12 +180,16 @@ impl Consumer {
             queued: Offsets::default(),
             held: Offsets::default(),
             done: Offsets::default(),
+            outdated: Offsets::default(),
+            doubted: None,
             position: None,
             moves: 0,
             moving: false,
             still: false,
             fetching: None,
             looking: false,
+            looking_from: 0,
+            looking_for_doubted: false,
             acking: None,
             polling: None,
             trouble: Trouble::default(),
@@ -311,6 +323,9 @@ impl Consumer {
     /// A record is finished. Marking what another member has finished, or marking twice, changes nothing. Returns whether
     /// [`poll_action`](Self::poll_action) must be asked, for the time until the next automatic commit to begin.
     pub fn mark(&mut self, offset: u64) -> bool {
+        if self.outdated.remove(offset) {
+            return false;
+        }
         self.held.remove(offset);
         if offset < self.base || !self.done.insert(offset) {
             return false;
@@ -376,6 +391,20 @@ impl Consumer {
 
     /// The group was moved to `offset`, on the server: goes on there. What was handed out is not this member's any more.
     pub fn seek(&mut self, now: Time, offset: u64) {
+        self.go_on_at(now, offset);
+        self.moves += 1;
+        self.outdated.clear();
+        self.doubted = None;
+    }
+
+    /// Another has moved the group back: everything from there on is to be handled again.
+    fn was_moved_back(&mut self, now: Time, offset: u64) {
+        let held = std::mem::take(&mut self.held);
+        self.go_on_at(now, offset);
+        self.outdated = held;
+    }
+
+    fn go_on_at(&mut self, now: Time, offset: u64) {
         self.begin = Begin::Done;
         self.base = offset;
         self.queue.clear();
@@ -383,7 +412,6 @@ impl Consumer {
         self.held.clear();
         self.done.clear();
         self.position = Some(offset);
-        self.moves += 1;
         self.fetching = None;
         self.allowed = if self.config.auto_commit { u64::MAX } else { 0 };
         self.not_before = now;
@@ -477,6 +505,9 @@ impl Consumer {
         if self.begin != Begin::Done {
             return if wanted { self.begin_action() } else { None };
         }
+        if self.doubted.is_some() {
+            return if self.looking { None } else { Some(self.look(self.start())) };
+        }
         if self.fetching.is_some() || !(wanted || self.wants_ahead()) {
             return None;
         }
@@ -510,6 +541,8 @@ impl Consumer {
 
     fn look(&mut self, start: TopicStart) -> Action {
         self.looking = true;
+        self.looking_from = self.base;
+        self.looking_for_doubted = self.doubted.is_some();
         Action::Look { start }
     }
 
@@ -590,12 +623,15 @@ impl Consumer {
             let due = [self.auto_commit_at, self.look_at].into_iter().flatten().min();
             due.map(|at| at.max(self.ack_trouble.retry_at))
         };
+        let doubts = self.doubted.is_some() && !self.looking && !self.moving && self.failure.is_none();
+        let doubt = doubts.then_some(self.trouble.retry_at);
         let deadline = self.polling.filter(|deadline| *deadline > now);
         let begins = self.begin != Begin::Done && self.acking.is_some();
-        let asks = deadline.is_some() && self.queue.is_empty() && self.fetching.is_none() && !self.moving;
-        let fetch = (asks && !self.looking && !begins && self.failure.is_none())
+        let asks =
+            deadline.is_some() && self.queue.is_empty() && self.fetching.is_none() && self.doubted.is_none();
+        let fetch = (asks && !self.moving && !self.looking && !begins && self.failure.is_none())
             .then(|| self.trouble.retry_at.max(self.not_before));
-        [commit, fetch, deadline, self.closing].into_iter().flatten().min()
+        [commit, doubt, fetch, deadline, self.closing].into_iter().flatten().min()
     }
 
     // What happened
@@ -635,8 +671,16 @@ impl Consumer {
         if self.sabotage == Some(Sabotage::OwnStart) && self.position.is_none() {
             self.base = consumed.records[0].offset;
         }
+        if consumed.records.iter().any(|record| record.offset < self.base) {
+            self.doubted = Some(consumed.records);
+        } else {
+            self.enqueue(consumed.records);
+        }
+    }
+
+    fn enqueue(&mut self, records: Vec<TopicMessage>) {
         let topic = self.config.topic.clone();
-        for message in consumed.records {
+        for message in records {
             let offset = message.offset;
             // Delivered again: what is finished needs not be done again, what waits here is here already.
             if offset < self.base || self.done.contains(offset) || !self.queued.insert(offset) {
@@ -674,13 +718,23 @@ impl Consumer {
         self.look_pause = LOOK.0;
     }
 
-    /// The answer to a [`Look`](Action::Look).
-    pub fn handle_looked(&mut self, now: Time, answer: Result<Consumed>) {
+    /// The answer to a [`Look`](Action::Look). Returns whether it tells that another has moved the group back.
+    pub fn handle_looked(&mut self, now: Time, answer: Result<Consumed>) -> bool {
         if !std::mem::take(&mut self.looking) || self.closed {
-            return;
+            return false;
         }
+        let mut was_moved = false;
         match (self.begin, answer) {
             (Begin::Done, Ok(consumed)) => {
+                was_moved = consumed.next_offset < self.looking_from;
+                if was_moved {
+                    self.was_moved_back(now, consumed.next_offset);
+                }
+                if std::mem::take(&mut self.looking_for_doubted)
+                    && let Some(records) = self.doubted.take()
+                {
+                    self.enqueue(records);
+                }
                 let before = self.base;
                 self.advance(consumed.next_offset);
                 if self.base == before {
@@ -690,6 +744,7 @@ impl Consumer {
                     self.look_at = Some(now);
                 }
             }
+            (Begin::Done, Err(error)) if self.doubted.is_some() => self.failed(now, error),
             // Only what is held back waits for it.
             (Begin::Done, Err(_)) => self.look_later(now),
             (begin, Ok(consumed)) => {
@@ -705,6 +760,7 @@ impl Consumer {
             }
             (_, Err(error)) => self.failed(now, error),
         }
+        was_moved
     }
 
     /// The answer to an [`Ack`](Action::Ack).

@@ -127,6 +127,69 @@ fn what_is_delivered_again_is_handed_out_again_unless_it_is_finished() {
     assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [0, 2, 3]);
 }
 
+/// Its group is at 3, `held` is handed out, and the server gives records from before.
+fn doubting(held: std::ops::Range<u64>) -> Consumer {
+    let mut consumer = begun(config(), 3);
+    fetch(&mut consumer, S, held);
+    consumer.take(S, 10).unwrap();
+    consumer.poll(S, S * 10).unwrap();
+    fetch(&mut consumer, S, [1, 2, 3]);
+    assert!(!consumer.is_ready(S), "not before it is known what they are");
+    assert_eq!(consumer.poll_action(S), Some(Action::Look { start: TopicStart::Offset(3) }));
+    assert_eq!(consumer.poll_action(S), None);
+    consumer
+}
+
+#[test]
+fn a_group_that_another_moved_back_is_followed() {
+    let mut consumer = doubting(3..6);
+    assert!(consumer.handle_looked(S, consumed([], 1)));
+    assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [1, 2, 3]);
+    // Of the record that was handed out before, not of the one that is to be handled again.
+    consumer.mark(3);
+    for offset in 1..3 {
+        consumer.mark(offset);
+    }
+    consumer.commit();
+    assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 2 }));
+    consumer.handle_acked(S, Ok(()));
+    consumer.mark(3);
+    consumer.commit();
+    assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 3 }));
+}
+
+#[test]
+fn records_that_were_committed_on_their_way_are_not_handled_again() {
+    let mut consumer = doubting(4..6);
+    assert!(!consumer.handle_looked(S, consumed([], 3)));
+    assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [3]);
+    // A look that fails is tried again, and who polls is told.
+    let mut consumer = doubting(4..6);
+    consumer.handle_looked(S, Err(lost()));
+    let later = consumer.next_timeout(S).unwrap();
+    assert!(later > S);
+    assert_eq!(consumer.poll_action(later), Some(Action::Look { start: TopicStart::Offset(3) }));
+    consumer.handle_looked(later, consumed([], 4));
+    assert_eq!(consumer.next_timeout(later), Some(later), "for more");
+    assert!(matches!(consumer.poll_action(later), Some(Action::Fetch { .. })));
+}
+
+#[test]
+fn a_look_that_was_overtaken_by_a_commit_does_not_move_the_group() {
+    let mut consumer = begun(config(), 0);
+    fetch(&mut consumer, S, [1, 2]);
+    consumer.take(S, 10).unwrap();
+    consumer.mark(1);
+    consumer.commit();
+    assert!(matches!(consumer.poll_action(S), Some(Action::Look { .. })));
+    consumer.mark(0);
+    consumer.commit();
+    assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 1 }));
+    consumer.handle_acked(S, Ok(()));
+    assert!(!consumer.handle_looked(S, consumed([], 0)));
+    assert_eq!(consumer.committed().next_offset, 2);
+}
+
 #[test]
 fn an_idle_consumer_pauses_longer_and_longer_but_not_at_a_server_that_waits() {
     let mut consumer = begun(config(), 0);

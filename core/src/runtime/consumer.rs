@@ -322,7 +322,12 @@ pub(crate) async fn drive(shared: Arc<SharedConsumer>, requests: Arc<Requests>) 
         tokio::select! {
             biased;
             answer = done(&mut ack) => shared.with(|consumer, now| consumer.handle_acked(now, answer)),
-            answer = done(&mut look) => shared.with(|consumer, now| consumer.handle_looked(now, answer)),
+            answer = done(&mut look) => {
+                if shared.with(|consumer, now| consumer.handle_looked(now, answer)) {
+                    let (topic, group) = (&*requests.topic, &*requests.group);
+                    tracing::warn!(topic, group, "the group was moved back: records are handled again from there");
+                }
+            }
             answer = done(&mut fetch) => shared.with(|consumer, now| consumer.handle_fetched(now, answer)),
             () = shared.driver.notified() => {}
             () = &mut sleep => {}

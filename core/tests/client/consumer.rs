@@ -1,7 +1,6 @@
 //! Consumers of topics against the embedded server.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::poll_immediate;
 use kalam_embedded::{Embedded, Options};
 use kalam_live::{
-    AutoOffsetReset, Committed, ConsumerRecord, ConsumerRun, ErrorCode, FailedAction, KalamClient, RecordOp,
-    RunOptions, RunSummary, TopicConsumer, params,
+    AutoOffsetReset, Committed, ConsumerRecord, ErrorCode, FailedAction, KalamClient, RecordOp, RunOptions,
+    TopicConsumer, params,
 };
 
 use serde_json::json;
@@ -142,7 +141,7 @@ async fn who_waits_for_a_poll_that_is_given_up_is_woken() {
     let polling = Arc::new(consumer.polling(Some(Duration::from_secs(3600))).unwrap());
     let waiting = tokio::spawn({
         let polling = polling.clone();
-        async move { poll_fn(|cx| polling.poll_ready(cx)).await }
+        async move { std::future::poll_fn(|cx| polling.poll_ready(cx)).await }
     });
     tokio::task::yield_now().await;
     polling.close();
@@ -319,19 +318,66 @@ async fn a_failed_record_is_never_passed_unless_told_so() {
     assert_eq!(summary.unwrap().failed, 2);
 }
 
-/// One thread: the loop has no turn between the stop and the look.
-#[tokio::test]
-async fn nothing_is_begun_once_a_worker_was_stopped() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_dropped_has_committed_what_it_finished() {
     let (_server, client) = start(Options::default()).await;
-    insert(&client, 0..2).await;
+    insert(&client, 0..5).await;
+    let mut consumer = consumer(&client);
+    {
+        let hangs = tokio::sync::Notify::new();
+        let handler = async |record: Arc<ConsumerRecord>| {
+            if record.offset == 2 {
+                hangs.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, String>(())
+        };
+        let mut run = Box::pin(consumer.run(handler, RunOptions::default()));
+        tokio::select! {
+            ended = &mut run => panic!("{ended:?}"),
+            () = hangs.notified() => {}
+        }
+    }
+    consumer.close().await.unwrap();
+    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
+    assert_eq!(acked[0]["n"].as_int(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_worker_begins_nothing_more() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..5).await;
+    let (consumer, options) = (consumer(&client), RunOptions::default());
+    let stop = options.stop();
+    let handler = async |record: Arc<ConsumerRecord>| {
+        if record.offset == 1 {
+            stop.stop();
+        }
+        Ok::<_, String>(())
+    };
+    assert_eq!(consumer.run(handler, options).await.unwrap().handled, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_another_moves_back_is_handled_again() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..3).await;
     let consumer = consumer(&client);
-    let run = ConsumerRun::start(&consumer, &RunOptions::default()).unwrap();
-    poll_fn(|cx| run.poll_ready(cx)).await;
-    run.stop();
-    assert!(run.take(10).is_empty(), "not even what was ready");
-    poll_fn(|cx| run.poll_ready(cx)).await;
-    assert_eq!(run.outcome().unwrap().unwrap(), RunSummary::default());
-    assert_eq!(consumer.commit_sync().await.unwrap().next_offset, 0);
+    let records = take(&consumer, 3).await;
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    consumer.commit_sync().await.unwrap();
+    // It waits for records, for the next ones.
+    let waiting = consumer.polling(None).unwrap();
+    client.execute("RESET CONSUMER GROUP 'g' ON orders.events TO 1", &[]).await.unwrap();
+    insert(&client, 3..4).await;
+    std::future::poll_fn(|cx| waiting.poll_ready(cx)).await;
+    let mut records = waiting.take(10).unwrap();
+    while records.len() < 3 {
+        records.extend(consumer.poll().await.unwrap());
+    }
+    assert_eq!(offsets(&records), [1, 2, 3]);
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    assert_eq!(consumer.commit_sync().await.unwrap(), Committed { next_offset: 4, held_back: 0 });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,9 +13,10 @@ use super::{
     error::SqlResult,
     live::{LiveQuery, failed},
     sql::{
-        expr::{Bind, Translator},
         names,
         relation::{Relation, Scope},
+        translator::Translator,
+        typed::Bind,
     },
 };
 

@@ -12,7 +12,7 @@ use super::{
     error::SqlResult,
     live_emulated::Emulation,
     run::{Values, bind_all, read_rows},
-    sql::expr::Bind,
+    sql::typed::Bind,
     storage::{Db, sql_error},
     time,
 };

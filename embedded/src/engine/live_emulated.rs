@@ -9,7 +9,7 @@ use super::{
     error::SqlResult,
     live::{Filter, Projected, failed},
     row::ChangeKind,
-    sql::expr::Bind,
+    sql::typed::Bind,
     storage::Db,
 };
 use crate::{engine::Cell, holes::Holes};

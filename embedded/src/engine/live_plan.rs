@@ -14,11 +14,11 @@ use super::{
     run::check_table,
     sql::{
         aggregate::is_aggregate,
-        expr::Translator,
         names,
         relation::{Relation, Scope},
         split,
         statement::{self, Statement},
+        translator::Translator,
     },
     storage::Db,
 };

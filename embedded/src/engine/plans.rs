@@ -8,8 +8,8 @@ use super::{
     catalog::Table,
     sql::{
         dml::{DeletePlan, InsertPlan, Returning, UpdatePlan},
-        expr::ParamKind,
         select::{QueryPlan, Source},
+        typed::ParamKind,
     },
 };
 

@@ -317,7 +317,11 @@ impl World {
                 let Some((action, result)) = own.answers[id].take() else { return Ok(()) };
                 match action {
                     Action::Fetch { .. } => own.consumer.handle_fetched(now, result),
-                    Action::Look { .. } => own.consumer.handle_looked(now, result),
+                    Action::Look { .. } => {
+                        if own.consumer.handle_looked(now, result) {
+                            return Err(format!("member {member} takes the group for moved"));
+                        }
+                    }
                     Action::Ack { .. } => own.consumer.handle_acked(now, result.map(drop)),
                 }
                 self.pump(member);

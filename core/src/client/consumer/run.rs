@@ -82,8 +82,9 @@ struct State {
 
 impl State {
     /// What was not taken yet is not begun.
-    fn give_back(&mut self) {
-        let Self { tasks, worker, .. } = self;
+    fn begin_nothing(&mut self) {
+        self.worker.stop();
+        let Self { worker, tasks, .. } = self;
         tasks.retain(|task| match task {
             Task::Handle(job) => {
                 worker.give_back(job.record.offset);
@@ -156,13 +157,10 @@ impl ConsumerRun {
         Poll::Pending
     }
 
-    /// What there is to do now, at most `most`. Nothing to handle once the loop was stopped.
+    /// What there is to do now, at most `most`.
     pub fn take(&self, most: usize) -> Vec<Task> {
         let mut state = self.shared.lock();
         self.shared.has_tasks(&mut state);
-        if self.shared.stop.is_stopped() {
-            state.give_back();
-        }
         let count = state.tasks.len().min(most);
         state.tasks.drain(..count).collect()
     }
@@ -207,6 +205,8 @@ impl ConsumerRun {
         state.tasks.clear();
         if state.outcome.is_none() {
             state.outcome = Some(Err(Error::new(ErrorCode::Closed, "the worker was aborted")));
+            // What is finished is committed, as by every other end.
+            drop(self.shared.consumer.commit());
         }
         self.shared.wake(state);
         self.stop();
@@ -238,11 +238,12 @@ impl Shared {
     }
 
     fn has_tasks(&self, state: &mut State) -> bool {
+        if self.stop.is_stopped() {
+            state.begin_nothing();
+        }
         let now = self.now();
-        if !self.stop.is_stopped() {
-            while let Some(job) = state.worker.next_job(now) {
-                state.tasks.push(Task::Handle(job));
-            }
+        while let Some(job) = state.worker.next_job(now) {
+            state.tasks.push(Task::Handle(job));
         }
         !state.tasks.is_empty()
     }
@@ -299,8 +300,7 @@ async fn drive(shared: Arc<Shared>) {
         let (room, dead, idle, retry_at, abandoned) = {
             let mut state = shared.lock();
             if stopping {
-                state.worker.stop();
-                state.give_back();
+                state.begin_nothing();
             }
             let dead = std::mem::take(&mut state.dead);
             let idle = state.worker.is_idle() && state.tasks.is_empty() && dead.is_empty();

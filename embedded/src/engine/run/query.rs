@@ -6,7 +6,7 @@ use super::Values;
 use crate::engine::{
     Cell, DataType, EngineLimits, SqlError, convert,
     error::SqlResult,
-    sql::{expr::Bind, select::QueryPlan},
+    sql::{select::QueryPlan, typed::Bind},
     storage::{Db, sql_error},
 };
 

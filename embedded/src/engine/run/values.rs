@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 
 use crate::engine::{
-    Caller, Cell, DataType, Inner, SqlError, Upload, convert, error::SqlResult, sql::expr::Bind, system,
+    Caller, Cell, DataType, Inner, SqlError, Upload, convert, error::SqlResult, sql::typed::Bind, system,
 };
 
 /// The values of one request.

@@ -5,10 +5,7 @@ use sqlparser::ast::{
     OrderByExpr, WindowType,
 };
 
-use super::{
-    calls::wrong_arguments,
-    expr::{Translator, Typed},
-};
+use super::{calls::wrong_arguments, translator::Translator, typed::Typed};
 use crate::engine::{DataType, SqlError, decimal::MAX_PRECISION, error::SqlResult};
 
 const NAMES: [&str; 20] = [

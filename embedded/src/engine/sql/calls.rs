@@ -5,10 +5,10 @@ use sqlparser::ast::{
 };
 
 use super::{
-    aggregate,
-    expr::{Bind, Translator, Typed},
-    names,
+    aggregate, names,
     temporal::literal,
+    translator::Translator,
+    typed::{Bind, Typed},
 };
 use crate::engine::{Cell, DataType, SqlError, error::SqlResult};
 
@@ -485,7 +485,7 @@ impl Translator<'_> {
         let number = |e: &Expr| e.to_string().replace(' ', "").parse::<f32>().ok();
         let values = elements.iter().map(number).collect::<Option<Vec<f32>>>();
         let values = values.ok_or_else(|| SqlError::unsupported("ARRAY[...] of anything but numbers"))?;
-        crate::engine::convert::embedding(&values, to).map_err(|e| super::expr::cast_failed(&e))
+        crate::engine::convert::embedding(&values, to).map_err(|e| super::conversion::cast_failed(&e))
     }
 }
 

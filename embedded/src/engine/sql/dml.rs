@@ -9,11 +9,12 @@ use sqlparser::ast::{
 };
 
 use super::{
-    expr::{Bind, Literal, Sql, Translator, Typed},
     from::row_rules,
     names, query,
     relation::{self, Relation, Scope},
     select::{Context, QueryPlan, Source},
+    translator::Translator,
+    typed::{Bind, Literal, Sql, Typed},
 };
 use crate::engine::{
     Cell, Column, DataType, SqlError,

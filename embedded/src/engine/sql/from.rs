@@ -8,11 +8,12 @@ use std::sync::Arc;
 use sqlparser::ast::{JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins};
 
 use super::{
-    expr::{Bind, Translator},
     names,
     query::alias_columns,
     relation::{Relation, plain_table},
     select::Source,
+    translator::Translator,
+    typed::Bind,
 };
 use crate::engine::{Flags, SqlError, catalog::Table, error::SqlResult, system::SystemTable};
 

@@ -3,8 +3,9 @@
 use sqlparser::ast::Expr;
 
 use super::{
-    expr::{Sql, Translator, Typed},
     temporal::literal,
+    translator::Translator,
+    typed::{Sql, Typed},
 };
 use crate::engine::{DataType, SqlError, error::SqlResult};
 
@@ -49,7 +50,7 @@ impl Translator<'_> {
         let mut json = self.json(left, op)?;
         for step in path.split(',').map(str::trim).filter(|s| !s.is_empty()) {
             let cell = crate::engine::Cell::Text(step.into());
-            let step = self.bind(super::expr::Bind::Cell(cell));
+            let step = self.bind(super::typed::Bind::Cell(cell));
             json = format!("k_json_step({json}, {step})");
         }
         Ok(gotten(json, op, name))

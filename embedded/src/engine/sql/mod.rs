@@ -7,6 +7,7 @@
 pub(crate) mod admin;
 pub(crate) mod aggregate;
 pub(crate) mod calls;
+mod conversion;
 pub(crate) mod dml;
 pub(crate) mod expr;
 mod from;
@@ -21,5 +22,7 @@ pub(crate) mod statement;
 mod subquery;
 mod temporal;
 pub(crate) mod topics;
+pub(crate) mod translator;
+pub(crate) mod typed;
 pub(crate) mod types;
 mod window;

@@ -3,8 +3,9 @@
 use sqlparser::ast::{BinaryOperator as Op, Expr};
 
 use super::{
-    expr::{Literal, Sql, Translator, Typed},
     temporal::{is_interval, is_temporal, span_text},
+    translator::Translator,
+    typed::{Literal, Sql, Typed},
     types,
 };
 use crate::engine::{DataType, SqlError, decimal::MAX_PRECISION, error::SqlResult};

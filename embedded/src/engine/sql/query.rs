@@ -8,10 +8,11 @@ use sqlparser::ast::{
 };
 
 use super::{
-    expr::{Cte, Sql, Translator, Typed},
     names,
     relation::{RelationColumn, Scope},
     select::{Context, QueryPlan, Source},
+    translator::{Cte, Translator},
+    typed::{Sql, Typed},
     types,
 };
 use crate::engine::{Column, DataType, Flags, SqlError, error::SqlResult};
@@ -167,7 +168,7 @@ impl Translator<'_> {
     pub(super) fn outside<T>(&mut self, work: impl FnOnce(&mut Self) -> SqlResult<T>) -> SqlResult<T> {
         let seen_from = std::mem::replace(&mut self.seen_from, self.frames.len());
         // ORDER BY of a set operation looks at a frame, if only at an empty one.
-        self.frames.push(super::expr::Frame::default());
+        self.frames.push(super::translator::Frame::default());
         let done = work(self);
         self.frames.pop();
         self.seen_from = seen_from;

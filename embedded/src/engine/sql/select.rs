@@ -8,11 +8,12 @@ use sqlparser::ast::{
 };
 
 use super::{
-    expr::{Bind, Frame, Grouping, ParamKind, Sql, Translator, Typed},
     from::FromClause,
     names,
     query::{OutputColumn, Planned},
     relation::Scope,
+    translator::{Frame, Grouping, Translator},
+    typed::{Bind, ParamKind, Sql, Typed},
 };
 use crate::engine::{
     Column, DataType, Flags, SqlError,

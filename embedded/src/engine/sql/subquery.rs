@@ -3,8 +3,9 @@
 use sqlparser::ast::{Expr, Query};
 
 use super::{
-    expr::{Sql, Translator, Typed},
     query::Planned,
+    translator::Translator,
+    typed::{Sql, Typed},
 };
 use crate::engine::{DataType, SqlError, error::SqlResult};
 

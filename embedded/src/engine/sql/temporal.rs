@@ -3,7 +3,8 @@
 use sqlparser::ast::{BinaryOperator as Op, Expr, Value};
 
 use super::{
-    expr::{Literal, Sql, Translator, Typed},
+    translator::Translator,
+    typed::{Literal, Sql, Typed},
     types,
 };
 use crate::engine::{
@@ -226,7 +227,7 @@ impl Translator<'_> {
         let value = self.expr(value)?;
         let name = format!("{shown}({},Utf8(\"{format}\"))", value.name);
         let text = self.timestamp(value, shown)?;
-        let format = self.bind(super::expr::Bind::Cell(Cell::Text(format.into())));
+        let format = self.bind(super::typed::Bind::Cell(Cell::Text(format.into())));
         Ok(Typed::new(format!("k_strftime({text}, {format})"), DataType::Text, name))
     }
 

@@ -2,11 +2,7 @@
 
 use sqlparser::ast::{Expr, Value, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType};
 
-use super::{
-    calls::wrong_arguments,
-    expr::{Translator, Typed},
-    names,
-};
+use super::{calls::wrong_arguments, names, translator::Translator, typed::Typed};
 use crate::engine::{DataType, SqlError, error::SqlResult};
 
 impl Translator<'_> {

@@ -17,7 +17,7 @@ use crate::engine::{
     catalog::{Catalog, DELETED, Table},
     error::SqlResult,
     live_plan,
-    sql::expr::Bind,
+    sql::typed::Bind,
     storage::{Db, sql_error},
     time,
 };

@@ -3,16 +3,16 @@ package dev.kalamlive
 import dev.kalamlive.internal.NativeFailedAction
 import dev.kalamlive.internal.NativeRun
 import dev.kalamlive.internal.Running
-import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.Dispatchers
-import kotlinx.coroutines.TimeoutCancellationException
 import kotlinx.coroutines.cancelChildren
 import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
-import kotlinx.coroutines.withTimeout
+import kotlinx.coroutines.withTimeoutOrNull
 import kotlin.time.Duration
 
 /** How [Consumer.run] works. */
@@ -121,13 +121,12 @@ private suspend fun handle(
     handler: suspend (ConsumerRecord) -> Unit,
 ) {
     val error = try {
-        if (timeout == null) handler(record) else withTimeout(timeout) { handler(record) }
-        null
-    } catch (late: TimeoutCancellationException) {
-        "the handler took longer than $timeout"
-    } catch (cancelled: CancellationException) {
-        throw cancelled
+        // Null is ours; a handler's own timeout throws.
+        val done = if (timeout == null) handler(record) else withTimeoutOrNull(timeout) { handler(record) }
+        if (done == null) "the handler took longer than $timeout" else null
     } catch (thrown: Exception) {
+        // This may be cancelled, or something that the handler waited for.
+        currentCoroutineContext().ensureActive()
         "${thrown::class.simpleName}: ${thrown.message}"
     }
     run.handled(record.offset.toULong(), error)
@@ -136,9 +135,8 @@ private suspend fun handle(
 private suspend fun decide(run: NativeRun, failed: FailedRecord, onFailed: (suspend (FailedRecord) -> FailedAction?)?) {
     val action = try {
         onFailed?.invoke(failed)
-    } catch (cancelled: CancellationException) {
-        throw cancelled
     } catch (thrown: Exception) {
+        currentCoroutineContext().ensureActive()
         report("onFailed", thrown)
         null
     }

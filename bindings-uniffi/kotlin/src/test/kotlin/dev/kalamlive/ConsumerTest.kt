@@ -1,10 +1,14 @@
 package dev.kalamlive
 
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.flow.onEach
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.launch
+import kotlinx.coroutines.withTimeout
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -63,6 +67,9 @@ class ConsumerTest {
             val waiting = async { consumer.records().toList() }
             consumer.closeAndWait()
             waiting.await()
+            client.execute("INSERT INTO $ns.t VALUES (2, 'b')")
+            val closed = client.consumer(options(ns, "closed"))
+            assertEquals(1, closed.records().onEach { closed.closeAndWait() }.toList().size, "nothing more is begun")
         }
     }
 
@@ -97,6 +104,37 @@ class ConsumerTest {
             assertEquals(RunSummary(19, 1), running.await())
             assertEquals(setOf("2 ArithmeticException: seven"), failures)
             assertEquals(20, consumer.commit().nextOffset)
+            consumer.closeAndWait()
+        }
+    }
+
+    @Test
+    fun `a handler that ends as if it was cancelled has failed`() = test {
+        topic { client, ns ->
+            for (id in 1..3) client.execute("INSERT INTO $ns.t VALUES ($1, 'x')", listOf(id))
+            val consumer = client.consumer(options(ns))
+            val failures = ConcurrentHashMap.newKeySet<String>()
+            val stop = Stop()
+            val options = RunOptions(
+                maxAttempts = 1,
+                onFailed = {
+                    failures.add(it.error.substringBefore(':'))
+                    if (failures.size == 2) throw CancellationException("the decision")
+                    FailedAction.SKIP
+                },
+                stop = stop,
+            )
+            val running = async {
+                consumer.run(options) { record ->
+                    when (record.offset) {
+                        0L -> throw CancellationException("what it waited for")
+                        1L -> withTimeout(1.milliseconds) { awaitCancellation() }
+                        else -> stop.stop()
+                    }
+                }
+            }
+            assertEquals(RunSummary(1, 2), running.await())
+            assertEquals(setOf("CancellationException", "TimeoutCancellationException"), failures)
             consumer.closeAndWait()
         }
     }
