@@ -184,6 +184,10 @@ impl TopicConsumer {
         if let Some(offset) = self.current.take() {
             self.mark_offset(offset);
         }
+        if self.is_closed() {
+            // What was taken is not begun any more: its commit would come too late.
+            return Ok(None);
+        }
         while self.taken.records.is_empty() {
             match self.poll().await {
                 Ok(records) => self.taken.records.extend(records),
