@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use kalam_bindings::{
     ConsumerOptions, PollStream, ProcessBound, SharedConsumer, Taken, WorkStream, WorkerOptions, duration,
-    read_row,
 };
 use kalam_live::{Committed, ConsumerRecord, Failed, KalamClient, Result, Task, Value};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::error::raise;
 use crate::handle::{Handle, Source};
@@ -267,12 +266,37 @@ impl PyWork {
 #[pyclass(frozen, weakref, name = "Record", module = "kalam_live")]
 pub(crate) struct PyRecord {
     record: Arc<ConsumerRecord>,
-    row: PyOnceLock<Option<Py<PyRow>>>,
+    /// Read when it is first asked for.
+    content: PyOnceLock<Content>,
+}
+
+/// What the payload of a record is.
+struct Content {
+    row: Result<Option<Py<PyRow>>>,
+    problem: Option<Py<PyString>>,
 }
 
 impl PyRecord {
     fn new(record: Arc<ConsumerRecord>) -> Self {
-        Self { record, row: PyOnceLock::new() }
+        Self { record, content: PyOnceLock::new() }
+    }
+
+    fn content(&self, py: Python<'_>) -> PyResult<&Content> {
+        self.content.get_or_try_init(py, || {
+            let row = self.record.row();
+            let unfit = row.as_ref().err().map(|error| error.message());
+            let problem = self.record.problem.as_deref().or(unfit);
+            let problem = problem.map(|text| PyString::new(py, text).unbind());
+            let row = match row {
+                Ok(Some(row)) => {
+                    let names = Names::new(py, row.schema())?;
+                    Ok(Some(Py::new(py, PyRow::new(row, names))?))
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            Ok(Content { row, problem })
+        })
     }
 }
 
@@ -328,19 +352,17 @@ impl PyRecord {
 
     /// What of the record could not be read; the rest is as good as it gets.
     #[getter]
-    fn problem(&self) -> Option<String> {
-        read_row(&self.record).1
+    fn problem(&self, py: Python<'_>) -> PyResult<Option<Py<PyString>>> {
+        Ok(self.content(py)?.problem.as_ref().map(|problem| problem.clone_ref(py)))
     }
 
     /// The payload as a row, each cell typed by its column; `None` when it is no row of a table that may be read.
     #[getter]
     fn row(&self, py: Python<'_>) -> PyResult<Option<Py<PyRow>>> {
-        let make = || {
-            let Some(row) = self.record.row().map_err(raise)? else { return PyResult::Ok(None) };
-            let names = Names::new(py, row.schema())?;
-            Ok(Some(Py::new(py, PyRow::new(row, names))?))
-        };
-        Ok(self.row.get_or_try_init(py, make)?.as_ref().map(|row| row.clone_ref(py)))
+        match &self.content(py)?.row {
+            Ok(row) => Ok(row.as_ref().map(|row| row.clone_ref(py))),
+            Err(error) => Err(raise(error.clone())),
+        }
     }
 
     /// The payload as JSON, without types: a BIGINT is a text.

@@ -317,11 +317,12 @@ def test_a_broken_payload_does_not_spoil_its_batch(tmp_path: Path) -> None:
                 records += await consumer.poll()
             assert [record.key for record in records] == ["0", "1", "2", "3"]
             assert records[1].payload == b"\xff\xfe\x00 no JSON" and records[1].row is None
-            assert records[2].problem
+            assert records[2].problem and records[2].problem is records[2].problem, "read once"
             with pytest.raises(kalam_live.ProtocolError):
                 _ = records[2].row
             assert [record.problem is None for record in records] == [True, True, False, True]
             assert [records[i].row for i in (0, 3)] == [{"id": 0, "v": "a"}, {"id": 3, "v": "d"}]
+            assert records[3].row is records[3].row, "read once"
             for record in records:
                 consumer.mark_processed(record)
             assert await consumer.commit() == (4, 0)

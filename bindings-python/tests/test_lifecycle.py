@@ -321,6 +321,7 @@ def test_a_fork_from_inside_the_loop(place: Place) -> None:
         place,
         """
         async def main():
+            asyncio.get_running_loop().slow_callback_duration = 3600  # it waits for the child
             client = await connect()
             live = await open_live(client)
             import warnings

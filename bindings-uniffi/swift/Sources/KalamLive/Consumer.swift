@@ -133,6 +133,8 @@ public final class Consumer: Sendable {
                 }
                 if let current { consumer.markProcessed(current) }
                 current = nil
+                // After the end what was taken is not begun: its commit would come too late.
+                if consumer.native.isClosed() { return nil }
                 while true {
                     if let record = coming.next() {
                         current = record

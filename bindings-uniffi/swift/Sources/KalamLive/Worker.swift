@@ -26,23 +26,26 @@ public struct RunOptions: Sendable {
 /// Stops a worker loop gracefully: nothing more is begun, what runs is finished and committed.
 public final class Stop: @unchecked Sendable {
     private let lock = NSLock()
-    private var isStopped = false
+    private var stopped = false
     private var runs: [NativeRun] = []
 
     public init() {}
 
     public func stop() {
         let runs = lock.withLock {
-            isStopped = true
+            stopped = true
             return self.runs
         }
         for run in runs { run.stop() }
     }
 
+    /// Whether it was stopped. A handler that takes long may look.
+    public var isStopped: Bool { lock.withLock { stopped } }
+
     func add(_ run: NativeRun) {
         if lock.withLock({
-            if !isStopped { runs.append(run) }
-            return isStopped
+            if !stopped { runs.append(run) }
+            return stopped
         }) {
             run.stop()
         }

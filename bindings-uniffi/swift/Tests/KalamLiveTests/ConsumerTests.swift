@@ -60,6 +60,14 @@ import Testing
         let waiting = Task { for try await _ in consumer.records {} }
         await consumer.close()
         try await waiting.value
+        try await client.execute("INSERT INTO \(ns).t VALUES (2, 'b')")
+        let closed = try self.consumer(client, ns)
+        var begun = 0
+        for try await _ in closed.records {
+            begun += 1
+            await closed.close()
+        }
+        #expect(begun == 1, "nothing more is begun")
         await client.close()
     }
 

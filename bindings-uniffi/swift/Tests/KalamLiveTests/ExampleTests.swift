@@ -1,3 +1,4 @@
+import Foundation
 import SwiftUI
 import Testing
 import UIKit
@@ -7,6 +8,48 @@ import UIKit
 /// Links to `examples/swift`. On Linux what they use of Apple's frameworks is in `Tests/Apple`.
 @Suite struct ExampleTests {
     @Test func firstProgram() async throws { try await firstQuery() }
+
+    /// At a real signal, to this process.
+    @Test func ctrlCEndsAWorkerWhenWhatItIsAtIsFinished() async throws {
+        let server = try await EmbeddedServer.start(rootPassword: password, topicVisibility: 1)
+        let client = try await KalamClient.connect(url: server.url, user: "root", password: password)
+        for sql in [
+            "CREATE NAMESPACE app", "CREATE TABLE app.orders (id BIGINT PRIMARY KEY)", "CREATE TOPIC app.order_events",
+            "ALTER TOPIC app.order_events ADD SOURCE app.orders ON INSERT WITH (payload = 'full')",
+            "INSERT INTO app.orders VALUES (0), (1), (2), (3), (4), (5)",
+        ] { try await client.execute(sql) }
+        let (begun, finished) = (Shared<[UInt64]>([]), Shared<[UInt64]>([]))
+        var options = RunOptions()
+        options.concurrency = 3
+        let (loop, stop) = (options, options.stop)
+        let working = Task {
+            try await billOrders(client, loop) { record in
+                begun.change { $0.append(record.offset) }
+                if record.offset > 0 { try await until { stop.isStopped } }
+                finished.change { $0.append(record.offset) }
+            }
+        }
+        try await soon { try await until { begun.get().count == 4 } }
+        kill(getpid(), SIGINT)
+        #expect(try await soon { try await working.value } == RunSummary(handled: 4, failed: 0))
+        #expect(begun.get() == [0, 1, 2, 3] && finished.get().sorted() == begun.get())
+        let acked = "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = 'app.order_events'"
+        #expect(try await client.queryOne(acked)?.int("n") == 3)
+
+        // The next worker gets what was not begun, and nothing else.
+        let left = Shared<[UInt64]>([])
+        let again = RunOptions()
+        let summary = try await soon {
+            try await billOrders(client, again) { record in
+                left.change { $0.append(record.offset) }
+                if record.offset == 5 { again.stop.stop() }
+            }
+        }
+        #expect(summary == RunSummary(handled: 2, failed: 0) && left.get() == [4, 5])
+        signal(SIGINT, SIG_DFL)
+        await client.close()
+        await server.close()
+    }
 
     @Test @MainActor func aListForAView() async throws {
         let (client, ns) = try await place("id BIGINT PRIMARY KEY, body TEXT")

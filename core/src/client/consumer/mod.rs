@@ -185,6 +185,10 @@ impl TopicConsumer {
         if let Some(offset) = self.current.take() {
             self.mark_offset(offset);
         }
+        if self.is_closed() {
+            // What was taken is not begun any more: its commit would come too late.
+            return Ok(None);
+        }
         while self.taken.records.is_empty() {
             match self.poll().await {
                 Ok(records) => self.taken.records.extend(records),
@@ -275,7 +279,7 @@ impl TopicConsumer {
         );
         self.client.execute(&sql, &[]).await?;
         // Beyond the end is at the end, and what is no longer kept is passed.
-        let looked = self.requests.consume(TopicStart::Offset(offset), 0, Duration::ZERO).await;
+        let looked = self.requests.look(TopicStart::Offset(offset)).await;
         let at = looked.as_ref().map_or(offset, |consumed| consumed.next_offset);
         self.shared.command(|consumer, now| consumer.seek(now, at));
         looked.map(drop)

@@ -154,6 +154,8 @@ public class Consumer internal constructor(internal val native: NativeConsumer) 
                 // What was taken before the group was moved is neither finished nor handed out after it.
                 if (moves.get() != moved) break
                 markProcessed(record)
+                // After the end what was taken is not begun: its commit would come too late.
+                if (native.isClosed()) return@flow
             }
         }
     }

@@ -42,6 +42,9 @@ public class Stop {
     public fun stop() {
         stopped.value = true
     }
+
+    /** Whether it was stopped. A handler that takes long may look. */
+    public val isStopped: Boolean get() = stopped.value
 }
 
 /** A record that failed as often as it may. */
@@ -88,6 +91,8 @@ internal suspend fun Consumer.work(
                     coroutineContext.cancelChildren()
                     return@coroutineScope RunSummary(outcome.handled.toLong(), outcome.failed.toLong())
                 }
+                // It may have come after the one that waits for it was last resumed.
+                if (options.stop.isStopped) run.stop()
                 val taken = run.take()
                 taken.records.told().zip(taken.tasks) { record, task ->
                     val error = task.failedWith

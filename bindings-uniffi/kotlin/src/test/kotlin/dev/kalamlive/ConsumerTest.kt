@@ -4,6 +4,7 @@ import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.flow.onEach
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.launch
@@ -66,6 +67,9 @@ class ConsumerTest {
             val waiting = async { consumer.records().toList() }
             consumer.closeAndWait()
             waiting.await()
+            client.execute("INSERT INTO $ns.t VALUES (2, 'b')")
+            val closed = client.consumer(options(ns, "closed"))
+            assertEquals(1, closed.records().onEach { closed.closeAndWait() }.toList().size, "nothing more is begun")
         }
     }
 
