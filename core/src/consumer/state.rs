@@ -27,7 +27,7 @@ const LOOK_CLOSING: Time = Time::from_millis(10);
 /// What the driver is to do. Each is answered by the `handle_` function of the same name, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Ask for records. Answered by [`Consumer::handle_fetched`].
+    /// Ask for records. Answered by [`Consumer::handle_fetched`], which [`Consumer::handle_arrived`] may precede.
     Fetch {
         /// For a group that has committed nothing.
         start: TopicStart,
@@ -106,7 +106,7 @@ pub struct Consumer {
     /// The first offset that the group has not committed.
     base: u64,
     /// Fetched and not handed out.
-    queue: VecDeque<ConsumerRecord>,
+    queue: VecDeque<TopicMessage>,
     queued: Offsets,
     /// Handed out and not marked.
     held: Offsets,
@@ -125,6 +125,8 @@ pub struct Consumer {
     still: bool,
 
     fetching: Option<Fetching>,
+    /// An answer that has arrived and is being read.
+    reading: Option<Fetching>,
     looking: bool,
     /// What `base` was when that was asked, and whether `doubted` was there.
     looking_from: u64,
@@ -187,6 +189,7 @@ impl Consumer {
             moving: false,
             still: false,
             fetching: None,
+            reading: None,
             looking: false,
             looking_from: 0,
             looking_for_doubted: false,
@@ -272,7 +275,10 @@ impl Consumer {
         self.polling = None;
         if !self.queue.is_empty() {
             let count = self.queue.len().min(most.max(1));
-            let records: Vec<ConsumerRecord> = self.queue.drain(..count).collect();
+            let (topic, partition) = (&self.config.topic, self.config.partition);
+            let taken = self.queue.drain(..count);
+            let records: Vec<_> =
+                taken.map(|message| ConsumerRecord::new(topic, partition, message)).collect();
             for record in &records {
                 self.queued.remove(record.offset);
                 self.held.insert(record.offset);
@@ -400,7 +406,10 @@ impl Consumer {
     /// Another has moved the group back: everything from there on is to be handled again.
     fn was_moved_back(&mut self, now: Time, offset: u64) {
         let held = std::mem::take(&mut self.held);
+        // What was asked for after the records that made it known is of after the move.
+        let asked = self.doubted.is_some().then(|| (self.fetching.take(), self.reading.take()));
         self.go_on_at(now, offset);
+        (self.fetching, self.reading) = asked.unwrap_or_default();
         self.outdated = held;
     }
 
@@ -412,7 +421,7 @@ impl Consumer {
         self.held.clear();
         self.done.clear();
         self.position = Some(offset);
-        self.fetching = None;
+        (self.fetching, self.reading) = (None, None);
         self.allowed = if self.config.auto_commit { u64::MAX } else { 0 };
         self.not_before = now;
         self.empty = 0;
@@ -436,7 +445,7 @@ impl Consumer {
                 "the group can not be moved while the consumer is polled: stop the poll or the loop before",
             ));
         }
-        self.fetching = None;
+        (self.fetching, self.reading) = (None, None);
         self.moving = true;
         Ok(())
     }
@@ -453,9 +462,10 @@ impl Consumer {
         (self.moving, self.still) = (false, false);
     }
 
-    /// Whether the answer to a request for records is wanted. One that is not may be given up.
-    pub fn is_fetching(&self) -> bool {
-        self.fetching.is_some()
+    /// Whether an answer to a request for records is wanted: one on its way, and one that is being read. What is not may be
+    /// given up.
+    pub fn is_fetching(&self) -> (bool, bool) {
+        (self.fetching.is_some(), self.reading.is_some())
     }
 
     /// Commits what may be committed, at most until `deadline`, and ends.
@@ -498,7 +508,8 @@ impl Consumer {
             }
             return None;
         }
-        let wanted = self.polling.is_some_and(|deadline| now < deadline) && self.queue.is_empty();
+        let nothing = self.queue.is_empty() && self.reading.is_none();
+        let wanted = self.polling.is_some_and(|deadline| now < deadline) && nothing;
         if self.moving || self.failure.is_some() || now < self.trouble.retry_at || now < self.not_before {
             return None;
         }
@@ -627,8 +638,8 @@ impl Consumer {
         let doubt = doubts.then_some(self.trouble.retry_at);
         let deadline = self.polling.filter(|deadline| *deadline > now);
         let begins = self.begin != Begin::Done && self.acking.is_some();
-        let asks =
-            deadline.is_some() && self.queue.is_empty() && self.fetching.is_none() && self.doubted.is_none();
+        let nothing = self.queue.is_empty() && self.fetching.is_none() && self.reading.is_none();
+        let asks = deadline.is_some() && nothing && self.doubted.is_none();
         let fetch = (asks && !self.moving && !self.looking && !begins && self.failure.is_none())
             .then(|| self.trouble.retry_at.max(self.not_before));
         [commit, doubt, fetch, deadline, self.closing].into_iter().flatten().min()
@@ -636,9 +647,15 @@ impl Consumer {
 
     // What happened
 
-    /// The answer to a [`Fetch`](Action::Fetch).
+    /// The answer to a [`Fetch`](Action::Fetch) is there and is being read: more may be asked for meanwhile. Answers are read
+    /// one after the other. A driver that reads at once need not call this.
+    pub fn handle_arrived(&mut self) {
+        self.reading = self.fetching.take();
+    }
+
+    /// The answer to a [`Fetch`](Action::Fetch), read.
     pub fn handle_fetched(&mut self, now: Time, answer: Result<Consumed>) {
-        let Some(fetching) = self.fetching.take() else { return };
+        let Some(fetching) = self.reading.take().or_else(|| self.fetching.take()) else { return };
         if self.is_closed() {
             return;
         }
@@ -671,22 +688,25 @@ impl Consumer {
         if self.sabotage == Some(Sabotage::OwnStart) && self.position.is_none() {
             self.base = consumed.records[0].offset;
         }
-        if consumed.records.iter().any(|record| record.offset < self.base) {
-            self.doubted = Some(consumed.records);
-        } else {
-            self.enqueue(consumed.records);
+        match &mut self.doubted {
+            // In their order.
+            Some(doubted) => doubted.extend(consumed.records),
+            None if consumed.records.iter().any(|record| record.offset < self.base) => {
+                self.doubted = Some(consumed.records);
+            }
+            None => self.enqueue(consumed.records),
         }
     }
 
     fn enqueue(&mut self, records: Vec<TopicMessage>) {
-        let topic = self.config.topic.clone();
+        self.queue.reserve(records.len());
         for message in records {
             let offset = message.offset;
             // Delivered again: what is finished needs not be done again, what waits here is here already.
             if offset < self.base || self.done.contains(offset) || !self.queued.insert(offset) {
                 continue;
             }
-            self.queue.push_back(ConsumerRecord::new(&topic, self.config.partition, message));
+            self.queue.push_back(message);
         }
     }
 

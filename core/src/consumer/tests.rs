@@ -191,6 +191,35 @@ fn a_look_that_was_overtaken_by_a_commit_does_not_move_the_group() {
 }
 
 #[test]
+fn what_was_asked_for_after_doubtful_records_stays_behind_them() {
+    for moved in [true, false] {
+        let mut consumer = begun(config(), 0);
+        fetch(&mut consumer, S, 0..3);
+        for record in consumer.take(S, 3).unwrap() {
+            consumer.mark(record.offset);
+        }
+        consumer.commit();
+        assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 2 }));
+        consumer.handle_acked(S, Ok(()));
+        consumer.poll(S, S * 9).unwrap();
+        let Some(Action::Fetch { limit, .. }) = consumer.poll_action(S) else { panic!() };
+        consumer.handle_arrived();
+        assert!(
+            matches!(consumer.poll_action(S), Some(Action::Fetch { .. })),
+            "quick, and the last was full"
+        );
+        // Some of these are committed.
+        consumer.handle_fetched(S, consumed(1..1 + u64::from(limit), 0));
+        assert!(matches!(consumer.poll_action(S), Some(Action::Look { .. })));
+        consumer.handle_arrived();
+        assert_eq!(consumer.handle_looked(S, consumed([], if moved { 1 } else { 3 })), moved);
+        consumer.handle_fetched(S, consumed(7..9, 0));
+        let first = if moved { 1 } else { 3 };
+        assert_eq!(offsets(&consumer.take(S, 10).unwrap()), (first..9).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn an_idle_consumer_pauses_longer_and_longer_but_not_at_a_server_that_waits() {
     let mut consumer = begun(config(), 0);
     let (mut now, mut requests) = (S, 0);
@@ -387,6 +416,42 @@ fn a_quick_reader_gets_larger_batches_ahead_of_time_and_a_slow_one_does_not() {
             !matches!(consumer.poll_action(now), Some(Action::Fetch { .. })) || consumer.position() == next
         );
     }
+}
+
+#[test]
+fn more_is_asked_for_while_an_answer_is_read() {
+    let mut consumer = begun(config(), 0);
+    fetch(&mut consumer, S, 0..3);
+    // A reader that needs no time.
+    assert_eq!(offsets(&consumer.take(S, 3).unwrap()), [0, 1, 2]);
+    consumer.poll(S, S * 2).unwrap();
+    let Some(Action::Fetch { limit: 6, .. }) = consumer.poll_action(S) else {
+        panic!("quick, so twice as many")
+    };
+    consumer.handle_arrived();
+    assert_eq!(consumer.is_fetching(), (false, true));
+    // What is being read will do for who waits, but the answer before was full and the reader is quick.
+    let Some(Action::Fetch { wait: Time::ZERO, .. }) = consumer.poll_action(S) else { panic!() };
+    assert_eq!((consumer.is_fetching(), consumer.poll_action(S)), ((true, true), None));
+    consumer.handle_fetched(S, consumed(3..9, 0));
+    consumer.handle_arrived();
+    consumer.handle_fetched(S, consumed(9..12, 0));
+    assert_eq!(offsets(&consumer.take(S, 20).unwrap()), [3, 4, 5, 6, 7, 8, 9, 10, 11]);
+
+    // That one was not full: nothing is asked for but by who waits, and not while an answer is read.
+    consumer.poll(S, S * 2).unwrap();
+    let Some(Action::Fetch { wait, .. }) = consumer.poll_action(S) else { panic!() };
+    assert_eq!(wait, S);
+    consumer.handle_arrived();
+    assert_eq!((consumer.poll_action(S), consumer.next_timeout(S)), (None, Some(S * 2)));
+    // The group is moved: what is being read is not wanted any more.
+    consumer.give_up();
+    consumer.begin_move().unwrap();
+    assert_eq!(consumer.is_fetching(), (false, false));
+    consumer.handle_fetched(S, consumed(12..15, 0));
+    assert_eq!(consumer.position(), 12);
+    consumer.poll(S, S * 2).unwrap();
+    assert!(!consumer.is_ready(S), "nothing of it is handed out");
 }
 
 // The worker

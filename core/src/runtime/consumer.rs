@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::asker::Asker;
-use super::http::SendError;
+use super::http::{Reply, SendError};
 use crate::consumer::{Action, Committed, Consumer, ConsumerConfig};
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::Time;
@@ -199,7 +199,7 @@ impl Requests {
         }
     }
 
-    pub(crate) async fn consume(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Consumed> {
+    async fn ask(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Reply> {
         // Whole seconds: a poll that waits for half of one has its answer when the next one asks.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let body = encode_consume(&ConsumeRequest {
@@ -212,20 +212,26 @@ impl Requests {
         });
         let within = self.asker.patience() + Duration::from_secs(seconds);
         let reply = self.asker.post_within("v1/api/topics/consume", &body, within).await;
-        let reply = reply.map_err(SendError::into_error)?;
+        reply.map_err(SendError::into_error)
+    }
+
+    /// Where the group is, or begins.
+    pub(crate) async fn look(&self, start: TopicStart) -> Result<Consumed> {
+        let reply = self.ask(start, 0, Duration::ZERO).await?;
         decode_consumed(reply.status, &reply.body)
     }
 
-    async fn fetch(&self, start: TopicStart, limit: u32, wait: Duration) -> Result<Consumed> {
-        let mut consumed = self.consume(start, limit, wait).await?;
+    /// The records of an answer, with the columns of their tables.
+    async fn read(&self, reply: Reply) -> Result<Consumed> {
+        let mut consumed = decode_consumed(reply.status, &reply.body)?;
         // Records that come together are mostly of one table.
-        let mut last: Option<(String, String, Option<Arc<Schema>>)> = None;
+        let mut last: Option<(Box<str>, Option<Arc<Schema>>)> = None;
         for record in &mut consumed.records {
-            let Some((namespace, name)) = table_of(&record.payload) else { continue };
-            if last.as_ref().is_none_or(|(n, t, _)| n != namespace || t != name) {
-                last = Some((namespace.to_owned(), name.to_owned(), self.table((namespace, name)).await));
+            let Some(name) = table_of(&record.payload) else { continue };
+            if last.as_ref().is_none_or(|(last, _)| **last != *name) {
+                last = Some((name.into(), self.table(name).await));
             }
-            record.table = last.as_ref().and_then(|(_, _, schema)| schema.clone());
+            record.table = last.as_ref().and_then(|(_, schema)| schema.clone());
         }
         Ok(consumed)
     }
@@ -237,10 +243,10 @@ impl Requests {
         decode_ack(reply.status, &reply.body)
     }
 
-    /// The columns of a table; `None` when the client may not know them.
-    async fn table(&self, (namespace, name): (&str, &str)) -> Option<Arc<Schema>> {
-        let key = format!("{namespace}:{name}").into_boxed_str();
-        let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+    /// The columns of a table, `namespace:table`; `None` when the client may not know them.
+    async fn table(&self, table: &str) -> Option<Arc<Schema>> {
+        let (namespace, name) = table.split_once(':')?;
+        let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
         if let Some((since, schema)) = known
             && since.elapsed() < TABLE_KNOWN_FOR
         {
@@ -248,7 +254,7 @@ impl Requests {
         }
         let schema = self.ask_table(namespace, name).await;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.insert(key, (Instant::now(), schema.clone()));
+        tables.insert(table.into(), (Instant::now(), schema.clone()));
         schema
     }
 
@@ -267,12 +273,12 @@ impl Requests {
     }
 }
 
-/// A request in a task of its own, so that reading a large answer holds up no commit. Dropping this gives it up.
+/// Work in a task of its own, so that reading a large answer holds up no commit. Dropping this gives it up.
 struct Apart<T>(JoinHandle<Result<T>>);
 
 impl<T: Send + 'static> Apart<T> {
-    fn start(request: impl Future<Output = Result<T>> + Send + 'static) -> Self {
-        Self(tokio::spawn(request))
+    fn start(work: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
     }
 }
 
@@ -280,7 +286,8 @@ impl<T> Future for Apart<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let ended = |_| Err(Error::new(ErrorCode::Closed, "the request was ended with its runtime"));
+        let ended =
+            |_| Err(Error::new(ErrorCode::Closed, "the answer was not read before the runtime ended"));
         Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or_else(ended))
     }
 }
@@ -295,20 +302,18 @@ type InFlight<'a, T> = Option<Pin<Box<dyn Future<Output = Result<T>> + Send + 'a
 
 /// Runs until the consumer is closed and has committed what it may.
 pub(crate) async fn drive(shared: Arc<SharedConsumer>, requests: Arc<Requests>) {
-    let (mut fetch, mut look, mut ack): (InFlight<'_, Consumed>, InFlight<'_, Consumed>, InFlight<'_, ()>) =
-        (None, None, None);
+    let (mut fetch, mut reading): (InFlight<'_, Reply>, InFlight<'_, Consumed>) = (None, None);
+    let (mut look, mut ack): (InFlight<'_, Consumed>, InFlight<'_, ()>) = (None, None);
     while let Some((actions, timeout)) = shared.step() {
-        if !shared.with(|consumer, _| consumer.is_fetching()) {
-            fetch = None;
-        }
+        let (fetch_wanted, reading_wanted) = shared.with(|consumer, _| consumer.is_fetching());
+        fetch = fetch.filter(|_| fetch_wanted);
+        reading = reading.filter(|_| reading_wanted);
         for action in actions {
             match action {
                 Action::Fetch { start, limit, wait } => {
-                    let requests = requests.clone();
-                    let request = async move { requests.fetch(start, limit, wait).await };
-                    fetch = Some(Box::pin(Apart::start(request)));
+                    fetch = Some(Box::pin(requests.ask(start, limit, wait)))
                 }
-                Action::Look { start } => look = Some(Box::pin(requests.consume(start, 0, Duration::ZERO))),
+                Action::Look { start } => look = Some(Box::pin(requests.look(start))),
                 Action::Ack { upto } => ack = Some(Box::pin(requests.ack(upto))),
             }
         }
@@ -328,7 +333,16 @@ pub(crate) async fn drive(shared: Arc<SharedConsumer>, requests: Arc<Requests>) 
                     tracing::warn!(topic, group, "the group was moved back: records are handled again from there");
                 }
             }
-            answer = done(&mut fetch) => shared.with(|consumer, now| consumer.handle_fetched(now, answer)),
+            answer = done(&mut reading) => shared.with(|consumer, now| consumer.handle_fetched(now, answer)),
+            // The next answer waits until this one is read.
+            answer = done(&mut fetch), if reading.is_none() => match answer {
+                Ok(reply) => {
+                    shared.with(|consumer, _| consumer.handle_arrived());
+                    let requests = requests.clone();
+                    reading = Some(Box::pin(Apart::start(async move { requests.read(reply).await })));
+                }
+                Err(error) => shared.with(|consumer, now| consumer.handle_fetched(now, Err(error))),
+            },
             () = shared.driver.notified() => {}
             () = &mut sleep => {}
         }

@@ -8,7 +8,7 @@
 //! - a member asks at most twice a second on average when there is nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -48,6 +48,11 @@ enum Event {
         member: usize,
         incarnation: u32,
         id: usize,
+    },
+    /// An answer with records is read.
+    Read {
+        member: usize,
+        incarnation: u32,
     },
     Handle {
         member: usize,
@@ -127,6 +132,10 @@ struct Member {
     /// Records that it is handling.
     busy: bool,
     answers: Vec<Option<(Action, Result<Consumed>)>>,
+    /// Records that have arrived; the first are being read.
+    arrived: VecDeque<Result<Consumed>>,
+    /// The longest that it handles a record, in milliseconds.
+    slowness: u64,
 }
 
 struct World {
@@ -206,7 +215,8 @@ impl World {
         if let Some(rule) = self.sabotage {
             consumer.sabotage(rule);
         }
-        Member { consumer, incarnation, busy: false, answers: Vec::new() }
+        let slowness = [3, 200][self.random.usize(0..2)];
+        Member { consumer, incarnation, busy: false, answers: Vec::new(), arrived: VecDeque::new(), slowness }
     }
 
     fn at(&mut self, after: Time, event: Event) {
@@ -316,13 +326,32 @@ impl World {
                 // The first of an answer and the end of the patience.
                 let Some((action, result)) = own.answers[id].take() else { return Ok(()) };
                 match action {
-                    Action::Fetch { .. } => own.consumer.handle_fetched(now, result),
+                    Action::Fetch { .. } => {
+                        own.arrived.push_back(result);
+                        if own.arrived.len() == 1 {
+                            self.read(member);
+                        }
+                    }
                     Action::Look { .. } => {
                         if own.consumer.handle_looked(now, result) {
                             return Err(format!("member {member} takes the group for moved"));
                         }
                     }
                     Action::Ack { .. } => own.consumer.handle_acked(now, result.map(drop)),
+                }
+                self.pump(member);
+            }
+            Event::Read { member, incarnation } => {
+                let now = self.now;
+                let own = &mut self.members[member];
+                if own.incarnation != incarnation {
+                    return Ok(());
+                }
+                if let Some(result) = own.arrived.pop_front() {
+                    own.consumer.handle_fetched(now, result);
+                }
+                if !own.arrived.is_empty() {
+                    self.read(member);
                 }
                 self.pump(member);
             }
@@ -385,6 +414,15 @@ impl World {
         self.at(after, Event::Answer { member, incarnation, id });
     }
 
+    /// Begins to read the first records that have arrived.
+    fn read(&mut self, member: usize) {
+        let own = &mut self.members[member];
+        own.consumer.handle_arrived();
+        let incarnation = own.incarnation;
+        let after = Duration::from_millis(self.random.u64(0..30));
+        self.at(after, Event::Read { member, incarnation });
+    }
+
     /// Does what a member wants to have done, and lets it read.
     fn pump(&mut self, member: usize) {
         let now = self.now;
@@ -398,13 +436,14 @@ impl World {
                     let records = own.consumer.take(now, most).unwrap_or_default();
                     if !records.is_empty() {
                         own.busy = true;
-                        let incarnation = own.incarnation;
+                        let (incarnation, slowness) = (own.incarnation, own.slowness);
                         let mut after = Time::ZERO;
                         for (at, record) in records.iter().enumerate() {
                             // Now and then one takes longer than the server waits.
                             let slow = self.goes_wrong(2);
-                            after +=
-                                Duration::from_millis(self.random.u64(0..if slow { 60_000 } else { 200 }));
+                            after += Duration::from_millis(
+                                self.random.u64(0..if slow { 60_000 } else { slowness }),
+                            );
                             let last = at + 1 == records.len();
                             self.at(
                                 after,

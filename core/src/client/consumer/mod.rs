@@ -277,7 +277,7 @@ impl TopicConsumer {
         );
         self.client.execute(&sql, &[]).await?;
         // Beyond the end is at the end, and what is no longer kept is passed.
-        let looked = self.requests.consume(TopicStart::Offset(offset), 0, Duration::ZERO).await;
+        let looked = self.requests.look(TopicStart::Offset(offset)).await;
         let at = looked.as_ref().map_or(offset, |consumed| consumed.next_offset);
         self.shared.command(|consumer, now| consumer.seek(now, at));
         looked.map(drop)

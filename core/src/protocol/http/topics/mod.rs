@@ -151,10 +151,7 @@ pub fn decode_consumed(status: u16, body: &[u8]) -> Result<Consumed> {
     if !(200..300).contains(&status) {
         return Err(decode_error(status, body));
     }
-    // As text, so that not each string is validated by itself.
-    if let Ok(text) = std::str::from_utf8(body)
-        && let Some(consumed) = records::at_a_glance(text).or_else(|| records::strictly(text).ok())
-    {
+    if let Some(consumed) = records::at_a_glance(body).or_else(|| records::strictly(body).ok()) {
         return Ok(consumed);
     }
     match records::loosely(body) {

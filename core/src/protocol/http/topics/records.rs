@@ -13,6 +13,8 @@ use super::{Consumed, RecordOp, TopicMessage};
 
 /// A record that is kept keeps the payloads that came with it: at most so many bytes.
 const SHARED: usize = 64 << 10;
+/// Records that room is made for before they are read.
+const MOST_EXPECTED: usize = 1_000;
 
 /// Records as they are read. Payloads are decoded into buffers that many share: an allocation for each would cost more than
 /// the decoding.
@@ -31,7 +33,7 @@ impl Records {
     }
 
     /// One without its payload, which is base64.
-    fn push(&mut self, mut record: TopicMessage, payload: &str) {
+    fn push(&mut self, mut record: TopicMessage, payload: &[u8]) {
         if self.buffer.len() + payload.len() > SHARED {
             self.share();
         }
@@ -42,7 +44,7 @@ impl Records {
         if STANDARD.decode_vec(payload, &mut self.buffer).is_err() {
             // What came, so that somebody can look at it.
             self.buffer.truncate(start);
-            self.buffer.extend_from_slice(payload.as_bytes());
+            self.buffer.extend_from_slice(payload);
             record.problem = Some("the payload is not base64".into());
         }
         self.payloads.push(start..self.buffer.len());
@@ -65,49 +67,56 @@ impl Records {
 
 /// An answer as KalamDB and the embedded server write it: compact, with its fields in this order and its texts without
 /// escapes (recorded in `wire/topics.jsonl`). `None` for any other, which is to be decoded.
-pub(super) fn at_a_glance(answer: &str) -> Option<Consumed> {
+pub(super) fn at_a_glance(answer: &[u8]) -> Option<Consumed> {
     let mut cursor = Cursor(answer);
-    let mut records = Records::of(answer.as_bytes());
-    cursor.pass(r#"{"messages":["#)?;
-    while cursor.pass("]").is_none() {
+    let mut records = Records::of(answer);
+    cursor.pass(br#"{"messages":["#)?;
+    while cursor.pass(b"]").is_none() {
         if !records.records.is_empty() {
-            cursor.pass(",")?;
+            cursor.pass(b",")?;
         }
         let (record, payload) = cursor.record()?;
+        if records.records.is_empty() {
+            // The others may be about as long.
+            records.records.reserve((answer.len() / (answer.len() - cursor.0.len())).min(MOST_EXPECTED));
+        }
         records.push(record, payload);
     }
-    cursor.pass(r#","next_offset":"#)?;
+    cursor.pass(br#","next_offset":"#)?;
     let next_offset = cursor.number()?;
-    cursor.pass(r#","has_more":"#)?;
-    let has_more = cursor.pass("true").is_some();
+    cursor.pass(br#","has_more":"#)?;
+    let has_more = cursor.pass(b"true").is_some();
     if !has_more {
-        cursor.pass("false")?;
+        cursor.pass(b"false")?;
     }
-    cursor.pass("}")?;
+    cursor.pass(b"}")?;
     cursor.0.is_empty().then(|| Consumed { records: records.finish(), next_offset, has_more })
 }
 
 /// What is still to be read.
-struct Cursor<'a>(&'a str);
+struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn pass(&mut self, text: &str) -> Option<()> {
-        self.0 = self.0.strip_prefix(text)?;
+    fn pass(&mut self, bytes: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(bytes)?;
         Some(())
     }
 
     /// A text whose opening quote is passed.
-    fn text(&mut self) -> Option<&'a str> {
-        let end = memchr::memchr2(b'"', b'\\', self.0.as_bytes())?;
-        let (text, rest) = self.0.split_at(end);
-        self.0 = rest.strip_prefix('"')?;
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let (text, rest) = self.0.split_at(memchr::memchr2(b'"', b'\\', self.0)?);
+        self.0 = rest.strip_prefix(b"\"")?;
         Some(text)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
     }
 
     fn number(&mut self) -> Option<u64> {
         let mut number = 0_u64;
         let mut digits = 0;
-        for digit in self.0.bytes().take_while(u8::is_ascii_digit) {
+        for digit in self.0.iter().take_while(|byte| byte.is_ascii_digit()) {
             number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
             digits += 1;
         }
@@ -116,22 +125,22 @@ impl<'a> Cursor<'a> {
     }
 
     /// A record without its payload, and that.
-    fn record(&mut self) -> Option<(TopicMessage, &'a str)> {
-        self.pass(r#"{"topic_id":""#)?;
-        self.text()?;
-        self.pass(r#","partition_id":"#)?;
+    fn record(&mut self) -> Option<(TopicMessage, &'a [u8])> {
+        self.pass(br#"{"topic_id":""#)?;
+        self.bytes()?;
+        self.pass(br#","partition_id":"#)?;
         self.number()?;
-        self.pass(r#","offset":"#)?;
+        self.pass(br#","offset":"#)?;
         let offset = self.number()?;
-        self.pass(r#","payload":""#)?;
-        let payload = self.text()?;
-        let key = self.pass(r#","key":""#).and_then(|()| self.text());
-        self.pass(r#","timestamp_ms":"#)?;
+        self.pass(br#","payload":""#)?;
+        let payload = self.bytes()?;
+        let key = self.pass(br#","key":""#).and_then(|()| self.text());
+        self.pass(br#","timestamp_ms":"#)?;
         let timestamp_ms = self.number()?.try_into().ok()?;
-        let user = self.pass(r#","user":""#).and_then(|()| self.text());
-        self.pass(r#","op":""#)?;
+        let user = self.pass(br#","user":""#).and_then(|()| self.text());
+        self.pass(br#","op":""#)?;
         let (op, problem) = operation(self.text()?);
-        self.pass("}")?;
+        self.pass(b"}")?;
         let (key, user) = (key.map(Into::into), user.map(Into::into));
         Some((TopicMessage { key, timestamp_ms, user, problem, ..TopicMessage::new(offset, op) }, payload))
     }
@@ -161,15 +170,15 @@ struct Message<'a> {
 }
 
 /// An answer whose records are as they should be, written in whatever way.
-pub(super) fn strictly(answer: &str) -> serde_json::Result<Consumed> {
-    let mut records = Records::of(answer.as_bytes());
-    let answer: Answer<Message<'_>> = serde_json::from_str(answer)?;
+pub(super) fn strictly(answer: &[u8]) -> serde_json::Result<Consumed> {
+    let mut records = Records::of(answer);
+    let answer: Answer<Message<'_>> = serde_json::from_slice(answer)?;
     for message in answer.messages {
         let (op, problem) = operation(&message.op);
         let Message { offset, payload, key, timestamp_ms, user, .. } = message;
         records.push(
             TopicMessage { key, timestamp_ms, user, problem, ..TopicMessage::new(offset, op) },
-            &payload,
+            payload.as_bytes(),
         );
     }
     Ok(Consumed { records: records.finish(), next_offset: answer.next_offset, has_more: answer.has_more })
@@ -182,7 +191,7 @@ pub(super) fn loosely(answer: &[u8]) -> serde_json::Result<Consumed> {
     for message in &answer.messages {
         // One without an offset can not even be named.
         if let Some((record, payload)) = read_loosely(message) {
-            records.push(record, payload);
+            records.push(record, payload.as_bytes());
         }
     }
     Ok(Consumed { records: records.finish(), next_offset: answer.next_offset, has_more: answer.has_more })
@@ -238,8 +247,8 @@ mod tests {
             r#"{"topic_id":"a.b","partition_id":2,"offset":4,"payload":"","timestamp_ms":0,"op":"Delete"}"#;
         for messages in [String::new(), recorded.to_owned(), format!("{recorded},{bare}")] {
             let answer = answer(&messages);
-            let seen = at_a_glance(&answer).expect("as the server writes it");
-            assert_eq!(seen, strictly(&answer).unwrap());
+            let seen = at_a_glance(answer.as_bytes()).expect("as the server writes it");
+            assert_eq!(seen, strictly(answer.as_bytes()).unwrap());
             assert_eq!((seen.next_offset, seen.has_more), (7, true));
             if let Some(first) = seen.records.first() {
                 assert_eq!((first.offset, first.timestamp_ms), (3, 1_795_560_345_894));
@@ -257,6 +266,7 @@ mod tests {
         for _ in 0..3_000 {
             let messages: Vec<String> = (0..pick(4))
                 .map(|offset| {
+                    let topic = ["a.b", "a.bc", r#"a.\"b"#][pick(9) / 4];
                     let payload = ["", "eyJ9", "%%%", r"e\u0079J9", "AAA"][pick(5)];
                     let key = ["", r#","key":"k""#, r#","key":null"#, r#","key":"\"k""#, r#","key":"ß""#][pick(5)];
                     let time = ["5", "-5", "18446744073709551615", "9223372036854775807"][pick(4)];
@@ -264,17 +274,17 @@ mod tests {
                     let op = ["Insert", "DELETE", "Truncate", r"Upd\u0061te"][pick(4)];
                     let offset = [offset.to_string(), "18446744073709551616".into()][pick(12) / 11].clone();
                     format!(
-                        r#"{{"topic_id":"a.b","partition_id":0,"offset":{offset},"payload":"{payload}"{key},"timestamp_ms":{time}{user},"op":"{op}"}}"#
+                        r#"{{"topic_id":"{topic}","partition_id":0,"offset":{offset},"payload":"{payload}"{key},"timestamp_ms":{time}{user},"op":"{op}"}}"#
                     )
                 })
                 .collect();
             let mut answer = answer(&messages.join([",", ", "][pick(5) / 4]));
             answer.truncate(answer.len() - pick(60) / 57);
-            match at_a_glance(&answer) {
+            match at_a_glance(answer.as_bytes()) {
                 Some(glance) => {
                     assert_eq!(
                         glance,
-                        strictly(&answer).expect("what a glance sees can be read"),
+                        strictly(answer.as_bytes()).expect("what a glance sees can be read"),
                         "{answer}"
                     );
                     seen += 1;
@@ -299,7 +309,7 @@ mod tests {
                 )
             })
             .collect();
-        let records = at_a_glance(&answer(&messages.join(","))).unwrap().records;
+        let records = at_a_glance(answer(&messages.join(",")).as_bytes()).unwrap().records;
         let mut buffers = 1;
         let mut in_buffer = 0;
         for (offset, record) in records.iter().enumerate() {

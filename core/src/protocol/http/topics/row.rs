@@ -24,14 +24,14 @@ const NOT_COLUMNS: [&str; 4] = ["_commit_seq", "_deleted", "_table", "_old"];
 #[cfg(any(feature = "runtime", test))]
 static TABLE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(r#""_table":"#));
 
-/// The table that a payload names, `namespace:table`, as `(namespace, table)`. Found without reading the rest.
+/// The table that a payload names, `namespace:table`. Found without reading the rest.
 #[cfg(any(feature = "runtime", test))]
-pub(crate) fn table_of(payload: &[u8]) -> Option<(&str, &str)> {
+pub(crate) fn table_of(payload: &[u8]) -> Option<&str> {
     // In a text of the user's the quotation marks would be escaped.
     let at = TABLE.find(payload)? + TABLE.needle().len();
     let rest = payload[at..].trim_ascii_start().strip_prefix(b"\"")?;
     let name = &rest[..memchr::memchr2(b'"', b'\\', rest)?];
-    std::str::from_utf8(name).ok()?.split_once(':')
+    std::str::from_utf8(name).ok()
 }
 
 /// The row of a payload: its columns by the types of `schema`, those that the schema does not have as JSON. Columns that
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_payload_becomes_a_row_by_the_types_of_its_table() {
-        assert_eq!(table_of(ROW), Some(("w288de9", "orders")));
+        assert_eq!(table_of(ROW), Some("w288de9:orders"));
         let schema = schema();
         let row = decode_record_row(ROW, &schema).unwrap();
         assert!(Arc::ptr_eq(row.schema(), &schema), "shared, since the row has every column");
@@ -155,8 +155,7 @@ mod tests {
     #[test]
     fn a_text_does_not_name_a_table() {
         assert_eq!(table_of(br#"{"item":"\"_table\":\"a:b\""}"#), None);
-        assert_eq!(table_of(br#"{"_table": "a:b"}"#), Some(("a", "b")));
+        assert_eq!(table_of(br#"{"_table": "a:b"}"#), Some("a:b"));
         assert_eq!(table_of(br#"{"_table":7}"#), None);
-        assert_eq!(table_of(br#"{"_table":"no colon"}"#), None);
     }
 }
