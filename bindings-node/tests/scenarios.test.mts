@@ -241,7 +241,7 @@ class Player extends TopicSteps {
   // Subscriptions.
 
   #options(step: Step): Step {
-    const { from, last_rows, batch_size, key_columns, order_by, ...rest } = step.options ?? {};
+    const { from, last_rows, batch_size, key_columns, order_by, verify, ...rest } = step.options ?? {};
     const name = step[Object.keys(step)[0]!];
     return {
       ...rest,
@@ -249,6 +249,7 @@ class Player extends TopicSteps {
       batchSize: batch_size,
       keyColumns: key_columns,
       orderBy: order_by,
+      verify: typeof verify === "number" ? verify * 1000 : verify,
       from: typeof from === "object" ? this.#kept.get(from.checkpoint) : from?.toString(),
       onCheckpoint: (checkpoint: string) => this.#checkpoints.set(name, checkpoint),
     };

@@ -61,8 +61,7 @@ const SHAPES: [Shape; 5] = [
 /// that pages in the order of the key are not in the order of versions.
 const MANY: i64 = 1_400;
 
-/// The scenarios: one for each filter, time and option, with all kinds of writes; and rows that expire, under a filter or
-/// none.
+/// The scenarios: one for each filter, time and option, with all kinds of writes.
 #[must_use]
 pub fn matrix() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
@@ -81,25 +80,7 @@ pub fn matrix() -> Vec<Scenario> {
             }
         }
     }
-    scenarios.extend([("none", ""), ("equal", " WHERE v = 'x'")].map(|(name, filter)| expiry(name, filter)));
     scenarios
-}
-
-/// Nobody tells, so that only a check shows it.
-fn expiry(name: &str, filter: &str) -> Scenario {
-    let execute = |sql: &str| Step::new(&[("execute", json!(sql))]);
-    let rows = |are: Value| Step::new(&[("rows", json!("l")), ("are", are)]);
-    let sql = format!("SELECT id, v FROM {{ns}}.ev{filter}");
-    let about = format!("The rows of `{sql}` go when their time is over.");
-    let steps = vec![
-        execute("CREATE TABLE {ns}.ev (id TEXT PRIMARY KEY, v TEXT) WITH (TYPE='STREAM', TTL_SECONDS=2)"),
-        Step::new(&[("live", json!("l")), ("sql", json!(sql)), ("options", json!({ "verify": 2 }))]),
-        rows(json!([])),
-        execute("INSERT INTO {ns}.ev (id, v) VALUES ('a', 'x')"),
-        rows(json!([["a", "x"]])),
-        rows(json!([])),
-    ];
-    Scenario { name: format!("matrix-expiry-{name}"), about, topic_visibility: None, steps }
 }
 
 /// With so many rows `more`.
