@@ -205,14 +205,26 @@ def test_ctrl_c_in_a_blocking_wait(place: Place, wait: str) -> None:
     assert program.end() == "interrupted\n"
 
 
+def make_events(place: Place) -> None:
+    """A topic of three records."""
+    with place.connect_sync() as client:
+        client.execute(f"CREATE TOPIC {place.ns}.events")
+        client.execute(f"ALTER TOPIC {place.ns}.events ADD SOURCE {place.ns}.t ON INSERT WITH (payload = 'full')")
+        client.execute(f"INSERT INTO {place.ns}.t VALUES (0, 'a'), (1, 'b'), (2, 'c')")
+
+
+def last_acked(place: Place) -> object:
+    with place.connect_sync() as client:
+        sql = "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = $1"
+        row = client.query_one(sql, [f"{place.ns}.events"])
+    assert row is not None
+    return row["n"]
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 @pytest.mark.parametrize("how", ["async", "blocking"])
 def test_ctrl_c_in_a_worker_loop(place: Place, how: str, concurrency: int) -> None:
-    with place.connect_sync() as client:
-        client.execute(f"CREATE TOPIC {place.ns}.events")
-        source = f"{place.ns}.t ON INSERT WITH (payload = 'full')"
-        client.execute(f"ALTER TOPIC {place.ns}.events ADD SOURCE {source}")
-        client.execute(f"INSERT INTO {place.ns}.t VALUES (0, 'a'), (1, 'b'), (2, 'c')")
+    make_events(place)
     program = Program(
         place,
         f"""
@@ -242,11 +254,37 @@ def test_ctrl_c_in_a_worker_loop(place: Place, how: str, concurrency: int) -> No
     program.wait_for("waiting")
     program.process.send_signal(signal.SIGINT)
     assert program.end() == "interrupted\n"
-    with place.connect_sync() as client:
-        sql = "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = $1"
-        row = client.query_one(sql, [f"{place.ns}.events"])
     # The last one may have been interrupted before it was counted.
-    assert row is not None and row["n"] in (1, 2)
+    assert last_acked(place) in (1, 2)
+
+
+def test_a_signal_handler_lets_a_worker_finish(place: Place) -> None:
+    make_events(place)
+    program = Program(
+        place,
+        """
+        import signal
+
+        async def main():
+            loop, stop = asyncio.get_running_loop(), asyncio.Event()
+            loop.add_signal_handler(signal.SIGINT, stop.set)
+
+            async def handler(record):
+                if record.offset == 1:
+                    print("waiting", flush=True)
+                    await stop.wait()
+                print("handled", record.offset)
+
+            async with connect() as client, client.consumer(f"{NS}.events", "g", start="earliest") as consumer:
+                print(await consumer.run(handler, stop=stop))
+
+        asyncio.run(main())
+        """,
+    )
+    program.wait_for("waiting")
+    program.process.send_signal(signal.SIGINT)
+    assert program.end() == "handled 1\nRunSummary(handled=2, failed=0)\n"
+    assert last_acked(place) == 1
 
 
 def test_a_closed_loop_and_the_next_one(place: Place) -> None:
