@@ -216,7 +216,7 @@ impl Http {
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
             }
-            if chunk.len() == announced {
+            if body.is_empty() && !chunk.is_empty() && chunk.len() == announced {
                 return Ok(Reply { status, content_type, body: chunk });
             }
             body.reserve(announced.min(MOST_ANNOUNCED).saturating_sub(body.len()));
