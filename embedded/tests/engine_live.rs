@@ -273,7 +273,7 @@ fn altered_and_dropped_tables_end_their_queries() {
     assert_eq!(*recorder.altered.lock().unwrap(), [(query.table(), false)]);
     let changes = recorder.take();
     assert_eq!(query.evaluate(&changes[0]).unwrap_err().code, "SUBSCRIPTION_FAILED");
-    assert_eq!(engine.start_live(&query, SNAPSHOT, || ()).unwrap_err().code, "SUBSCRIPTION_FAILED");
+    assert_eq!(engine.start_live(&query, SNAPSHOT, || ()).unwrap_err().code, "SCHEMA_CHANGED");
     let query = live(&engine, "SELECT * FROM n.msg");
     run(
         &engine,

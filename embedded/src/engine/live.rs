@@ -436,6 +436,9 @@ pub(super) fn failed(message: impl Into<String>) -> SqlError {
     SqlError::new("SUBSCRIPTION_FAILED", 400, message)
 }
 
+/// The code of a subscription whose table was altered: it can begin anew.
+pub(crate) const SCHEMA_CHANGED: &str = "SCHEMA_CHANGED";
+
 /// The projection's columns that a live query may name besides its table's own.
 pub(super) fn system_projection(name: &str) -> Option<Projected> {
     match name {

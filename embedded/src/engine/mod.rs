@@ -66,6 +66,7 @@ pub use data_type::{Column, DataType, Flags};
 pub use decimal::Decimal;
 pub use error::{CredentialError, EngineError, SqlError};
 pub use files::{FileAddress, FileContent, MOST_FILES, Upload};
+pub(crate) use live::SCHEMA_CHANGED;
 pub use live::{LiveChange, LiveFields, LiveQuery, LiveRow, LiveStart, Start};
 pub use live_emulated::Page;
 pub use live_list::{LiveInfo, LiveList};
@@ -309,8 +310,8 @@ impl Engine {
     /// returns; they come after the start.
     ///
     /// # Errors
-    /// `NOT_FOUND` or `SUBSCRIPTION_FAILED` when the table was dropped or altered since the query was prepared (then
-    /// `register` did not run); `SUBSCRIPTION_FAILED` when reading fails (then it may have run).
+    /// `NOT_FOUND` or `SCHEMA_CHANGED` when the table was dropped or altered since the query was prepared (then `register`
+    /// did not run); `SUBSCRIPTION_FAILED` when reading fails (then it may have run).
     pub fn start_live<T>(
         &self,
         query: &LiveQuery,
@@ -324,7 +325,8 @@ impl Engine {
         match catalog.table(&query.table.namespace, &query.table.name) {
             Some(table) if table.id == query.table.id && table.version == query.table.version => {}
             Some(table) if table.id == query.table.id => {
-                return Err(live::failed("the table was altered: subscribe again"));
+                let message = "the table was altered: subscribe again";
+                return Err(SqlError::new(SCHEMA_CHANGED, 409, message));
             }
             _ => {
                 let (namespace, name) = (&query.table.namespace, &query.table.name);

@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 use super::server_frame;
 use super::subscription::Subscription;
 use super::topic_readers::TopicReaders;
-use crate::engine::{Caller, ChangeKind, CommitObserver, Engine, LiveQuery, RowChange, SqlError, TableId};
+use crate::engine::{
+    Caller, ChangeKind, CommitObserver, Engine, LiveQuery, RowChange, SCHEMA_CHANGED, SqlError, TableId,
+};
 use crate::holes::{Holes, scatter};
 use crate::wire::Wire;
 
@@ -341,7 +343,7 @@ fn renew(engine: &Engine, places: &mut Places, holes: Holes, table: TableId) {
                     let group = Group { interest, subscriptions: group.subscriptions };
                     add(places, place.clone(), group);
                 }
-                Ok(_) => group.end("SCHEMA_CHANGED", "The table was altered: subscribe again"),
+                Ok(_) => group.end(SCHEMA_CHANGED, "The table was altered: subscribe again"),
                 Err(error) => group.end(error.code, &error.message),
             }
         }

@@ -16,7 +16,7 @@ use super::server_frame;
 use super::snapshot::{Batch, Snapshot};
 use super::subscription::Subscription;
 use super::version_domain::VersionDomain;
-use crate::engine::{Column, LiveStart, Page, SqlError, Start};
+use crate::engine::{Column, LiveStart, Page, SCHEMA_CHANGED, SqlError, Start};
 use crate::holes::Holes;
 use crate::options::Limits;
 use crate::wire::Wire;
@@ -26,6 +26,9 @@ const DEFAULT_BATCH_ROWS: u32 = 1000;
 
 /// Longer ids would only make every frame longer.
 const MOST_ID_BYTES: usize = 256;
+
+/// How often a subscription is begun whose table is altered meanwhile, each time.
+const ATTEMPTS: usize = 4;
 
 /// Our own code and words: what KalamDB 0.8 answers is not recorded.
 const OTHER_DOMAIN: &str = "the cursor came without its version_domain, or with that of another history: subscribe again \
@@ -179,7 +182,7 @@ impl Subscriptions {
             Arc::new(Subscription::new(id.to_owned(), self.outbox.clone(), slot, self.app.holes));
         let (app, caller) = (self.app.clone(), self.identity.caller());
         let (membership, options) = (self.membership.clone(), options.cloned());
-        let work = move || {
+        let attempt = move || {
             let query = app.engine.prepare_live_on(&caller, &sql, wire)?;
             let domain = (wire == Wire::V0_8).then(|| VersionDomain::of(&app.engine, &query));
             if let (Some(domain), Some(_)) = (&domain, from) {
@@ -210,6 +213,16 @@ impl Subscriptions {
             };
             let (start, entry) = app.engine.start_live(&query, start, register)?;
             Ok::<_, SqlError>(Started { entry, schema: query.schema().clone(), start, pager })
+        };
+        // The table may be altered between the two halves of an attempt.
+        let work = move || {
+            for _ in 1..ATTEMPTS {
+                match attempt() {
+                    Err(error) if error.code == SCHEMA_CHANGED => {}
+                    result => return result,
+                }
+            }
+            attempt()
         };
         match self.app.statements.run_in_turn(work).await {
             Ok(started) => Ok(started?),

@@ -207,6 +207,36 @@ async fn unsubscribed_and_replaced_subscriptions_are_silent() {
 }
 
 #[tokio::test]
+async fn a_subscription_begins_while_its_table_is_altered() {
+    let server = Server::start().await;
+    table(&server, "SHARED").await;
+    let altering = async {
+        for n in 0..60 {
+            server.sql(&format!("ALTER TABLE app.t ADD COLUMN c{n} INT")).await;
+        }
+    };
+    let mut ws = server.root_ws().await;
+    let subscribing = async {
+        for n in 0.. {
+            let id = format!("s{n}");
+            ws.subscribe(&id, "SELECT * FROM app.t", json!({})).await;
+            loop {
+                let frame = ws.frame().await;
+                // One that was registered may end by the next change. One that was not begins, whatever happens meanwhile.
+                assert!(frame["type"] != "error" || frame["code"] == "SCHEMA_CHANGED", "{frame}");
+                if frame["subscription_id"] == id.as_str() && frame["type"] != "subscription_ack" {
+                    break;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = altering => {}
+        () = subscribing => {}
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_or_altered_table_ends_its_subscriptions() {
     let server = Server::start().await;
     table(&server, "SHARED").await;
