@@ -142,9 +142,10 @@ fn events(field: &Field<'_>, kind: &str, rows: u32) -> Scenario {
 
 fn records(field: &Field<'_>, task: &str, commits: &str, must: f64) -> Scenario {
     let rate = |sample: &Value| Some(number(sample, "changes")? / number(sample, "seconds")? / 1e3);
+    // As many as make the beginning, in which both grope for the group and we for the reader's pace, a small part.
     Scenario {
         title: format!("records of a topic, {commits}"),
-        contestants: vec![field.ours(task, "insert_0_100000", 5), field.peer(task, "insert_0_100000", 5)],
+        contestants: vec![field.ours(task, "insert_0_400000", 5), field.peer(task, "insert_0_400000", 5)],
         figures: vec![Figure::more("consumer", "thousand records/s", rate).must(Must::TimesPeer(must))],
     }
 }
