@@ -31,7 +31,7 @@ pub(crate) fn table_of(payload: &[u8]) -> Option<&str> {
     let at = TABLE.find(payload)? + TABLE.needle().len();
     let rest = payload[at..].trim_ascii_start().strip_prefix(b"\"")?;
     let name = &rest[..memchr::memchr2(b'"', b'\\', rest)?];
-    std::str::from_utf8(name).ok()
+    std::str::from_utf8(name).ok().filter(|name| name.contains(':'))
 }
 
 /// The row of a payload: its columns by the types of `schema`, those that the schema does not have as JSON. Columns that
@@ -170,5 +170,6 @@ mod tests {
         assert_eq!(table_of(br#"{"item":"\"_table\":\"a:b\""}"#), None);
         assert_eq!(table_of(br#"{"_table": "a:b"}"#), Some("a:b"));
         assert_eq!(table_of(br#"{"_table":7}"#), None);
+        assert_eq!(table_of(br#"{"_table":"no colon"}"#), None);
     }
 }
