@@ -57,6 +57,12 @@ async fn insert(client: &KalamClient, ids: std::ops::Range<i64>) {
     }
 }
 
+/// The last record that the only group has acknowledged.
+async fn acked(client: &KalamClient) -> Option<i64> {
+    let groups = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
+    groups[0]["n"].as_int()
+}
+
 fn offsets(records: &[ConsumerRecord]) -> Vec<u64> {
     records.iter().map(|record| record.offset).collect()
 }
@@ -92,8 +98,7 @@ async fn the_documented_program() -> kalam_live::Result<()> {
     consumer.close().await?;
 
     assert_eq!(offsets(&records), [0, 1]);
-    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await?;
-    assert_eq!(acked[0]["n"].as_int(), Some(1));
+    assert_eq!(acked(&client).await, Some(1));
     assert_eq!(consumer.poll().await.unwrap_err().code(), ErrorCode::Closed);
     Ok(())
 }
@@ -216,8 +221,7 @@ async fn two_healthy_workers_share_a_topic_and_handle_nothing_twice() {
     let handled = handled.lock().unwrap().clone();
     assert_eq!(total, 200);
     assert_eq!(handled.iter().collect::<BTreeSet<_>>().len(), 200, "each once");
-    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
-    assert_eq!(acked[0]["n"].as_int(), Some(199));
+    assert_eq!(acked(&client).await, Some(199));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -356,8 +360,7 @@ async fn a_worker_that_is_dropped_has_committed_what_it_finished() {
         }
     }
     consumer.close().await.unwrap();
-    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
-    assert_eq!(acked[0]["n"].as_int(), Some(1));
+    assert_eq!(acked(&client).await, Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -459,8 +462,7 @@ async fn auto_commit_and_close_commit_what_was_marked() {
     assert!(consumer.poll_with_timeout(Duration::from_millis(1)).await.unwrap().is_empty());
     consumer.mark_offset(1);
     consumer.close().await.unwrap();
-    let acked = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
-    assert_eq!(acked[0]["n"].as_int(), Some(1));
+    assert_eq!(acked(&client).await, Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
