@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kalam_live import _native
+from kalam_live import _check, _native
 from kalam_live._callbacks import Callbacks
 from kalam_live._errors import ConfigError, KalamError
 
@@ -87,6 +87,7 @@ def open_client(
         AuthError: The server refused the user or token.
         DisconnectedError: It can not be reached.
     """
+    _check.connect_options(locals())
     callbacks = Callbacks(token_provider, on_connect, on_disconnect, on_error)
     for name, callback in vars(callbacks).items():
         if callback is not None and not callable(callback):
@@ -118,8 +119,6 @@ def open_client(
         urls = [url]
     elif urls is not None and url is not None:
         raise ConfigError("give url or urls, not both")
-    elif isinstance(urls, str):
-        raise TypeError("urls must be a list of str, not str; use url for a single one")
     if urls is not None:
         client, inbox = _native.connect(options, list(urls))
     else:
@@ -131,6 +130,10 @@ def open_client(
         root_password = password if user == "root" else None
         client, inbox = _native.connect(options, directory=directory, root_password=root_password)
     return Connecting(client, inbox, callbacks)
+
+
+# What an error about a wrong keyword calls it.
+open_client.__qualname__ = "connect"
 
 
 def _pem(option: str, source: str | os.PathLike[str] | bytes) -> bytes:
