@@ -1,5 +1,4 @@
 //! What the engine's tests share.
-#![allow(dead_code)] // Each test file uses a part.
 
 use std::sync::{Arc, Mutex};
 
@@ -101,11 +100,4 @@ pub(crate) fn frame(change: &LiveChange) -> Value {
         frame["old_values"] = json!([old]);
     }
     frame
-}
-
-pub(crate) fn text(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(text) => text.to_string(),
-        other => panic!("{other:?}"),
-    }
 }
