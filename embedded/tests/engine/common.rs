@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use kalam_embedded::engine::{
-    Caller, Cell, ChangeKind, CommitObserver, Data, Engine, EngineOptions, LiveChange, LiveQuery, Role,
-    RowChange, SqlError, SqlRequest, StatementResult, TableId,
+    Caller, ChangeKind, CommitObserver, Data, Engine, EngineOptions, LiveChange, LiveQuery, Role, RowChange,
+    SqlError, SqlRequest, StatementResult, TableId,
 };
 use serde_json::{Value, json};
 
