@@ -291,3 +291,25 @@ fn results_and_requests_are_bounded() {
     assert_eq!(error(&engine, &format!("SELECT '{}'", "x".repeat(20_000))).code, "INVALID_SQL");
     assert_eq!(error(&engine, "SELECT 1; SELECT 2; SELECT 3; SELECT 4").code, "INVALID_SQL");
 }
+
+/// An open transaction holds up all other writers, so its statements do not each have the time of one.
+#[test]
+fn long_transactions_are_stopped() {
+    let limits = EngineLimits { statement_time: Duration::ZERO, ..EngineLimits::default() };
+    let engine = Engine::open(EngineOptions {
+        root_password: Some("x".into()),
+        limits,
+        ..EngineOptions::new(Data::Memory)
+    })
+    .unwrap();
+    run(&engine, "CREATE NAMESPACE n; CREATE TABLE n.t (id INT PRIMARY KEY)");
+    // Too short for SQLite to look at the clock.
+    run(&engine, "INSERT INTO n.t VALUES (1)");
+    let error = error(&engine, "BEGIN; INSERT INTO n.t VALUES (2); COMMIT");
+    assert!(
+        error.message.starts_with("Statement 2 failed: the transaction exceeded the time limit"),
+        "{error}"
+    );
+    run(&engine, "INSERT INTO n.t VALUES (3)");
+    assert_eq!(rows(&engine, "SELECT id FROM n.t"), json!([[1], [3]]));
+}
