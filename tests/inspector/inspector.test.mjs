@@ -91,7 +91,9 @@ test("shows moments of all times, and what is cut off", async () => {
 
 test("fits a narrow window", async () => {
   await server.sql("CREATE NAMESPACE a_namespace_whose_name_is_longer_than_the_list_is_wide");
-  await server.sql("CREATE TABLE a_namespace_whose_name_is_longer_than_the_list_is_wide.t (id INT PRIMARY KEY)");
+  await server.sql(
+    "CREATE TABLE a_namespace_whose_name_is_longer_than_the_list_is_wide.t (id INT PRIMARY KEY)",
+  );
   await page.getByLabel("Read the list of tables again").click();
   const name = page.locator(".namespace", { hasText: "a_namespace" });
   await name.waitFor();
