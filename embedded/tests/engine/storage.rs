@@ -1,14 +1,12 @@
 //! The data directory: what is kept, who may read it, who may open it, what a crash leaves.
 
-mod common;
-
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
 };
 
-use common::{rows, run};
+use crate::common::{rows, run};
 use kalam_embedded::engine::{Data, Engine, EngineError, EngineOptions};
 use serde_json::json;
 
@@ -173,7 +171,7 @@ fn a_committed_write_survives_kill() {
     let mut least = 0;
     for round in 0..3 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["crash_child", "--exact", "--nocapture"])
+            .args(["storage::crash_child", "--exact", "--nocapture"])
             .env(CHILD, directory.path())
             .stdout(Stdio::piped())
             .spawn()

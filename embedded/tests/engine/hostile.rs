@@ -1,10 +1,8 @@
 //! Statements meant to hurt: none reaches SQLite's own tables, none panics, none runs for ever.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{caller, error, memory, rows, run, run_as};
+use crate::common::{caller, error, memory, rows, run, run_as};
 use kalam_embedded::engine::{Caller, Data, Engine, EngineLimits, EngineOptions, Role, SqlRequest};
 use serde_json::json;
 
@@ -212,15 +210,19 @@ fn monstrous_sql_is_answered() {
         ];
         for sql in &monsters {
             let start: String = sql.chars().take(40).collect();
-            match engine.execute(&common::root(), &SqlRequest { sql: sql.clone(), ..SqlRequest::default() }) {
+            match engine
+                .execute(&crate::common::root(), &SqlRequest { sql: sql.clone(), ..SqlRequest::default() })
+            {
                 Err(error) => {
                     assert_ne!(error.code, "INTERNAL_ERROR", "{start}: {error:.200}");
                     assert!(error.message.len() < 5000, "{start}: an error of {} bytes", error.message.len());
                 }
                 Ok(results) => assert!(!results.is_empty(), "{start}"),
             }
-            let _ = engine
-                .prepare_live(&common::root(), &sql.replacen("SELECT ", "SELECT id FROM n.t WHERE ", 1));
+            let _ = engine.prepare_live(
+                &crate::common::root(),
+                &sql.replacen("SELECT ", "SELECT id FROM n.t WHERE ", 1),
+            );
         }
         assert_eq!(rows(&engine, "SELECT 1 AS v"), json!([["1"]]));
     };
