@@ -11,17 +11,14 @@
 //! is held back until the gap is closed, by this member or another.
 
 mod config;
+mod member;
 mod offsets;
 mod record;
-mod state;
 mod worker;
 
-#[cfg(test)]
-mod tests;
-
 pub use config::{AutoOffsetReset, ConsumerConfig};
-pub use record::ConsumerRecord;
 #[cfg(feature = "sabotage")]
-pub use state::Sabotage;
-pub use state::{Action, Committed, Consumer};
+pub use member::Sabotage;
+pub use member::{Action, Committed, Consumer};
+pub use record::ConsumerRecord;
 pub use worker::{Failed, FailedAction, Job, Worker, WorkerConfig};

@@ -73,10 +73,6 @@ impl Offsets {
     pub(super) fn end(&self) -> Option<u64> {
         self.0.back().map(|range| range.end)
     }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
 }
 
 #[cfg(test)]

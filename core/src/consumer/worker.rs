@@ -268,3 +268,95 @@ impl Worker {
         self.running == 0 && self.undecided.is_empty() && self.deciding == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{RecordOp, TopicMessage};
+
+    const S: Time = Time::from_secs(1);
+
+    fn record(offset: u64, key: &str) -> ConsumerRecord {
+        let message = TopicMessage { key: Some(key.into()), ..TopicMessage::new(offset, RecordOp::Insert) };
+        ConsumerRecord::new(&"app.t".into(), 0, message)
+    }
+
+    fn started(worker: &mut Worker, now: Time) -> Vec<(u64, u32)> {
+        std::iter::from_fn(|| worker.next_job(now)).map(|job| (job.record.offset, job.attempt)).collect()
+    }
+
+    fn worker(concurrency: usize) -> Worker {
+        Worker::new(WorkerConfig { concurrency, max_attempts: 2, ..WorkerConfig::default() })
+    }
+
+    #[test]
+    fn records_of_a_key_are_handled_in_order_and_keys_at_the_same_time() {
+        let mut worker = worker(3);
+        for (offset, key) in [(0, "a"), (1, "a"), (2, "b"), (3, "a"), (4, "c"), (5, "d")] {
+            worker.push(record(offset, key));
+        }
+        assert_eq!(started(&mut worker, S), [(0, 1), (2, 1), (4, 1)]);
+        assert!(worker.handled(S, 2, Ok(())));
+        assert_eq!(started(&mut worker, S), [(5, 1)]);
+        assert!(worker.handled(S, 0, Ok(())));
+        assert_eq!(started(&mut worker, S), [(1, 1)]);
+        // Delivered again while it runs.
+        worker.push(record(1, "a"));
+        assert!(worker.handled(S, 1, Ok(())));
+        assert_eq!(started(&mut worker, S), [(3, 1)]);
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_and_then_decided_about() {
+        let mut worker = worker(2);
+        worker.push(record(0, "a"));
+        worker.push(record(1, "a"));
+        worker.push(record(2, "b"));
+        assert_eq!(started(&mut worker, S), [(0, 1), (2, 1)]);
+        assert!(!worker.handled(S, 0, Err("first".into())));
+        worker.handled(S, 2, Ok(()));
+        assert_eq!(started(&mut worker, S), [], "the next of the key waits too");
+        let again = worker.next_timeout().unwrap();
+        assert_eq!(started(&mut worker, again), [(0, 2)]);
+        assert!(!worker.handled(again, 0, Err("second".into())));
+        let failed = worker.next_failed().unwrap();
+        assert_eq!((failed.record.offset, failed.attempts, failed.error.as_str()), (0, 2, "second"));
+        assert!(worker.decide(0, FailedAction::Skip));
+        assert_eq!(started(&mut worker, again), [(1, 1)]);
+    }
+
+    #[test]
+    fn what_is_held_holds_its_key_until_it_is_delivered_again() {
+        let mut worker = worker(4);
+        for (offset, key) in [(0, "a"), (1, "a"), (2, "b")] {
+            worker.push(record(offset, key));
+        }
+        started(&mut worker, S);
+        for now in [S, S * 60] {
+            worker.handled(now, 0, Err("no".into()));
+            started(&mut worker, S * 60);
+        }
+        worker.next_failed().unwrap();
+        assert!(!worker.decide(0, FailedAction::Hold));
+        worker.handled(S * 60, 2, Ok(()));
+        worker.push(record(3, "a"));
+        assert_eq!(started(&mut worker, S * 60), [], "it would be before its time");
+        worker.push(record(0, "a"));
+        worker.push(record(1, "a"));
+        assert_eq!(started(&mut worker, S * 60), [(0, 1)]);
+        worker.handled(S * 60, 0, Ok(()));
+        assert_eq!(started(&mut worker, S * 60), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_stopping_worker_begins_nothing() {
+        let mut worker = worker(1);
+        worker.push(record(0, "a"));
+        worker.push(record(1, "b"));
+        started(&mut worker, S);
+        worker.stop();
+        assert!(!worker.is_idle());
+        assert!(worker.handled(S, 0, Ok(())));
+        assert_eq!((started(&mut worker, S), worker.room(), worker.is_idle()), (vec![], 0, true));
+    }
+}

@@ -1,6 +1,6 @@
 //! A request: its statements in order, with transactions.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use parking_lot::MutexGuard;
 use serde_json::Value as Json;
@@ -68,6 +68,7 @@ pub(crate) struct Batch<'a> {
 struct Transaction<'a> {
     writer: MutexGuard<'a, Writer>,
     id: String,
+    began: Instant,
     changes: Vec<RowChange>,
 }
 
@@ -207,7 +208,20 @@ impl<'a> Batch<'a> {
         self.limits.result_bytes = self.limits.result_bytes.saturating_sub(bytes);
     }
 
+    /// All other writers wait for an open transaction: its statements together may take as long as one.
+    fn check_time(&self) -> SqlResult<()> {
+        match &self.transaction {
+            Some(open) if open.began.elapsed() > self.engine.limits.statement_time => {
+                Err(SqlError::execution(
+                    "the transaction exceeded the time limit of a statement and was rolled back: make it shorter",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn statement(&mut self, statement: &Statement, key: Option<&PlanKey>) -> SqlResult<StatementResult> {
+        self.check_time()?;
         match statement {
             Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
                 let (plan, version) = self.plan(statement)?;
@@ -380,7 +394,7 @@ impl<'a> Batch<'a> {
         writer.begin()?;
         let id = uuid::Uuid::now_v7().to_string();
         let result = self.message(0, format!("Transaction started ({id})"));
-        self.transaction = Some(Transaction { writer, id, changes: Vec::new() });
+        self.transaction = Some(Transaction { writer, id, began: Instant::now(), changes: Vec::new() });
         Ok(result)
     }
 

@@ -6,9 +6,11 @@ use sqlparser::ast::{
 
 use super::{
     aggregate, names,
+    operators::floating,
     temporal::literal,
     translator::Translator,
     typed::{Bind, Typed},
+    types,
 };
 use crate::engine::{Cell, DataType, SqlError, error::SqlResult};
 
@@ -430,7 +432,8 @@ impl Translator<'_> {
         let (text, data_type) = self.finish(arg)?;
         let text = match data_type {
             DataType::Decimal { .. } => format!("k_dabs({text})"),
-            _ if data_type.is_number() => format!("abs({text})"),
+            _ if data_type.is_integer() => format!("k_iabs({text}, {})", types::integer_bits(data_type)),
+            _ if data_type.is_float() => format!("abs({text})"),
             other => {
                 return Err(SqlError::execution(format!(
                     "Error during planning: abs() needs a number, not {other}"
@@ -450,16 +453,18 @@ impl Translator<'_> {
             let (text, _) = self.finish(arg)?;
             return Ok(Typed::new(format!("k_dround({text}, {scale} - {digits})"), result, shown));
         }
+        let of = arg.data_type().unwrap_or(DataType::Double);
         let text = self.double(arg, "round()")?;
-        Ok(Typed::new(format!("k_round({text}, {digits})"), DataType::Double, shown))
+        Ok(floating(format!("k_round({text}, {digits})"), of, shown))
     }
 
-    /// Functions of one number that give a double.
+    /// Functions of one number that give a double, or a FLOAT of a FLOAT.
     pub(crate) fn rounding(&mut self, name: &str, arg: &Expr) -> SqlResult<Typed> {
         let arg = self.expr(arg)?;
         let shown = format!("{name}({})", arg.name);
+        let of = arg.data_type().unwrap_or(DataType::Double);
         let text = self.double(arg, &format!("{name}()"))?;
-        Ok(Typed::new(format!("k_{name}({text})"), DataType::Double, shown))
+        Ok(floating(format!("k_{name}({text})"), of, shown))
     }
 
     pub(super) fn double(&mut self, typed: Typed, place: &str) -> SqlResult<String> {

@@ -186,6 +186,12 @@ impl Translator<'_> {
             items = self.projection(&select.projection, expected.as_deref())?;
         }
         self.frame_mut().windows = false;
+        if select.having.is_some() && group_texts.is_empty() && !self.frame().saw_aggregate {
+            // SQLite would not see one group in it.
+            return Err(SqlError::unsupported(
+                "HAVING without GROUP BY where SELECT has no aggregate: select count(*) too",
+            ));
+        }
         let having = match &select.having {
             None => String::new(),
             Some(having) => {

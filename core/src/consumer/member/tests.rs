@@ -1,9 +1,9 @@
-//! The rules of consumers, one by one. What happens when they meet trouble is in `tests/simulation`.
+//! The rules of one member, one by one. What happens when they meet trouble is in `tests/simulation`.
 
 use super::*;
-use crate::error::{Error, ErrorCode, Result};
-use crate::machine::Time;
-use crate::protocol::{Consumed, RecordOp, TopicMessage, TopicStart};
+use crate::consumer::{AutoOffsetReset, ConsumerRecord};
+use crate::error::Result;
+use crate::protocol::{Consumed, RecordOp};
 
 const S: Time = Time::from_secs(1);
 
@@ -292,13 +292,14 @@ fn two_polls_at_once_are_refused_and_a_given_up_one_is_none() {
 fn nothing_is_done_while_the_group_is_moved() {
     let mut consumer = begun(config(), 0);
     fetch(&mut consumer, S, 0..4);
-    assert_eq!(consumer.begin_move().unwrap_err().code(), ErrorCode::InvalidArgument);
+    assert_eq!(consumer.begin_move().unwrap_err().code(), ErrorCode::InvalidArgument, "it is polled");
     let records = consumer.take(S, 4).unwrap();
     assert_eq!(offsets(&records), [0, 1, 2, 3]);
     consumer.mark(0);
     consumer.commit();
     assert!(matches!(consumer.poll_action(S), Some(Action::Ack { upto: 0 })));
     consumer.begin_move().unwrap();
+    assert_eq!(consumer.begin_move().unwrap_err().code(), ErrorCode::InvalidArgument, "one at a time");
     assert!(!consumer.hold_still(), "an acknowledgement is on its way");
     consumer.handle_acked(S, Ok(()));
     assert!(consumer.hold_still());
@@ -454,88 +455,13 @@ fn more_is_asked_for_while_an_answer_is_read() {
     assert!(!consumer.is_ready(S), "nothing of it is handed out");
 }
 
-// The worker
-
-fn record(offset: u64, key: &str) -> ConsumerRecord {
-    let message = TopicMessage { key: Some(key.into()), ..message(offset) };
-    ConsumerRecord::new(&"app.t".into(), 0, message)
-}
-
-fn started(worker: &mut Worker, now: Time) -> Vec<(u64, u32)> {
-    std::iter::from_fn(|| worker.next_job(now)).map(|job| (job.record.offset, job.attempt)).collect()
-}
-
-fn worker(concurrency: usize) -> Worker {
-    Worker::new(WorkerConfig { concurrency, max_attempts: 2, ..WorkerConfig::default() })
-}
-
 #[test]
-fn records_of_a_key_are_handled_in_order_and_keys_at_the_same_time() {
-    let mut worker = worker(3);
-    for (offset, key) in [(0, "a"), (1, "a"), (2, "b"), (3, "a"), (4, "c"), (5, "d")] {
-        worker.push(record(offset, key));
-    }
-    assert_eq!(started(&mut worker, S), [(0, 1), (2, 1), (4, 1)]);
-    assert!(worker.handled(S, 2, Ok(())));
-    assert_eq!(started(&mut worker, S), [(5, 1)]);
-    assert!(worker.handled(S, 0, Ok(())));
-    assert_eq!(started(&mut worker, S), [(1, 1)]);
-    // Delivered again while it runs.
-    worker.push(record(1, "a"));
-    assert!(worker.handled(S, 1, Ok(())));
-    assert_eq!(started(&mut worker, S), [(3, 1)]);
-}
-
-#[test]
-fn a_failure_is_tried_again_and_then_decided_about() {
-    let mut worker = worker(2);
-    worker.push(record(0, "a"));
-    worker.push(record(1, "a"));
-    worker.push(record(2, "b"));
-    assert_eq!(started(&mut worker, S), [(0, 1), (2, 1)]);
-    assert!(!worker.handled(S, 0, Err("first".into())));
-    worker.handled(S, 2, Ok(()));
-    assert_eq!(started(&mut worker, S), [], "the next of the key waits too");
-    let again = worker.next_timeout().unwrap();
-    assert_eq!(started(&mut worker, again), [(0, 2)]);
-    assert!(!worker.handled(again, 0, Err("second".into())));
-    let failed = worker.next_failed().unwrap();
-    assert_eq!((failed.record.offset, failed.attempts, failed.error.as_str()), (0, 2, "second"));
-    assert!(worker.decide(0, FailedAction::Skip));
-    assert_eq!(started(&mut worker, again), [(1, 1)]);
-}
-
-#[test]
-fn what_is_held_holds_its_key_until_it_is_delivered_again() {
-    let mut worker = worker(4);
-    for (offset, key) in [(0, "a"), (1, "a"), (2, "b")] {
-        worker.push(record(offset, key));
-    }
-    started(&mut worker, S);
-    for now in [S, S * 60] {
-        worker.handled(now, 0, Err("no".into()));
-        started(&mut worker, S * 60);
-    }
-    worker.next_failed().unwrap();
-    assert!(!worker.decide(0, FailedAction::Hold));
-    worker.handled(S * 60, 2, Ok(()));
-    worker.push(record(3, "a"));
-    assert_eq!(started(&mut worker, S * 60), [], "it would be before its time");
-    worker.push(record(0, "a"));
-    worker.push(record(1, "a"));
-    assert_eq!(started(&mut worker, S * 60), [(0, 1)]);
-    worker.handled(S * 60, 0, Ok(()));
-    assert_eq!(started(&mut worker, S * 60), [(1, 1)]);
-}
-
-#[test]
-fn a_stopping_worker_begins_nothing() {
-    let mut worker = worker(1);
-    worker.push(record(0, "a"));
-    worker.push(record(1, "b"));
-    started(&mut worker, S);
-    worker.stop();
-    assert!(!worker.is_idle());
-    assert!(worker.handled(S, 0, Ok(())));
-    assert_eq!((started(&mut worker, S), worker.room(), worker.is_idle()), (vec![], 0, true));
+fn what_was_marked_before_anything_was_read_is_not_held_back_when_the_group_is_past_it() {
+    let mut consumer = Consumer::new(config());
+    consumer.mark(1);
+    let ticket = consumer.commit();
+    assert_eq!(consumer.poll_action(S), Some(Action::Look { start: TopicStart::Earliest }));
+    consumer.handle_looked(S, consumed([], 3));
+    assert_eq!(consumer.poll_action(S), None);
+    assert_eq!(consumer.poll_committed(), Some((ticket, Ok(Committed { next_offset: 3, held_back: 0 }))));
 }

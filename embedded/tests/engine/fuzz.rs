@@ -1,11 +1,9 @@
 //! Random expressions and token soup: every statement is answered, none by a panic or an internal error. An internal
 //! error would be SQL that we wrote and SQLite refused, or a value of another type than we announced.
 
-mod common;
-
 use std::sync::LazyLock;
 
-use common::{Recorder, caller, memory, root, run, run_as};
+use crate::common::{Recorder, caller, memory, root, run, run_as};
 use kalam_embedded::engine::{Engine, Role, RowChange, SqlRequest};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -245,7 +243,7 @@ fn answered(sql: &str) -> bool {
     }
 }
 
-/// More on request: `FUZZ_CASES=50000 cargo test -p kalam-embedded --test engine_fuzz`.
+/// More on request: `FUZZ_CASES=50000 cargo test -p kalam-embedded --test engine fuzz`.
 fn cases() -> u32 {
     std::env::var("FUZZ_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1500)
 }
