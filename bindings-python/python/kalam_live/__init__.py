@@ -21,6 +21,7 @@
 import atexit
 
 from kalam_live import _native
+from kalam_live._callbacks import Repair
 from kalam_live._client import Client, EmbeddedServer, Opening, Queries, connect, start_embedded
 from kalam_live._consumer import Committed, Consumer, Offsets, RunSummary
 from kalam_live._errors import (
@@ -99,6 +100,7 @@ __all__ = [
     "RateLimitedError",
     "Record",
     "Remove",
+    "Repair",
     "Reset",
     "Row",
     "RowList",

@@ -12,8 +12,9 @@ from kalam_live._callbacks import Callbacks
 from kalam_live._errors import ConfigError, KalamError
 
 if TYPE_CHECKING:
+    from kalam_live._callbacks import Repair
     from kalam_live._native import Client, ConnectOptions, Handle
-    from kalam_live._types import Inbox
+    from kalam_live._types import Inbox, State
 
 EMBEDDED = "embedded:"
 
@@ -50,6 +51,8 @@ def open_client(
     on_connect: Callable[[], object] | None = None,
     on_disconnect: Callable[[KalamError], object] | None = None,
     on_error: Callable[[KalamError], object] | None = None,
+    on_state: Callable[[State], object] | None = None,
+    on_repair: Callable[[Repair], object] | None = None,
 ) -> Connecting:
     """Connects to a server: ``connect("http://localhost:2900", user="alice", password="...")``.
 
@@ -81,6 +84,8 @@ def open_client(
         on_connect: Called when the connection stands, for the first time or again.
         on_disconnect: Called with the error when it is lost.
         on_error: Called with the error when connecting fails, or the server reports one that belongs to no call.
+        on_state: Called with the state of the connection when it is another.
+        on_repair: Called when rows of a live query were put right: see ``docs/live-rows.md``.
 
     Raises:
         ConfigError: An option is wrong.
@@ -88,7 +93,7 @@ def open_client(
         DisconnectedError: It can not be reached.
     """
     _check.connect_options(locals())
-    callbacks = Callbacks(token_provider, on_connect, on_disconnect, on_error)
+    callbacks = Callbacks(token_provider, on_connect, on_disconnect, on_error, on_state, on_repair)
     for name, callback in vars(callbacks).items():
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
@@ -97,7 +102,7 @@ def open_client(
         "password": password,
         "token": token,
         "token_provider": token_provider is not None,
-        "lifecycle": any((on_connect, on_disconnect, on_error)),
+        "lifecycle": any((on_connect, on_disconnect, on_error, on_state, on_repair)),
         "namespace": namespace,
         "timeouts": dict(timeouts or {}),
         "reconnect": reconnect,
