@@ -31,7 +31,7 @@ impl Translator<'_> {
         let digits = digits.map_or(Ok("0".to_owned()), |d| self.whole(d, "round()"))?;
         if let Some(result @ DataType::Decimal { scale, .. }) = arg.data_type() {
             let (text, _) = self.finish(arg)?;
-            return Ok(Typed::new(format!("k_dround({text}, {scale} - {digits})"), result, shown));
+            return Ok(Typed::new(format!("k_dround({text}, {scale} - max({digits}, -99))"), result, shown));
         }
         let of = arg.data_type().unwrap_or(DataType::Double);
         let text = self.double(arg, "round()")?;

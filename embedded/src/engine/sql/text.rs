@@ -135,7 +135,7 @@ impl Translator<'_> {
             }
         };
         let made = format!(
-            "(k_substr({text}, 1, max({from} - 1, 0)) || {new} || k_substr({text}, {from} + {length}, {}))",
+            "(k_substr({text}, 1, max({from} - 1, 0)) || {new} || k_substr({text}, k_iadd({from}, {length}, 64), {}))",
             i64::MAX
         );
         Ok(Typed::new(made, DataType::Text, shown))
