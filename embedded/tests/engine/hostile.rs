@@ -225,6 +225,10 @@ fn monstrous_sql_is_answered() {
             );
         }
         assert_eq!(rows(&engine, "SELECT 1 AS v"), json!([["1"]]));
+        let many = error(&engine, &format!("SELECT 1 IN ({})", vec!["2"; 40_000].join(",")));
+        assert!(many.message.contains("more than 32,766 values"), "{many}");
+        let deep = error(&engine, &format!("SELECT '{}{}'::JSON", "[".repeat(50_000), "]".repeat(50_000)));
+        assert!(deep.message.contains("nested more than 127 deep"), "{deep:.300}");
     };
     std::thread::Builder::new().stack_size(2 << 20).spawn(checks).unwrap().join().unwrap();
 }
