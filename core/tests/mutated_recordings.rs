@@ -260,7 +260,7 @@ impl<'s> World<'s> {
                 self.now += Duration::from_millis(self.dice.next() % 400);
                 for reader in self.readers.values_mut() {
                     if let Reader::Rows { keeper, .. } = reader {
-                        keeper.handle_watch_state(self.now, self.dice.0 % 2 == 0);
+                        keeper.handle_watch_state(self.now, self.dice.0.is_multiple_of(2));
                     }
                 }
             }
