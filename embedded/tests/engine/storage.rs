@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::common::{rows, run};
-use kalam_embedded::engine::{Data, Engine, EngineError, EngineOptions};
+use kalam_embedded::engine::{Data, Engine, EngineError, EngineOptions, check};
 use serde_json::json;
 
 fn open(path: &Path) -> Engine {
@@ -117,7 +117,12 @@ fn what_can_not_be_opened_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    assert!(matches!(try_open(&file, None), Err(EngineError::Io { .. })));
+    let refused = try_open(&file, None).err().unwrap().to_string();
+    assert!(refused.starts_with(&format!("can not keep data in the file {}", file.display())), "{refused}");
+    for nothing in [&file, &directory.path().join("missing"), directory.path()] {
+        let refused = check(nothing).unwrap_err().to_string();
+        assert!(refused.ends_with("is no data directory: it has no kalam.db"), "{refused}");
+    }
     // Not a database.
     let junk = directory.path().join("junk");
     std::fs::create_dir(&junk).unwrap();
