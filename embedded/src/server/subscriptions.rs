@@ -224,7 +224,7 @@ impl Subscriptions {
             }
             attempt()
         };
-        match self.app.statements.run_in_turn(work).await {
+        match self.app.statements.run_in_turn_for(&self.identity.user, work).await {
             Ok(started) => Ok(started?),
             Err(NotDone::Busy | NotDone::Broken) => Err(Refusal {
                 code: "SUBSCRIPTION_FAILED",
