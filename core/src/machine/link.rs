@@ -430,7 +430,9 @@ fn rejected(status: u16, message: &str, was_connected: bool) -> Loss {
     let (code, advice) = match status {
         429 => (ErrorCode::RateLimited, "it is tried again later"),
         408 | 425 | 500.. => (ErrorCode::Unavailable, "it is tried again"),
-        _ if was_connected => (ErrorCode::Unavailable, "there was a KalamDB server before, so it is tried again"),
+        _ if was_connected => {
+            (ErrorCode::Unavailable, "there was a KalamDB server before, so it is tried again")
+        }
         404 => (ErrorCode::NotFound, "is this the URL of a KalamDB server?"),
         _ => (ErrorCode::Config, "is this the URL of a KalamDB server?"),
     };
