@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::consumer::offsets::Offsets;
-use crate::protocol::TopicMessage;
+use crate::protocol::ConsumerRecord;
 
 /// The records of one member. Of what lies before `base` nothing is kept: the group is done with it.
 #[derive(Debug, Default)]
@@ -11,7 +11,7 @@ pub(super) struct Ledger {
     /// The first offset that the group has not committed.
     base: u64,
     /// Fetched and not handed out, each offset once.
-    waiting: VecDeque<TopicMessage>,
+    waiting: VecDeque<ConsumerRecord>,
     waiting_offsets: Offsets,
     /// Handed out and not marked.
     held: Offsets,
@@ -69,7 +69,7 @@ impl Ledger {
 
     /// Records that came. Delivered again, what is finished needs not be done again, and what waits here is here already;
     /// what the reader has is handed out again, since its time has run out.
-    pub(super) fn enqueue(&mut self, records: Vec<TopicMessage>) {
+    pub(super) fn enqueue(&mut self, records: Vec<ConsumerRecord>) {
         self.waiting.reserve(records.len());
         for record in records {
             let offset = record.offset;
@@ -80,7 +80,7 @@ impl Ledger {
     }
 
     /// The next records for the reader, at most `most`.
-    pub(super) fn hand_out(&mut self, most: usize) -> Vec<TopicMessage> {
+    pub(super) fn hand_out(&mut self, most: usize) -> Vec<ConsumerRecord> {
         let records: Vec<_> = self.waiting.drain(..self.waiting.len().min(most)).collect();
         for record in &records {
             self.waiting_offsets.remove(record.offset);

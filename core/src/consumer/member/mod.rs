@@ -30,7 +30,7 @@ use self::pauses::{Idle, Retry};
 use super::config::ConsumerConfig;
 use crate::error::{Error, ErrorCode};
 use crate::machine::{Random, Time};
-use crate::protocol::{TopicMessage, TopicStart};
+use crate::protocol::{ConsumerRecord, TopicStart};
 
 /// What the driver is to do. Each is answered by the `handle_` function of the same name, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub struct Consumer {
     ledger: Ledger,
     /// Records of which some lie before what is committed: another has moved the group back, or they were on their way when
     /// they were committed. Which of the two, a look tells.
-    doubtful: Option<Vec<TopicMessage>>,
+    doubtful: Option<Vec<ConsumerRecord>>,
     moving: Option<Moving>,
     moves: u64,
 

@@ -1,9 +1,8 @@
 //! Records come from the server and go to the reader.
 
 use super::{Action, Begin, Consumer, Fetching, Sabotage, Time, closed};
-use crate::consumer::record::ConsumerRecord;
 use crate::error::{Error, ErrorCode, Result};
-use crate::protocol::Consumed;
+use crate::protocol::{Consumed, ConsumerRecord};
 
 impl Consumer {
     /// Somebody waits for records, at most until `deadline`.
@@ -45,10 +44,7 @@ impl Consumer {
     pub fn take(&mut self, now: Time, most: usize) -> Result<Vec<ConsumerRecord>> {
         self.polling = None;
         if self.ledger.waiting() > 0 {
-            let (topic, partition) = (&self.config.topic, self.config.partition);
-            let messages = self.ledger.hand_out(most.max(1));
-            let records: Vec<_> =
-                messages.into_iter().map(|message| ConsumerRecord::new(topic, partition, message)).collect();
+            let records = self.ledger.hand_out(most.max(1));
             if self.sabotage == Some(Sabotage::FinishEarly) {
                 for record in &records {
                     self.mark(record.offset);

@@ -16,16 +16,16 @@ fn config() -> ConsumerConfig {
     }
 }
 
-fn message(offset: u64) -> TopicMessage {
-    TopicMessage {
+fn record(offset: u64) -> ConsumerRecord {
+    ConsumerRecord {
         key: Some(offset.to_string().into()),
         payload: b"{}"[..].into(),
-        ..TopicMessage::new(offset, RecordOp::Insert)
+        ..ConsumerRecord::new("app.t".into(), 0, offset, RecordOp::Insert)
     }
 }
 
 fn consumed(offsets: impl IntoIterator<Item = u64>, next_offset: u64) -> Result<Consumed> {
-    let records: Vec<TopicMessage> = offsets.into_iter().map(message).collect();
+    let records: Vec<ConsumerRecord> = offsets.into_iter().map(record).collect();
     Ok(Consumed { has_more: false, records, next_offset })
 }
 
