@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kalam_live::{
-    AutoOffsetReset, ConsumerRecord, ConsumerRun, Error, ErrorCode, FailedAction, KalamClient, Polling,
-    Result, Row, RunOptions, RunSummary, Task, TopicConsumer,
+    AutoOffsetReset, ConsumerRecord, ConsumerRun, Error, ErrorCode, Failed, FailedAction, KalamClient,
+    Polling, Result, Row, RunOptions, RunSummary, Task, TopicConsumer,
 };
 
 use serde_json::json;
@@ -178,22 +178,20 @@ impl WorkStream {
         self.0.handled(offset, error.map_or(Ok(()), Err));
     }
 
-    /// What becomes of a record that failed: `skip`, `hold`, or what happens without asking.
-    ///
-    /// # Errors
-    /// `invalid_argument` for another word; the record is then held.
-    pub fn decide(&self, failed: kalam_live::Failed, action: Option<&str>) -> Result<()> {
-        let (action, result) = match action {
-            None => (None, Ok(())),
-            Some("skip") => (Some(FailedAction::Skip), Ok(())),
-            Some("hold") => (Some(FailedAction::Hold), Ok(())),
+    /// What becomes of a record that failed: `skip`, `hold`, or what happens without asking. With another word it is held, and
+    /// the loop ends with `invalid_argument`: a program that is wrong should say so at once, and lose nothing by it.
+    pub fn decide(&self, failed: Failed, action: Option<&str>) {
+        let action = match action {
+            None => None,
+            Some("skip") => Some(FailedAction::Skip),
+            Some("hold") => Some(FailedAction::Hold),
             Some(other) => {
                 let message = format!("on_failed gives 'skip', 'hold' or nothing, not {other:?}");
-                (Some(FailedAction::Hold), Err(Error::new(ErrorCode::InvalidArgument, message)))
+                self.0.fail(Error::new(ErrorCode::InvalidArgument, message));
+                Some(FailedAction::Hold)
             }
         };
         self.0.decide(failed, action);
-        result
     }
 
     /// Begins nothing more; ends when what runs is answered and committed.
@@ -267,13 +265,18 @@ impl Consumer {
 
     /// Commits what may be committed, and ends.
     pub fn close(&self) -> Box<dyn Source> {
-        let consumer = self.0.clone();
+        let ended = self.0.as_ref().ok().map(|consumer| consumer.finish(CLOSE_PATIENCE));
         call(async move {
-            if let Ok(consumer) = consumer {
-                consumer.finish(CLOSE_PATIENCE).await;
+            if let Some(ended) = ended {
+                ended.await;
             }
             Ok(())
         })
+    }
+
+    /// Whether it was closed, or its client.
+    pub fn is_closed(&self) -> bool {
+        self.0.as_ref().map_or(true, |consumer| consumer.is_closed())
     }
 
     /// `position`, `committed`, `heldBack` and `unfinished`, as JSON.
@@ -315,16 +318,14 @@ impl Work {
         }
     }
 
-    /// What becomes of the record at `offset`, which failed: `skip`, or `hold` and what is neither, or nothing for what
-    /// happens without asking.
+    /// What becomes of the record at `offset`, which failed: see [`WorkStream::decide`].
     pub fn decide(&self, offset: u64, action: Option<&str>) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = failures.iter().position(|failed| failed.record.offset == offset) else { return };
         let failed = failures.swap_remove(at);
         drop(failures);
         if let Ok(work) = &self.work {
-            // A word that is none was refused before, or holds the record.
-            let _ = work.decide(failed, action);
+            work.decide(failed, action);
         }
     }
 

@@ -111,6 +111,11 @@ impl NativeConsumer {
         Handle::new(self.consumer.close())
     }
 
+    #[napi(getter)]
+    pub fn is_closed(&self) -> bool {
+        self.consumer.is_closed()
+    }
+
     #[napi]
     pub fn offsets(&self) -> String {
         self.consumer.offsets()

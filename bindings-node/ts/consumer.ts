@@ -206,7 +206,6 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
   protected readonly client: object;
   #records: TopicRecord<T>[] = [];
   #current: TopicRecord<T> | undefined;
-  #closed = false;
 
   /** @internal */
   constructor(client: object, consumer: NativeConsumer, options: ConsumerOptions, modes: Modes) {
@@ -304,7 +303,6 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
 
   /** Commits what may be committed and ends, within five seconds. May be called often. */
   async close(): Promise<void> {
-    this.#closed = true;
     await answer(this.#native.close());
   }
 
@@ -320,7 +318,7 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
     }
     const { signal } = this.#options;
     // After the end nothing that was taken is begun: its commit would come too late.
-    while (!this.#closed && !signal?.aborted) {
+    while (!this.#native.isClosed && !signal?.aborted) {
       // Reversed, so that the first is cheap to take.
       this.#current = this.#records.pop();
       if (this.#current) return { value: this.#current, done: false };
@@ -329,7 +327,7 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
       } catch (error) {
         if (error instanceof KalamError && error.code === "closed") break;
         // What may pass is waited out; a poll takes long enough not to be a busy loop.
-        if (!this.#closed && !(error instanceof KalamError && error.retryable)) throw error;
+        if (!(error instanceof KalamError && error.retryable)) throw error;
       }
     }
     await this.close();
@@ -464,8 +462,11 @@ async function decide<T>(
 ): Promise<void> {
   let action: string | undefined;
   try {
-    const decided = await options.onFailed?.(record, error);
-    action = decided === "skip" || decided === "hold" ? decided : undefined;
+    const decided: unknown = await options.onFailed?.(record, error);
+    // What is no word ends the loop, as a word does that is none of them.
+    if (decided !== undefined && decided !== null) {
+      action = typeof decided === "string" ? decided : `a ${typeof decided}`;
+    }
   } catch (failure) {
     report("onFailed", failure);
     action = "hold";

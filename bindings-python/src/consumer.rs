@@ -101,9 +101,9 @@ impl PyConsumer {
     }
 
     fn close(&self) -> PyResult<Handle> {
-        let consumer = self.consumer()?.clone();
+        let ended = self.consumer()?.finish(CLOSE_PATIENCE);
         let close = async move {
-            consumer.finish(CLOSE_PATIENCE).await;
+            ended.await;
             Ok(())
         };
         start(close, |py, ()| Ok(py.None()))
@@ -231,16 +231,26 @@ impl PyWork {
         Ok(())
     }
 
-    /// What becomes of the record at `offset`, which failed: `skip`, `hold`, or `None` for what happens without asking.
+    /// What becomes of the record at `offset`, which failed: `skip`, `hold`, or `None` for what happens without asking. Anything
+    /// else holds it and ends the loop.
     #[pyo3(signature = (offset, action=None))]
-    fn decide(&self, offset: u64, action: Option<&str>) -> PyResult<()> {
+    fn decide(&self, offset: u64, action: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let work = self.work.get().map_err(raise)?;
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = failures.iter().position(|failed| failed.record.offset == offset) else {
             return Ok(());
         };
         let failed = failures.swap_remove(at);
         drop(failures);
-        self.work.get().map_err(raise)?.decide(failed, action).map_err(raise)
+        let action = match action {
+            None => None,
+            Some(action) => match action.extract::<String>() {
+                Ok(word) => Some(word),
+                Err(_) => Some(format!("a value of type {}", action.get_type().name()?)),
+            },
+        };
+        work.decide(failed, action.as_deref());
+        Ok(())
     }
 
     /// Begins nothing more.

@@ -179,9 +179,9 @@ impl NativeConsumer {
 
     /// Commits what may be committed, for so many seconds at most, and ends it.
     pub fn finish(&self, patience: f64) -> NativeHandle {
-        let consumer = self.consumer.clone();
+        let ended = duration("patience", patience).map(|patience| self.consumer.finish(patience));
         NativeHandle::new(call(async move {
-            consumer.finish(duration("patience", patience)?).await;
+            ended?.await;
             Ok(())
         }))
     }

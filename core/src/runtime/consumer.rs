@@ -146,6 +146,10 @@ impl SharedConsumer {
         let (end, ended) = oneshot::channel();
         let deadline = self.now() + patience;
         let mut state = self.lock();
+        if self.working.load(Ordering::Acquire) {
+            // A worker loop commits what it has finished, also without auto-commit.
+            state.consumer.commit();
+        }
         state.consumer.close(deadline);
         if state.consumer.is_over() {
             let _ = end.send(());

@@ -100,7 +100,8 @@ impl RunOptions {
     }
 
     /// Decides what becomes of a record that failed as often as it may. Without it, or when it says `None`, the record goes
-    /// to the dead letter topic; without one it is held: no commit passes it, and the server delivers it again.
+    /// to the dead letter topic; without one it is held: no commit passes it, and the server delivers it again. So it is when
+    /// this panics.
     pub fn with_on_failed<F, Fut>(mut self, decide: F) -> Self
     where
         F: Fn(Failed) -> Fut + Send + Sync + 'static,

@@ -10,6 +10,8 @@ use crate::protocol::ConsumerRecord;
 pub(super) struct Ledger {
     /// The first offset that the group has not committed.
     base: u64,
+    /// Whether it has committed anything, as far as this member has seen.
+    has_committed: bool,
     /// Fetched and not handed out, each offset once.
     waiting: VecDeque<ConsumerRecord>,
     waiting_offsets: Offsets,
@@ -26,6 +28,10 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn base(&self) -> u64 {
         self.base
+    }
+
+    pub(super) fn has_committed(&self) -> bool {
+        self.has_committed
     }
 
     /// The offset of the next record that will be handed out, as far as is known.
@@ -104,7 +110,7 @@ impl Ledger {
         if base <= self.base {
             return false;
         }
-        self.base = base;
+        (self.base, self.has_committed) = (base, true);
         // Seldom: who reads ahead has long queues.
         if self.waiting_offsets.start().is_some_and(|start| start < base) {
             self.waiting.retain(|record| record.offset >= base);

@@ -27,7 +27,10 @@ public data class RunOptions(
     val maxBackoff: Duration? = null,
     /** How long one attempt may take before it counts as failed. */
     val timeout: Duration? = null,
-    /** Decides what becomes of a record that failed as often as it may; `null` is what happens without it. */
+    /**
+     * Decides what becomes of a record that failed as often as it may; `null` is what happens without it. What it throws is
+     * reported, and the record held.
+     */
     val onFailed: (suspend (FailedRecord) -> FailedAction?)? = null,
     /** Where records go that failed, `namespace.name`. Without it they are held. */
     val deadLetterTopic: String? = null,
@@ -138,7 +141,7 @@ private suspend fun decide(run: NativeRun, failed: FailedRecord, onFailed: (susp
     } catch (thrown: Exception) {
         currentCoroutineContext().ensureActive()
         report("onFailed", thrown)
-        null
+        FailedAction.HOLD
     }
     run.decide(
         failed.record.offset.toULong(),

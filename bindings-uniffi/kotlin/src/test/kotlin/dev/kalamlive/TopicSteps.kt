@@ -1,5 +1,6 @@
 package dev.kalamlive
 
+import kotlinx.coroutines.flow.onEach
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
 import kotlinx.serialization.json.JsonArray
@@ -49,7 +50,13 @@ internal class TopicSteps {
                 val expected = step.getValue("records").jsonArray
                 val consumer = consumers.getValue(of)
                 // It ends in the last of them, which is so not finished.
-                compare(consumer.records().take(expected.size).toList(), expected)
+                val records = if ("closes_client" in step) {
+                    var coming = expected.size
+                    consumer.records().onEach { if (--coming == 0) client.closeAndWait() }
+                } else {
+                    consumer.records().take(expected.size)
+                }
+                compare(records.toList(), expected)
                 consumer.closeAndWait()
             }
             "mark" -> for (offset in step.getValue("offsets").jsonArray) {
