@@ -34,7 +34,8 @@ use std::time::Duration;
 pub use address::{AddressHasher, AddressMap};
 pub use client::Client;
 pub use consumer::{
-    Consumer, ConsumerOptions, PollStream, SharedConsumer, Work, WorkStream, WorkerOptions, read_row,
+    Consumer, ConsumerOptions, SharedConsumer, Work, WorkItem, WorkStream, WorkerOptions, offset_reset,
+    read_row,
 };
 pub use embedded::EmbeddedServer;
 pub use files::Sent;

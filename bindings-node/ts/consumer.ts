@@ -86,14 +86,15 @@ export interface RunOptions<T = Row> {
   maxAttempts?: number | undefined;
   /** The first pause between attempts, at most (250); it doubles each time. */
   backoff?: number | undefined;
-  /** Every pause, at most (5,000). */
+  /** Every pause, at most (5,000, or `backoff` if that is more). */
   maxBackoff?: number | undefined;
   /** How long one attempt may take (no limit). What runs longer is not stopped, but counts as failed. */
   timeout?: number | undefined;
   /**
    * Decides about a record that failed: `"skip"` counts it as finished, `"hold"` keeps it unfinished (no commit passes it,
    * those of its key that follow wait, and the server delivers it again). Without an answer it goes to the dead letter
-   * topic if there is one, and is held otherwise.
+   * topic if there is one, and is held otherwise. When it throws, that is reported and the record held; any other answer ends the
+   * loop with the code `invalid_argument`, and the record is held.
    */
   onFailed?: ((record: TopicRecord<T>, error: string) => FailedAction | Promise<FailedAction>) | undefined;
   /** `namespace.name` of a table, and of the topic that it feeds; both are made when they are missing. */
@@ -138,10 +139,15 @@ export function consuming(options: ConsumerOptions): Consuming {
   if (rest.topic === undefined || rest.groupId === undefined) {
     throw new TypeError("options `topic` and `groupId` are needed");
   }
-  const given = Object.entries(rest).filter(([, value]) => value !== undefined);
-  const consuming = Object.fromEntries(given) as unknown as Consuming;
+  const consuming = defined(rest) as Consuming;
   if (start !== undefined) consuming.start = String(start);
   return consuming;
+}
+
+/** Without what is `undefined`: the native half has the defaults. */
+function defined<O extends object>(options: O): { [K in keyof O]: Exclude<O[K], undefined> } {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as { [K in keyof O]: Exclude<O[K], undefined> };
 }
 
 /** Records taken from the native half at once, at most. */
@@ -356,22 +362,9 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
   async run(handler: (record: TopicRecord<T>) => unknown, options: RunOptions<T> = {}): Promise<RunSummary> {
     if (typeof handler !== "function") throw new TypeError("the handler must be a function");
     is.checkOptions(options, RUN);
-    const {
-      concurrency = 1,
-      maxAttempts = 3,
-      backoff = 250,
-      maxBackoff = 5000,
-      deadLetterTopic,
-      signal,
-    } = options;
-    const work = this.#native.run({
-      concurrency,
-      maxAttempts,
-      backoff,
-      maxBackoff,
-      onFailed: options.onFailed !== undefined,
-      ...(deadLetterTopic === undefined ? {} : { deadLetterTopic }),
-    });
+    const { concurrency, maxAttempts, backoff, maxBackoff, deadLetterTopic, signal } = options;
+    const given = { concurrency, maxAttempts, backoff, maxBackoff, deadLetterTopic };
+    const work = this.#native.run({ ...defined(given), onFailed: options.onFailed !== undefined });
     const stop = () => work.stop();
     signal?.addEventListener("abort", stop, { once: true });
     if (signal?.aborted) stop();

@@ -28,9 +28,6 @@ use crate::runtime::consumer::{Requests, SharedConsumer, drive};
 use crate::sql::literal::literal;
 use crate::value::Value;
 
-/// How long [`TopicConsumer::close`] tries to commit.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// One member of a group of consumers that share the records of a topic. Made by [`KalamClient::consumer`].
 ///
 /// Every record is handed out at least once: what was not marked before the consumer ended, or within the server's
@@ -120,6 +117,9 @@ impl KalamClient {
 }
 
 impl TopicConsumer {
+    /// How long [`close`](Self::close) tries to commit.
+    pub const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
     fn start(client: KalamClient, config: ConsumerConfig, poll_timeout: Duration) -> Result<Self> {
         let runtime = match &client.inner.runtime {
             Some(runtime) => runtime.clone(),
@@ -300,7 +300,7 @@ impl TopicConsumer {
     /// # Errors
     /// None now; a later version may tell that the last commit failed.
     pub async fn close(&mut self) -> Result<()> {
-        self.finish(CLOSE_PATIENCE).await;
+        self.finish(Self::CLOSE_PATIENCE).await;
         Ok(())
     }
 
@@ -361,7 +361,7 @@ impl TopicConsumer {
 impl Drop for TopicConsumer {
     /// Its task commits what may be committed, if it still can.
     fn drop(&mut self) {
-        drop(self.shared.close(CLOSE_PATIENCE));
+        drop(self.shared.close(Self::CLOSE_PATIENCE));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::CLOSE_PATIENCE;
+use super::TopicConsumer;
 use crate::runtime::consumer::SharedConsumer;
 
 /// Consumers that were made and may be open.
@@ -25,7 +25,7 @@ impl OpenConsumers {
     pub(in crate::client) fn close(&self) -> impl Future<Output = ()> + Send + use<> {
         let consumers = std::mem::take(&mut *self.lock());
         let open = consumers.iter().filter_map(Weak::upgrade);
-        let ended: Vec<_> = open.map(|consumer| consumer.close(CLOSE_PATIENCE)).collect();
+        let ended: Vec<_> = open.map(|consumer| consumer.close(TopicConsumer::CLOSE_PATIENCE)).collect();
         async move {
             for ended in ended {
                 // Its task may have been stopped with its runtime.

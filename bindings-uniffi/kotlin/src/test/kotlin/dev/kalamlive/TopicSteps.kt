@@ -90,8 +90,8 @@ internal class TopicSteps {
         val start = given["start"]?.jsonPrimitive
         return ConsumerOptions(
             topic = step.text("topic")!!,
-            group = step.text("group")!!,
-            partition = given["partition"]?.jsonPrimitive?.int ?: 0,
+            groupId = step.text("group")!!,
+            partitionId = given["partition"]?.jsonPrimitive?.int ?: 0,
             start = when {
                 start == null || start.contentOrNull == "latest" -> ConsumerStart.Latest
                 start.contentOrNull == "earliest" -> ConsumerStart.Earliest
