@@ -146,7 +146,7 @@ impl FromStr for Holes {
             let Some((_, switch)) = SWITCHES.iter().find(|(known, _)| *known == name) else {
                 let known: Vec<&str> = SWITCHES.iter().map(|(name, _)| *name).collect();
                 return Err(format!(
-                    "nothing called '{name}' can be emulated: it is {KALAMDB}, or some of {}",
+                    "must be {KALAMDB}, or some of its holes, not '{name}': they are {}",
                     known.join(", ")
                 ));
             };

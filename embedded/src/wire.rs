@@ -39,7 +39,7 @@ impl FromStr for Wire {
         match text {
             "0.4" | "0.5" => Ok(Self::V0_4),
             "0.8" => Ok(Self::V0_8),
-            _ => Err(format!("the protocol '{text}' is not known: it is 0.4, 0.5 or 0.8")),
+            _ => Err(format!("must be 0.4, 0.5 or 0.8, not '{text}'")),
         }
     }
 }

@@ -75,6 +75,40 @@ test("lists the tables and shows their rows", async () => {
   await shot("sql");
 });
 
+test("shows moments of all times, and what is cut off", async () => {
+  const long = "a long text ".repeat(20);
+  await run(
+    `SELECT '1955-05-05 12:00:00'::TIMESTAMP AS a, '1972-02-03 04:05:06'::TIMESTAMP AS b, '${long}' AS c; SELECT created_at FROM system.users`,
+  );
+  const cells = page.locator("#results tbody td");
+  await page.locator("#results td", { hasText: "1955-05-05 12:00:00.000" }).waitFor();
+  const texts = await cells.allTextContents();
+  assert.equal(texts[1], "1972-02-03 04:05:06.000");
+  assert.match(texts[3], /^20\d\d-/);
+  assert.equal(await cells.nth(2).getAttribute("title"), long);
+  assert.equal(await cells.nth(0).getAttribute("title"), null);
+});
+
+test("fits a narrow window", async () => {
+  await server.sql("CREATE NAMESPACE a_namespace_whose_name_is_longer_than_the_list_is_wide");
+  await server.sql(
+    "CREATE TABLE a_namespace_whose_name_is_longer_than_the_list_is_wide.t (id INT PRIMARY KEY)",
+  );
+  await page.getByLabel("Read the list of tables again").click();
+  const name = page.locator(".namespace", { hasText: "a_namespace" });
+  await name.waitFor();
+  const inside = (outer, inner) => outer.x + outer.width >= inner.x + inner.width;
+  assert.ok(inside(await page.locator("aside").boundingBox(), await name.boundingBox()));
+  await page.setViewportSize({ width: 380, height: 700 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 380);
+  const [title, out] = [page.locator("header strong"), page.getByRole("button", { name: "Log out" })];
+  const middle = async (part) => (({ y, height }) => y + height / 2)(await part.boundingBox());
+  assert.ok(Math.abs((await middle(title)) - (await middle(out))) < 10, "one line for both");
+  await shot("narrow");
+  await page.setViewportSize({ width: 1100, height: 700 });
+  await server.sql("DROP NAMESPACE a_namespace_whose_name_is_longer_than_the_list_is_wide CASCADE");
+});
+
 test("shows the results of several statements, and errors", async () => {
   await run("SELECT count(*) AS n FROM shop.orders; UPDATE shop.orders SET paid = true WHERE id = 2");
   await page.locator("#results", { hasText: "1 row" }).waitFor();

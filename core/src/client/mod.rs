@@ -187,8 +187,8 @@ impl KalamClient {
     /// Connects now rather than at the first live query, and waits until the client is connected and authenticated.
     ///
     /// # Errors
-    /// Why the first attempt failed: `auth_failed`, `disconnected`, `timeout`, `config` (no KalamDB there). Unless live
-    /// queries wait for the connection, the client then stops trying.
+    /// Why no URL could be reached, each of which is tried once: `auth_failed`, `disconnected`, `timeout`, `config` (no KalamDB
+    /// there). Unless live queries wait for the connection, the client then stops trying.
     pub async fn connect(&self) -> Result<()> {
         self.owner()?.ask(|reply| Command::Connect { reply }).await?
     }
@@ -216,9 +216,10 @@ impl KalamClient {
         consumers.await;
     }
 
-    /// The device's network has changed (woke up, other Wi-Fi): tries at once instead of waiting, and tests a
-    /// connection that stands.
+    /// The device's network has changed (woke up, other Wi-Fi): tries at once instead of waiting, tests a connection that
+    /// stands, and sends the next queries over new connections.
     pub fn network_changed(&self) {
+        self.inner.http.forget_connections();
         if self.is_started() {
             self.inner.commands.send(Command::NetworkChanged);
         }

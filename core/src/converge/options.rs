@@ -11,7 +11,7 @@ pub enum Verify {
     Auto,
     /// Never. The rows are what the server tells, with all that it leaves out.
     Off,
-    /// As [`Verify::Auto`], with another interval. Not below [`Verify::LEAST`].
+    /// As [`Verify::Auto`], with another interval, between [`Verify::LEAST`] and [`Verify::MOST`].
     Every(Duration),
 }
 
@@ -20,12 +20,14 @@ impl Verify {
     pub const INTERVAL: Duration = Duration::from_secs(60);
     /// The least interval.
     pub const LEAST: Duration = Duration::from_secs(2);
+    /// The greatest interval: a day.
+    pub const MOST: Duration = Duration::from_secs(24 * 3_600);
 
     /// Time between two checks, as far as nothing calls for one before.
     pub fn interval(self) -> Duration {
         match self {
             Self::Auto | Self::Off => Self::INTERVAL,
-            Self::Every(interval) => interval.max(Self::LEAST),
+            Self::Every(interval) => interval.clamp(Self::LEAST, Self::MOST),
         }
     }
 }

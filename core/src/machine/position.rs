@@ -130,10 +130,12 @@ impl Position {
         // A complete server replays changes only, in the order of versions: they count even before it says so.
         if loading && !matches!(self.replay, Replay::UpTo(_)) {
             self.loading = self.loading.max(Some(version));
+            // A page that is still to come may bring the row too, and so may the next attempt, if this one is cut short.
+            self.replay.remember(&change.rows);
         } else {
             self.advance(Some(version));
+            self.replay.passed(version);
         }
-        self.replay.passed(version);
         dropped
     }
 

@@ -22,6 +22,9 @@ const SEND_AGAIN_AFTER: Time = Time::from_millis(1_500);
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Outgoing>,
+    /// Those over which the server may have ended an earlier connection. Each is sent alone, behind all others: so it shows
+    /// which one it is.
+    suspects: Vec<SubscriptionKey>,
     /// Unsubscribes are not answered: these were sent just now and may have been refused.
     unsubscribed: VecDeque<(Time, CompactString)>,
     /// A deadline of a subscription has changed.
@@ -41,7 +44,7 @@ impl Outbox {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.suspects.len()
     }
 
     /// How many unsubscribes are kept for being sent again.
@@ -64,6 +67,22 @@ impl Machine {
     pub(super) fn enqueue_subscribe(&mut self, key: SubscriptionKey) {
         if let Some(subscription) = self.table.get_mut(key) {
             subscription.stage = Stage::Queued;
+            match subscription.strikes {
+                0 => self.outbox.waiting.push_back(Outgoing::Subscribe(key)),
+                _ => self.outbox.suspects.push(key),
+            }
+        }
+    }
+
+    /// Lets a suspect be sent, the least suspect first, when the server owes no other an answer.
+    fn release_suspect(&mut self) {
+        if self.outbox.suspects.is_empty() || self.table.iter().any(|(_, s)| s.is_unacked()) {
+            return;
+        }
+        let strikes = |key: &SubscriptionKey| self.table.get(*key).map(|s| s.strikes);
+        let least = (0..self.outbox.suspects.len()).min_by_key(|at| strikes(&self.outbox.suspects[*at]));
+        if let Some(at) = least {
+            let key = self.outbox.suspects.remove(at);
             self.outbox.waiting.push_back(Outgoing::Subscribe(key));
         }
     }
@@ -72,7 +91,11 @@ impl Machine {
     pub(super) fn flush(&mut self, now: Time) {
         if let Phase::Connected { link } = self.connection.phase {
             self.timers.stop(Timer::Send);
-            while let Some(next) = self.outbox.waiting.front() {
+            loop {
+                if self.outbox.waiting.is_empty() {
+                    self.release_suspect();
+                }
+                let Some(next) = self.outbox.waiting.front() else { break };
                 if self.is_stale(next) {
                     self.outbox.waiting.pop_front();
                     continue;
@@ -191,7 +214,7 @@ impl Machine {
         }
         self.outbox.waiting.push_back(Outgoing::Unsubscribe(incarnation.wire_id));
         if until.is_none() {
-            self.outbox.waiting.push_back(Outgoing::Subscribe(key));
+            self.enqueue_subscribe(key);
         }
         self.outbox.deadlines_moved();
     }
@@ -289,9 +312,7 @@ impl Machine {
     pub(super) fn suspect_unacked(&mut self, reason: &str) {
         for key in self.table.keys() {
             let Some(subscription) = self.table.get_mut(key) else { continue };
-            if subscription.incarnation().is_some_and(|i| i.progress == Progress::Unacked)
-                && subscription.suspect()
-            {
+            if subscription.is_unacked() && subscription.suspect() {
                 let message = format!("the server ends the connection over this subscription ({reason})");
                 self.fail(key, Error::new(ErrorCode::Protocol, message));
             }

@@ -178,6 +178,11 @@ impl Subscription {
         }
     }
 
+    /// The server has got its subscribe message and did not answer.
+    pub(super) fn is_unacked(&self) -> bool {
+        self.incarnation().is_some_and(|i| i.progress == Progress::Unacked)
+    }
+
     pub(super) fn deadline(&self) -> Option<Time> {
         match &self.stage {
             Stage::Delayed { until } => Some(*until),

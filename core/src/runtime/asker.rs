@@ -24,6 +24,11 @@ impl Asker {
         Self { http, auth }
     }
 
+    /// See [`Http::forget_connections`].
+    pub(crate) fn forget_connections(&self) {
+        self.http.forget_connections();
+    }
+
     /// Posts JSON with the current token.
     pub(crate) async fn post(&self, path: &str, body: &str) -> Result<Reply, SendError> {
         self.post_within(path, body, self.patience()).await

@@ -108,6 +108,18 @@ impl Checks {
         }
     }
 
+    /// The connection is lost: what was asked is of no use to who asked it, and may wait for an answer on an HTTP connection
+    /// that is as dead.
+    pub(super) fn abandon(&mut self, network_failed: bool) {
+        self.server = None;
+        self.running = JoinSet::new();
+        self.asked.clear();
+        self.waiting.clear();
+        if network_failed {
+            self.asker.forget_connections();
+        }
+    }
+
     /// The next answer that has come.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>, origin: Instant) -> Option<Answer> {
         let Poll::Ready(Some(joined)) = self.running.poll_join_next_with_id(cx) else { return None };

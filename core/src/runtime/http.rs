@@ -1,6 +1,7 @@
 //! HTTP requests: sent to the first server that can be reached, answers read up to a limit.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use crate::error::{Error, ErrorCode, Result};
 
 /// The HTTP side of a client.
 pub(crate) struct Http {
-    client: reqwest::Client,
+    /// With the connections that it keeps open for the next requests.
+    client: Mutex<reqwest::Client>,
     network: Network,
     /// Which endpoint answered last.
     preferred: AtomicUsize,
@@ -97,6 +99,11 @@ impl Http {
     /// # Errors
     /// `config` when the options do not make an HTTP client.
     pub(crate) fn new(network: Network) -> Result<Self> {
+        let client = Mutex::new(Self::client(&network)?);
+        Ok(Self { client, network, preferred: AtomicUsize::new(0) })
+    }
+
+    fn client(network: &Network) -> Result<reqwest::Client> {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured((*network.tls).clone())
             .connect_timeout(network.timeouts.connect)
@@ -109,10 +116,22 @@ impl Http {
         if let Some(proxy) = &network.proxy {
             builder = builder.proxy(proxy.to_reqwest()?);
         }
-        let client = builder
+        builder
             .build()
-            .map_err(|e| Error::new(ErrorCode::Config, format!("can not set up HTTP: {}", root_cause(&e))))?;
-        Ok(Self { client, network, preferred: AtomicUsize::new(0) })
+            .map_err(|e| Error::new(ErrorCode::Config, format!("can not set up HTTP: {}", root_cause(&e))))
+    }
+
+    /// Uses no open connection again: the network that they were made in may be gone, which a request on one of them would
+    /// notice only by its timeout. Requests that are under way go on.
+    pub(crate) fn forget_connections(&self) {
+        // The same options made one before.
+        if let Ok(client) = Self::client(&self.network) {
+            *self.lock() = client;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, reqwest::Client> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The options this was made from.
@@ -177,7 +196,7 @@ impl Http {
     }
 
     fn build(&self, url: &str, request: &Request<'_>) -> Result<RequestBuilder> {
-        let mut builder = self.client.request(request.method.clone(), url).timeout(request.timeout);
+        let mut builder = self.lock().request(request.method.clone(), url).timeout(request.timeout);
         if let Some(token) = request.token {
             builder = builder.header(AUTHORIZATION, bearer(token)?);
         }

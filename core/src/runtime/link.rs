@@ -6,7 +6,6 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, USER_AGENT};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
@@ -15,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::network::{Network, bearer, unreachable};
 use super::secret::Secret;
+use super::tcp;
 use crate::error::{Error, ErrorCode, Result};
 use crate::machine::LinkEnd;
 
@@ -68,7 +68,7 @@ async fn connect(network: &Network, url: &str) -> Result<Box<dyn Transport>> {
     let url = Url::parse(url).map_err(|e| Error::new(ErrorCode::Config, format!("option `url`: {e}")))?;
     let target = host_and_port(&url);
     let (host, port) = network.proxy.as_ref().map_or_else(|| target.clone(), super::proxy::Proxy::address);
-    let mut tcp = TcpStream::connect((host.as_str(), port)).await.map_err(|e| match &network.proxy {
+    let mut tcp = tcp::connect(&host, port).await.map_err(|e| match &network.proxy {
         Some(proxy) => unreachable(&format!("the proxy {proxy}"), &e),
         None => unreachable(&shown, &e),
     })?;

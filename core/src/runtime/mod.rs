@@ -29,6 +29,7 @@ mod shared;
 pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod subscriber;
+mod tcp;
 pub(crate) mod timeouts;
 pub(crate) mod tls;
 pub(crate) mod upload;

@@ -69,11 +69,18 @@ pub(crate) struct Owner {
     lagged: u64,
     /// Goodbyes under way.
     closing: Vec<JoinHandle<()>>,
-    connect_replies: Vec<oneshot::Sender<Result<()>>>,
+    connecting: Vec<Connecting>,
     /// Answered when the goodbyes are said.
     quiet_replies: Vec<oneshot::Sender<()>>,
     /// Whether the machine was closed for good.
     closed: bool,
+}
+
+/// A caller that waits for the connection.
+struct Connecting {
+    reply: oneshot::Sender<Result<()>>,
+    /// Attempts that may fail before it is told.
+    left: usize,
 }
 
 /// Changed rows that wait for more.
@@ -177,7 +184,7 @@ impl Owner {
             undelivered: 0,
             lagged: 0,
             closing: Vec::new(),
-            connect_replies: Vec::new(),
+            connecting: Vec::new(),
             quiet_replies: Vec::new(),
             closed: false,
         }
@@ -207,7 +214,10 @@ impl Owner {
             Command::Connect { reply } => match self.machine.connect(now) {
                 Err(error) => drop(reply.send(Err(error))),
                 Ok(()) if self.machine.state() == ConnectionState::Connected => drop(reply.send(Ok(()))),
-                Ok(()) => self.connect_replies.push(reply),
+                Ok(()) => {
+                    let left = self.network.endpoints.len();
+                    self.connecting.push(Connecting { reply, left });
+                }
             },
             Command::Disconnect { reply } => {
                 self.machine.disconnect(now);
@@ -299,8 +309,22 @@ impl Owner {
     }
 
     fn fail_connects(&mut self, error: &Error) {
-        for reply in self.connect_replies.drain(..) {
+        for Connecting { reply, .. } in self.connecting.drain(..) {
             let _ = reply.send(Err(error.clone()));
+        }
+    }
+
+    /// An attempt failed. Who asked to connect is told when every URL was tried, or when there will be no other attempt.
+    fn attempt_failed(&mut self, error: &Error, is_last: bool) {
+        let asked = !self.connecting.is_empty();
+        self.connecting.iter_mut().for_each(|connecting| connecting.left -= 1);
+        for Connecting { reply, .. } in self.connecting.extract_if(.., |c| is_last || c.left == 0) {
+            let _ = reply.send(Err(error.clone()));
+        }
+        // Only `connect` wanted the connection, and its caller has been told.
+        if asked && self.connecting.is_empty() && self.subscribers.is_empty() {
+            let now = self.now();
+            self.machine.disconnect(now);
         }
     }
 
@@ -470,23 +494,16 @@ impl Owner {
             Lifecycle::Connected { url, user, server, .. } => {
                 self.tell_server(server.as_ref().is_some_and(|server| server.complete), user);
                 tracing::info!(%url, "connected");
-                for reply in self.connect_replies.drain(..) {
+                for Connecting { reply, .. } in self.connecting.drain(..) {
                     let _ = reply.send(Ok(()));
                 }
             }
             Lifecycle::ConnectFailed { error, attempt, retry_in } => {
                 tracing::warn!(%error, attempt, ?retry_in, "could not connect");
-                let error = error.clone();
-                let asked = !self.connect_replies.is_empty();
-                self.fail_connects(&error);
-                // Only `connect` wanted the connection, and its caller has been told.
-                if asked && self.subscribers.is_empty() {
-                    let now = self.now();
-                    self.machine.disconnect(now);
-                }
+                self.attempt_failed(error, retry_in.is_none());
             }
             Lifecycle::Disconnected { error, retry_in } => {
-                self.checks.server = None;
+                self.checks.abandon(retry_in.is_some());
                 tracing::warn!(%error, ?retry_in, "the connection was lost");
             }
             Lifecycle::ServerError(error) => tracing::warn!(%error, "the server reports an error"),

@@ -82,7 +82,7 @@ impl Proxy {
         let status_line = String::from_utf8_lossy(&head);
         let status_line = status_line.lines().next().unwrap_or_default();
         match status_line.split(' ').nth(1) {
-            Some("200") => Ok(()),
+            Some(status) if status.len() == 3 && status.starts_with('2') => Ok(()),
             _ => Err(failed(format!("it refuses a tunnel to {target}: {status_line:?}"))),
         }
     }
@@ -122,9 +122,12 @@ mod tests {
     #[tokio::test]
     async fn asks_for_a_tunnel() {
         let proxy = Proxy::parse("http://user:pw@proxy:3128").unwrap();
-        for (answer, good) in
-            [("HTTP/1.1 200 OK\r\nX: y\r\n\r\nrest", true), ("HTTP/1.1 407 Who\r\n\r\n", false), ("", false)]
-        {
+        for (answer, good) in [
+            ("HTTP/1.1 200 OK\r\nX: y\r\n\r\nrest", true),
+            ("HTTP/1.0 201 Created\r\n\r\nrest", true),
+            ("HTTP/1.1 407 Who\r\n\r\n", false),
+            ("", false),
+        ] {
             let (mut near, mut far) = tokio::io::duplex(4096);
             let far_side = async {
                 let mut request = vec![0; 1024];

@@ -1,10 +1,12 @@
 //! Digests, sweeps and watches that are answered badly: the rows become right all the same, and nothing loops.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kalam_live::{Phase, Timeouts};
 use serde_json::{Value as Json, json};
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::builder;
@@ -154,4 +156,59 @@ async fn a_watch_is_not_needed() {
         let (questions, errors) = becomes_right(server(0, |_| false, |_| Answer::Nothing, watch).await).await;
         assert!(questions < 20 && errors == 0, "{what}: {questions}, {errors}");
     }
+}
+
+/// The network in which both connections were made is gone. The WebSocket is made anew; checks must not wait for the HTTP
+/// connection, nor for what was asked on it.
+#[tokio::test]
+async fn checks_after_a_loss_use_no_http_connection_from_before() {
+    let lost = Arc::new(AtomicBool::new(false));
+    let http = {
+        let lost = lost.clone();
+        move |request: Request| {
+            let is_dead = lost.load(Ordering::SeqCst) && request.connection <= 2;
+            if is_dead { Answer::Silence } else { table(&request.sql(), "alice") }
+        }
+    };
+    let cut = Arc::new(Notify::new());
+    let server = Server::start(http, {
+        let cut = cut.clone();
+        move |number, mut ws: Ws| {
+            let cut = cut.clone();
+            async move {
+                ws.welcome(false).await;
+                while let Some((id, _, options)) = ws.subscribe().await {
+                    ws.ack(&id).await;
+                    if !options.is_null() {
+                        ws.batch(&id, &[("a", 1, 1), ("b", 2, 2)]).await;
+                    }
+                    if number == 1 {
+                        return cut.notified().await;
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    let timeouts = Timeouts { request: Duration::from_secs(3600), ..Timeouts::default() };
+    let client = builder(&server.url).token("t").timeouts(timeouts).build().expect("options");
+    let mut live = client.live("SELECT id, n FROM app.t").await.expect("a live query");
+    while client.counters().verify.proven == 0 {
+        tokio::task::yield_now().await;
+    }
+    lost.store(true, Ordering::SeqCst);
+    cut.notify_one();
+    let again = async {
+        let mut reconnected = false;
+        loop {
+            let rows = live.next_rows().await.expect("it goes on").expect("no error");
+            reconnected |= rows.phase() == Phase::Reconnecting;
+            if reconnected && rows.phase() == Phase::Live {
+                return rows.len();
+            }
+        }
+    };
+    let rows =
+        tokio::time::timeout(Duration::from_secs(30), again).await.expect("proven on a new connection");
+    assert_eq!(rows, 2);
 }

@@ -1,5 +1,6 @@
 //! Connecting, losing, state, lifecycle events, options.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::auth::gateway;
 use super::{builder, client, quick};
-use crate::support::{Server, done, error};
+use crate::support::{Answer, Server, done, error};
 
 const SQL: &str = "SELECT * FROM app.t";
 
@@ -292,7 +293,7 @@ async fn extra_headers_and_user_agent_go_everywhere() {
 async fn health_is_asked_without_a_token() {
     let server = Server::http(|request| {
         assert_eq!(request.header("authorization"), None);
-        crate::support::Answer::Json(
+        Answer::Json(
             200,
             json!({"status": "healthy", "version": "0.4.3", "api_version": "v1", "build_date": "x"}),
         )
@@ -302,4 +303,47 @@ async fn health_is_asked_without_a_token() {
     assert_eq!((health.status.as_str(), health.version.as_str()), ("healthy", "0.4.3"));
     let server = Server::http(|_| error(403, "FORBIDDEN", "not from there")).await;
     assert_eq!(client(&server.url).health().await.unwrap_err().code(), ErrorCode::PermissionDenied);
+}
+
+/// The connections of the network before are dead, and nothing says so: whoever waits for an answer on one waits for the
+/// timeout of the request.
+#[tokio::test]
+async fn queries_after_a_change_of_the_network_use_no_connection_from_before() {
+    let first = AtomicBool::new(true);
+    let server = Server::http(move |request| match request.connection {
+        1 if !first.swap(false, Ordering::SeqCst) => Answer::Silence,
+        _ => done(1),
+    })
+    .await;
+    let timeouts = Timeouts { request: Duration::from_secs(10), ..Timeouts::default() };
+    let client = builder(&server.url).token("t").timeouts(timeouts).build().unwrap();
+    assert_eq!(client.execute("DELETE FROM app.t", &[]).await, Ok(1));
+    client.network_changed();
+    assert_eq!(client.execute("DELETE FROM app.t", &[]).await, Ok(1));
+    assert_eq!(server.requests().iter().map(|r| r.connection).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test]
+async fn connect_fails_when_no_url_can_be_reached_and_not_before() {
+    let server = plain().await;
+    let dead = "http://localhost:1";
+    let client =
+        |urls: [&str; 3]| KalamClient::builder().urls(urls).token("t").reconnect(quick()).build().unwrap();
+    let reached = client([dead, dead, &server.url]);
+    // Again too, whichever URL the first attempt was made at.
+    for _ in 0..3 {
+        reached.connect().await.expect("the third answers");
+        reached.disconnect().await;
+    }
+    let lost = client([dead; 3]);
+    let mut events = lost.lifecycle();
+    for _ in 0..2 {
+        assert_eq!(lost.connect().await.unwrap_err().code(), ErrorCode::Disconnected);
+        let mut failures = 0;
+        while let Some(event) = events.try_next() {
+            failures += u32::from(matches!(event, Lifecycle::ConnectFailed { .. }));
+        }
+        assert_eq!(failures, 3, "each once");
+        assert_eq!(lost.state(), ConnectionState::Idle, "and no more");
+    }
 }

@@ -21,6 +21,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// An HTTP request as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// Number of the TCP connection, from 1.
+    pub(crate) connection: usize,
     pub(crate) path: String,
     /// As received, with lower-case names.
     pub(crate) head: String,
@@ -149,8 +151,11 @@ impl Server {
         let task = tokio::spawn({
             let (requests, sockets) = (requests.clone(), sockets.clone());
             async move {
+                let mut number = 0;
                 while let Ok((tcp, _)) = listener.accept().await {
+                    number += 1;
                     let shared = Shared {
+                        number,
                         tls: tls.clone(),
                         cut_first,
                         http: http.clone(),
@@ -183,6 +188,7 @@ impl Drop for Server {
 }
 
 struct Shared {
+    number: usize,
     tls: Option<Arc<rustls::ServerConfig>>,
     cut_first: Option<usize>,
     http: Handler,
@@ -192,7 +198,7 @@ struct Shared {
 }
 
 async fn connection(tcp: TcpStream, shared: Shared) {
-    let Shared { tls, cut_first, http, script, requests, sockets } = shared;
+    let Shared { number: connection, tls, cut_first, http, script, requests, sockets } = shared;
     tcp.set_nodelay(true).expect("nodelay");
     let mut stream: Box<dyn Io> = match tls {
         None => Box::new(tcp),
@@ -223,7 +229,7 @@ async fn connection(tcp: TcpStream, shared: Shared) {
                 None => line.to_owned(),
             })
             .collect();
-        let mut request = Request { path, head: head_lines.join("\n"), body: String::new() };
+        let mut request = Request { connection, path, head: head_lines.join("\n"), body: String::new() };
         if request.header("upgrade").is_some() {
             requests.lock().unwrap().push(request);
             let number = sockets.fetch_add(1, Ordering::SeqCst) + 1;

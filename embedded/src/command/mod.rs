@@ -93,14 +93,17 @@ pub(crate) fn parse(
     let words: Vec<&OsString> = words.iter().collect();
     match words[..] {
         [] => Err("which command? There are serve, backup and check".to_owned()),
+        [command, ..] if command == "help" => Ok(Command::Help),
         [command] if command == "serve" => serve(source, config, variable),
         [command, directory, target] if command == "backup" => no_options(&source)
             .map(|()| Command::Backup { directory: directory.into(), target: target.into() }),
         [command, directory] if command == "check" => {
             no_options(&source).map(|()| Command::Check { directory: directory.into() })
         }
-        [command, ..] if command == "backup" => Err("backup needs the directory and a new one".to_owned()),
-        [command, ..] if command == "check" => Err("check needs the directory".to_owned()),
+        [command, ..] if command == "backup" => {
+            Err("backup takes two directories: that of the data, and a new one for the copy".to_owned())
+        }
+        [command, ..] if command == "check" => Err("check takes one directory, that of the data".to_owned()),
         [command, unexpected, ..] if command == "serve" => {
             Err(format!("unexpected argument '{}'", unexpected.to_string_lossy()))
         }
@@ -217,12 +220,19 @@ mod tests {
             ("serve --data d --memory", "exclude each other"),
             ("serve --root-password=", "--root-password is empty"),
             ("serve --node 1024", "--node must be a number from 0 to 1023"),
-            ("serve --emulate kalamdb-9", "nothing called 'kalamdb-9' can be emulated"),
+            (
+                "serve --emulate kalamdb-9",
+                "--emulate must be kalamdb-0.4, or some of its holes, not 'kalamdb-9'",
+            ),
+            ("serve --wire 9", "--wire must be 0.4, 0.5 or 0.8, not '9'"),
+            ("serve --root-password-file /nowhere", "--root-password-file names a file that can not be read"),
             ("serve --config /nowhere/kalam.toml", "can not read /nowhere/kalam.toml"),
             ("serve --tls-cert x", "tls_cert needs tls_key"),
             ("serve --limits.sql-bytes many", "--limits.sql-bytes must be a size"),
-            ("backup d", "backup needs"),
-            ("check", "check needs"),
+            ("help", "Help"),
+            ("backup d", "backup takes two"),
+            ("check", "check takes one"),
+            ("check d e", "check takes one"),
             ("check d --port 1", "--port is an option of serve"),
         ] {
             let error = parsed(line, &[]).unwrap_err();

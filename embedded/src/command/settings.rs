@@ -87,10 +87,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         },
     ),
     value("root_password_file", "the same, in the first line of this file", |s, v| {
-        let text = std::fs::read_to_string(v).map_err(|error| format!("can not read {v}: {error}"))?;
+        let text = std::fs::read_to_string(v)
+            .map_err(|error| format!("names a file that can not be read: {v}: {error}"))?;
         match text.lines().next() {
             Some(line) if !line.is_empty() => s.options.root_password = Some(line.to_owned()),
-            _ => return Err(format!("{v} has no first line")),
+            _ => return Err(format!("names a file without a password in its first line: {v}")),
         }
         Ok(())
     }),
@@ -201,9 +202,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     value("limits.sql_statements", "statements of one request [1000]", |s, v| {
         put(&mut s.options.limits.sql_statements, number(v))
     }),
-    value("limits.statement_time", "how long one statement may run [30s]", |s, v| {
-        put(&mut s.options.limits.statement_time, duration(v))
-    }),
+    value(
+        "limits.statement_time",
+        "how long one statement may run, and the transaction that it is in [30s]",
+        |s, v| put(&mut s.options.limits.statement_time, duration(v)),
+    ),
     value("limits.result_rows", "rows of one result, or written by one statement [1000000]", |s, v| {
         put(&mut s.options.limits.result_rows, number(v))
     }),
@@ -431,7 +434,7 @@ mod tests {
             let value = if setting.name == "ui" { "false" } else { some(setting.name) };
             match setting.set(&mut settings, value) {
                 Ok(()) => {}
-                Err(error) => assert!(error.contains("no first line"), "{error}"),
+                Err(error) => assert!(error.contains("without a password"), "{error}"),
             }
             if setting.name != "root_password_file" {
                 assert!(

@@ -62,9 +62,31 @@ pub(crate) fn from_number(text: &str, to: DataType) -> CastResult {
         DataType::Timestamp | DataType::DateTime => {
             text.parse().map(Cell::Timestamp).map_err(|_| fail(text, to))
         }
-        DataType::Date => text.parse().map(Cell::Date).map_err(|_| fail(text, to)),
+        DataType::Date => text.parse::<i32>().map(|days| Cell::Date(days.into())).map_err(|_| fail(text, to)),
         _ => Err(fail(text, to)),
     }
+}
+
+/// What parsers of other languages bear, and ours.
+const MAX_JSON_DEPTH: usize = 127;
+
+/// How many lists and objects of valid JSON are inside each other at most.
+fn json_depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_text) = (0_usize, 0, false);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => in_text = !in_text,
+            b'\\' if in_text => drop(bytes.next()),
+            b'[' | b'{' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Text as the type reads it.
@@ -75,6 +97,9 @@ pub(crate) fn from_text(text: &str, to: DataType) -> CastResult {
         DataType::Json => {
             serde_json::from_str::<serde::de::IgnoredAny>(text)
                 .map_err(|error| CastError(format!("not valid JSON ({error})")))?;
+            if json_depth(text) > MAX_JSON_DEPTH {
+                return Err(CastError(format!("the JSON is nested more than {MAX_JSON_DEPTH} deep")));
+            }
             Cell::Json(text.into())
         }
         DataType::Uuid => {
@@ -205,7 +230,9 @@ pub(crate) fn cast(value: &Cell, to: DataType) -> CastResult {
                 to_decimal(Decimal::new(i128::from(*number), 0), precision, scale, value)
             }
             DataType::Timestamp | DataType::DateTime => Ok(Cell::Timestamp(*number)),
-            DataType::Date => Ok(Cell::Date(*number)),
+            // Arrow's dates have 32 bits.
+            DataType::Date if i32::try_from(*number).is_ok() => Ok(Cell::Date(*number)),
+            DataType::Date => Err(out_of_range(value, to)),
             _ if to.is_integer() => integer(*number, to),
             _ => refuse(),
         },
@@ -441,6 +468,17 @@ mod tests {
         ] {
             assert!(from_text(text, to).is_err(), "{text} as {to}");
         }
+    }
+
+    #[test]
+    fn json_has_a_depth() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(from_text(&nested(127), DataType::Json).is_ok());
+        assert!(from_text(&nested(128), DataType::Json).unwrap_err().0.contains("nested"));
+        assert!(from_text(&nested(100_000), DataType::Json).is_err());
+        assert_eq!(json_depth(r#"{"a[{\"[": [1, "]"], "b": {}}"#), 2);
+        // What is let in can be read.
+        assert!(serde_json::from_str::<serde_json::Value>(&nested(127)).is_ok());
     }
 
     #[test]

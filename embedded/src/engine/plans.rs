@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use super::{
     catalog::Table,
     sql::{
+        context::{QueryPlan, Source},
         dml::{DeletePlan, InsertPlan, Returning, UpdatePlan},
-        select::{QueryPlan, Source},
         typed::ParamKind,
     },
 };

@@ -13,13 +13,15 @@ use super::listen::Peer;
 use super::metrics;
 use crate::engine::Role;
 
+/// A proxy on this machine says so by one of these headers, and asks for others.
+const PROXIES: [&str; 4] = ["x-forwarded-for", "x-real-ip", "forwarded", "via"];
+
 pub(crate) async fn metrics(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    // A proxy on this machine says so by this header, and asks for others.
-    let is_local = peer.ip().is_loopback() && !headers.contains_key("x-forwarded-for");
+    let is_local = peer.ip().is_loopback() && PROXIES.iter().all(|name| !headers.contains_key(*name));
     let is_admin = app.identity(&headers).is_ok_and(|identity| identity.role >= Role::Dba);
     if !is_local && !is_admin {
         let message = "Metrics are for this machine, and for the roles dba and system";

@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP/1.1 on them, with bounds on their number and on slow headers.
+//! Accepts connections and serves HTTP/1.1 on them, with bounds on their number, on slow headers and on clients that do not read.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use super::app::App;
+use super::impatient::Impatient;
 use super::metrics::Limit;
 
 /// The client's address, an extension of each request.
@@ -26,6 +27,9 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// A client must send the head of a request within this time, and so may keep an idle connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client that takes nothing of an answer for so long is gone.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait when a connection can not be accepted, mostly since there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -99,7 +103,7 @@ async fn connection(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Impatient::new(stream, READ_TIMEOUT)), service)
             .with_upgrades()
     );
     let ended = tokio::select! {

@@ -28,6 +28,7 @@ mod http_topics;
 mod http_ui;
 mod hub;
 mod identity;
+mod impatient;
 mod listen;
 mod metrics;
 mod msgpack;

@@ -248,7 +248,11 @@ async fn metrics_count_what_happens() {
     // Whoever comes through a proxy has to be an administrator.
     let ann = server.user("ann", "user").await;
     let forwarded = "X-Forwarded-For: 192.0.2.1\r\n";
-    assert_eq!(scrape(None, forwarded).await.0, 403);
+    for header in
+        [forwarded, "X-Real-IP: 192.0.2.1\r\n", "Forwarded: for=192.0.2.1\r\n", "Via: 1.1 proxy\r\n"]
+    {
+        assert_eq!(scrape(None, header).await.0, 403, "{header}");
+    }
     assert_eq!(scrape(Some(&ann), forwarded).await.0, 403);
     assert_eq!(scrape(Some(&server.root), forwarded).await.0, 200);
 }

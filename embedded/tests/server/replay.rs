@@ -26,7 +26,7 @@ pub(crate) struct Difference {
 /// The end of an UPDATE that KalamDB does not count for a row whose `n` is and stays NULL.
 pub(crate) const KEEPS_A_NULL: &str = "SET n = n + 100 WHERE s = 'open'";
 
-/// Statements that are answered otherwise here: `engine_replay` says why.
+/// Statements that are answered otherwise here: `engine/replay.rs` says why.
 const OTHER_ANSWERS: &[&str] = &[
     "CREATE TABLE w288de9.comp ",
     "CREATE TABLE w288de9.nope ",

@@ -110,6 +110,16 @@ fn verify_off_asks_for_nothing() {
     assert_eq!(world.keeper.wants_watch(), None);
 }
 
+/// Whoever means "never" may say so with the longest time there is, which no clock can be set to.
+#[test]
+fn the_longest_interval_is_a_day() {
+    let options = KeeperOptions { verify: Verify::Every(Duration::MAX), ..KeeperOptions::default() };
+    let world = World::live(ALL, options, 0..10);
+    let next = world.keeper.next_timeout().expect("a check is planned");
+    assert!(next - world.now <= Verify::MOST, "{next:?}");
+    assert!(next - world.now >= Verify::MOST / 10 * 9, "{next:?}");
+}
+
 #[test]
 fn rows_since_a_position_can_not_be_checked_and_all_rows_can() {
     let mut world = World::new(OPEN, KeeperOptions::default(), 0..10);

@@ -205,3 +205,41 @@ fn a_subscription_that_the_server_answers_by_closing_does_not_take_the_others_do
     }
     assert_eq!(rig.machine.subscriptions().count(), 1);
 }
+
+/// It is the one that each of these connections ends over: the others wait for their answer at that moment, and live on.
+#[test]
+fn who_waits_beside_such_a_subscription_is_not_failed_for_it() {
+    let mut rig = Rig::online(|_| {}, None);
+    for _ in 0..5 {
+        rig.subscribe(Resume::Live);
+    }
+    let mut connections = 0;
+    loop {
+        let log = rig.log();
+        let failed: Vec<_> = log.iter().filter(|l| l.contains("failed")).collect();
+        if !failed.is_empty() {
+            assert_eq!(failed, ["2: failed protocol"], "{log:?}");
+            break;
+        }
+        // The server reads one message after the other.
+        let sent = log.iter().filter_map(|l| l.strip_prefix("> subscribe ")?.split(' ').next());
+        let sent: Vec<_> = sent.map(str::to_owned).collect();
+        if sent.is_empty() {
+            rig.pass_until_attempt();
+            rig.open(None);
+            connections += 1;
+            continue;
+        }
+        for id in sent {
+            if id.starts_with("live2_") {
+                rig.close_frame(1011, "Invalid message: no such field");
+                break;
+            }
+            rig.ack(&id, None);
+            rig.batch(&id, &[], false);
+        }
+        assert!(connections < 4, "the culprit is found by its third connection");
+    }
+    let left: Vec<_> = rig.machine.subscriptions().map(|s| s.id).collect();
+    assert_eq!(left, ["live1", "live3", "live4", "live5"]);
+}

@@ -174,6 +174,25 @@ fn an_empty_snapshot_of_a_complete_server_tells_where_it_stands() {
     assert_eq!(reconnect(&mut rig, complete()), [r#"> subscribe live1_2 {"batch_size":5000,"from":33}"#]);
 }
 
+/// The server may tell a change while it reads the rows that were missed, of which it is one.
+#[test]
+fn a_change_that_comes_before_the_missed_rows_is_not_told_again_with_them() {
+    let mut rig = Rig::online(|_| {}, None);
+    rig.ready(Resume::Cursor);
+    reconnect(&mut rig, None);
+    rig.ack("live1_2", None);
+    rig.log();
+    rig.insert("live1_2", &[(5, 30)]);
+    rig.batch("live1_2", &[(4, 20), (5, 30)], true);
+    rig.expect(&["> next live1_2 30", "1: insert 5@30", "1: batch 4@20 more"]);
+    // Nor when that is cut short, and begins again.
+    reconnect(&mut rig, None);
+    rig.ack("live1_3", None);
+    rig.log();
+    rig.batch("live1_3", &[(4, 20), (5, 30), (6, 40)], false);
+    rig.expect(&["1: batch 6@40", "1: ready"]);
+}
+
 #[test]
 fn nothing_to_resume_from_is_said() {
     let mut rig = Rig::online(|_| {}, None);

@@ -14,8 +14,8 @@ use crate::engine::{
     live_plan,
     sql::{
         admin::Admin,
+        context::{Context, Source},
         names, query as sql_query,
-        select::{Context, Source},
     },
     storage::{meta, sql_error},
 };
@@ -72,7 +72,7 @@ impl Batch<'_> {
             holes: self.engine.holes,
         };
         let plan = sql_query::plan(&context, query)?;
-        super::batch::check_reads(&plan.sources, &self.caller)?;
+        super::permission::check_reads(&plan.sources, &self.caller)?;
         let mut named: Vec<(String, String)> = Vec::new();
         for source in &plan.sources {
             if let Source::Table(table) = source {

@@ -1,46 +1,35 @@
-//! A request: its statements in order, with transactions.
+//! A request: its statements in order.
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
 use serde_json::Value as Json;
 
 use super::{
-    Values, ddl, query,
+    Values, ddl,
+    permission::{check_reads, check_table, check_write},
+    query,
     single::{self, Outcome, SingleWrite, is_current},
+    transaction::Transaction,
     values::missing_file,
-    write,
+    written::run_write,
 };
 use crate::engine::{
-    Caller, Cell, Column, EngineLimits, Inner, MOST_FILES, RowChange, SqlError, SqlRequest, StatementResult,
-    Upload,
-    accounts::{self, require_admin},
-    catalog::{Access, Catalog, DEFAULT_NAMESPACE, Table},
+    Caller, Cell, Column, EngineLimits, Inner, MOST_FILES, SqlError, SqlRequest, StatementResult, Upload,
+    accounts::require_admin,
+    catalog::{Catalog, DEFAULT_NAMESPACE},
     error::SqlResult,
     plans::{Plan, PlanKey, WritePlan},
     sql::{
-        dml, query as sql_query,
-        select::{Context, QueryPlan, Source},
-        split,
-        statement::{self, Statement, UserChange},
+        context::{Context, QueryPlan, Source},
+        dml, insert, query as sql_query, split,
+        statement::{self, Statement},
         topics::TopicStatement,
         typed::ParamKind,
     },
-    storage::{Db, Writer, meta, sql_error},
-    sweep,
+    storage::Db,
     system::{self, SystemTable},
     time, topics,
 };
-
-/// What a write did.
-pub(crate) struct Written {
-    verb: &'static str,
-    count: u64,
-    /// The rows of RETURNING.
-    returned: Option<Returned>,
-}
-
-type Returned = (Arc<[Column]>, Vec<Vec<Cell>>);
 
 /// A write that was queued, or had no need to be.
 pub enum Submitted {
@@ -59,23 +48,9 @@ pub(crate) struct Batch<'a> {
     params: &'a [Json],
     files: &'a [Upload],
     pub(super) kinds: Vec<ParamKind>,
-    transaction: Option<Transaction<'a>>,
+    pub(super) transaction: Option<Transaction<'a>>,
     /// What the results still to come may take.
     limits: EngineLimits,
-}
-
-/// Holds the commit lock until it ends.
-struct Transaction<'a> {
-    writer: MutexGuard<'a, Writer>,
-    id: String,
-    changes: Vec<RowChange>,
-}
-
-/// Rolls back what was neither committed nor rolled back, also when a panic unwinds.
-impl Drop for Transaction<'_> {
-    fn drop(&mut self) {
-        self.writer.rollback();
-    }
 }
 
 impl<'a> Batch<'a> {
@@ -207,7 +182,12 @@ impl<'a> Batch<'a> {
         self.limits.result_bytes = self.limits.result_bytes.saturating_sub(bytes);
     }
 
-    fn statement(&mut self, statement: &Statement, key: Option<&PlanKey>) -> SqlResult<StatementResult> {
+    pub(super) fn statement(
+        &mut self,
+        statement: &Statement,
+        key: Option<&PlanKey>,
+    ) -> SqlResult<StatementResult> {
+        self.check_time()?;
         match statement {
             Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
                 let (plan, version) = self.plan(statement)?;
@@ -289,7 +269,7 @@ impl<'a> Batch<'a> {
             Context { catalog, namespace: &self.namespace, params: &self.kinds, holes: self.engine.holes };
         Ok(match statement {
             Statement::Query(query) => Plan::Query(sql_query::plan(&context, query)?),
-            Statement::Insert(insert) => Plan::Write(WritePlan::Insert(dml::insert(&context, insert)?)),
+            Statement::Insert(insert) => Plan::Write(WritePlan::Insert(insert::insert(&context, insert)?)),
             Statement::Update(update) => Plan::Write(WritePlan::Update(dml::update(&context, update)?)),
             Statement::Delete(delete) => Plan::Write(WritePlan::Delete(dml::delete(&context, delete)?)),
             _ => return Err(SqlError::internal("only queries and writes are planned")),
@@ -370,47 +350,7 @@ impl<'a> Batch<'a> {
         Err(changed_meanwhile())
     }
 
-    // Transactions
-
-    fn begin(&mut self) -> SqlResult<StatementResult> {
-        if self.transaction.is_some() {
-            return Err(SqlError::execution("Invalid operation: a transaction is already open"));
-        }
-        let writer = self.engine.storage.write();
-        writer.begin()?;
-        let id = uuid::Uuid::now_v7().to_string();
-        let result = self.message(0, format!("Transaction started ({id})"));
-        self.transaction = Some(Transaction { writer, id, changes: Vec::new() });
-        Ok(result)
-    }
-
-    fn commit(&mut self) -> SqlResult<StatementResult> {
-        let mut open = self.open_transaction()?;
-        self.engine.publish(&open.writer.db, &open.changes)?;
-        open.writer.commit()?;
-        self.engine.tell(&open.changes);
-        Ok(self.message(0, format!("Transaction committed ({})", open.id)))
-    }
-
-    fn rollback(&mut self) -> SqlResult<StatementResult> {
-        let open = self.open_transaction()?;
-        Ok(self.message(0, format!("Transaction rolled back ({})", open.id)))
-    }
-
-    fn open_transaction(&mut self) -> SqlResult<Transaction<'a>> {
-        self.transaction
-            .take()
-            .ok_or_else(|| SqlError::execution("Invalid operation: no transaction is open"))
-    }
-
-    pub(super) fn outside_transaction(&self, what: &str) -> SqlResult<()> {
-        match self.transaction {
-            None => Ok(()),
-            Some(_) => Err(SqlError::unsupported(format_args!("{what} inside a transaction"))),
-        }
-    }
-
-    // DDL and users
+    // DDL
 
     fn ddl(&mut self, statement: &Statement) -> SqlResult<StatementResult> {
         self.outside_transaction("DDL")?;
@@ -445,55 +385,6 @@ impl<'a> Batch<'a> {
             self.engine.tell_changed(changed.table, changed.dropped);
         }
         Ok(self.message(0, outcome.message))
-    }
-
-    fn users(&mut self, statement: &Statement) -> SqlResult<StatementResult> {
-        self.outside_transaction("user management")?;
-        // Hashing is slow: before the lock.
-        let hash = match statement {
-            Statement::CreateUser { user, password, email, .. } => {
-                accounts::check_new_user(user, password, email.as_deref())?;
-                Some(accounts::hash(password).map_err(SqlError::internal)?)
-            }
-            Statement::AlterUser { change: UserChange::Password(password), .. } => {
-                accounts::check_new_password(password)?;
-                Some(accounts::hash(password).map_err(SqlError::internal)?)
-            }
-            Statement::AlterUser { change: UserChange::Email(email), .. } => {
-                accounts::check_email(email.as_deref())?;
-                None
-            }
-            _ => None,
-        };
-        let mut writer = self.engine.storage.write();
-        let mut known = self.engine.accounts.write();
-        let (account, message) = match statement {
-            Statement::CreateUser { user, role, email, .. } => {
-                let hash = hash.unwrap_or_default();
-                (
-                    known.created(&self.caller, user, hash, *role, email.clone())?,
-                    format!("User '{user}' created"),
-                )
-            }
-            Statement::AlterUser { user, change } => {
-                (known.altered(&self.caller, user, change, hash)?, format!("User '{user}' updated"))
-            }
-            Statement::DropUser { user, if_exists: true } if known.get(user).is_none() => {
-                return Ok(self.message(0, format!("User '{user}' does not exist (skipped)")));
-            }
-            Statement::DropUser { user, .. } => {
-                (known.dropped(&self.caller, user)?, format!("User '{user}' dropped (soft delete)"))
-            }
-            _ => return Err(SqlError::internal("not a statement about users")),
-        };
-        writer.begin()?;
-        if let Err(error) = meta::store_user(&writer.db.connection, &account) {
-            writer.rollback();
-            return Err(sql_error(error));
-        }
-        writer.commit()?;
-        known.put(account);
-        Ok(self.message(0, message))
     }
 
     fn topic(&mut self, statement: &TopicStatement) -> SqlResult<StatementResult> {
@@ -531,93 +422,10 @@ impl<'a> Batch<'a> {
             }
         }
     }
-
-    /// Recorded in `wire/tables.jsonl`.
-    fn execute_as(&mut self, user: &str, statement: &Statement) -> SqlResult<StatementResult> {
-        let target = self.engine.accounts.read().get(user).map(accounts::info);
-        let actor = self.caller.clone();
-        let allowed = match &target {
-            Some(target) => *target.id == *actor.user || target.role < actor.role,
-            // Not to tell which names exist to those who may not act as anybody.
-            None => actor.role > crate::engine::Role::User,
-        };
-        match target {
-            Some(target) if allowed => {
-                self.caller = Caller { user: target.id, role: target.role };
-                let result = self.statement(statement, None);
-                self.caller = actor;
-                result
-            }
-            None if allowed => Err(SqlError::execution(format!("Not found: User '{user}' not found"))),
-            target => Err(SqlError::permission(format!(
-                "Unauthorized: EXECUTE AS USER is not authorized: actor '{}' with role {:?} cannot target '{user}' with \
-                 role {:?}",
-                actor.user,
-                actor.role,
-                target.map_or(crate::engine::Role::User, |t| t.role)
-            ))),
-        }
-    }
 }
 
 fn changed_meanwhile() -> SqlError {
     SqlError::execution("Execution error: the table was changed meanwhile: try again")
-}
-
-impl Written {
-    fn result(self, as_user: Arc<str>) -> StatementResult {
-        let (columns, rows) = self.returned.map_or((None, Vec::new()), |(c, rows)| (Some(c), rows));
-        let message = columns.is_none().then(|| format!("{} {} row(s)", self.verb, self.count));
-        StatementResult { columns, rows, row_count: self.count, message, as_user }
-    }
-}
-
-fn expire_all(
-    engine: &Inner,
-    writer: &mut Writer,
-    table: &Arc<Table>,
-    now: i64,
-    changes: &mut Vec<RowChange>,
-) -> SqlResult<()> {
-    let mut expired = Vec::new();
-    while write::expire(writer, table, now, sweep::MOST_AT_ONCE, &engine.limits, &mut expired)? {}
-    if !engine.holes.expiry {
-        changes.append(&mut expired);
-    }
-    Ok(())
-}
-
-/// Carries out a plan that is current.
-pub(super) fn run_write(
-    engine: &Inner,
-    writer: &mut Writer,
-    plan: &WritePlan,
-    values: &Values<'_>,
-    changes: &mut Vec<RowChange>,
-) -> SqlResult<Written> {
-    let limits = &engine.limits;
-    if plan.table().ttl_seconds.is_some() {
-        // What is over does not stand in the way of a new row with its key, and is not written to.
-        expire_all(engine, writer, plan.table(), values.now, changes)?;
-    }
-    let before = changes.len();
-    let (verb, count) = match plan {
-        WritePlan::Insert(plan) => ("Inserted", write::insert(writer, plan, values, limits, changes)?),
-        WritePlan::Update(plan) => {
-            ("Updated", write::update(writer, plan, values, limits, engine.holes, changes)?)
-        }
-        WritePlan::Delete(plan) => {
-            ("Deleted", write::delete(writer, plan, values, limits, engine.holes, changes)?)
-        }
-    };
-    let returned = match plan.returning() {
-        Some(returning) => {
-            let rows = write::returned(writer, returning, values, limits, &changes[before..])?;
-            Some((Arc::clone(&returning.columns), rows))
-        }
-        None => None,
-    };
-    Ok(Written { verb, count, returned })
 }
 
 /// Every file is asked for, and every one that is asked for came.
@@ -644,39 +452,4 @@ fn check_files(pieces: &[split::Piece], files: &[Upload]) -> SqlResult<()> {
             format!("no FILE(\"{0}\") in the SQL asks for the part 'file:{0}'", file.placeholder),
         )),
     }
-}
-
-fn check_write(write: &WritePlan, caller: &Caller) -> SqlResult<()> {
-    check_table(write.table(), caller, true)?;
-    if write.returning().is_some() {
-        check_table(write.table(), caller, false)?;
-    }
-    check_reads(write.sources(), caller)
-}
-
-pub(super) fn check_reads(sources: &[Source], caller: &Caller) -> SqlResult<()> {
-    sources.iter().try_for_each(|source| match source {
-        Source::Table(table) => check_table(table, caller, false),
-        Source::System(table) => system::check_role(*table, caller.role),
-    })
-}
-
-/// USER tables are everybody's, each with rows of their own; SHARED tables go by their access level.
-pub(crate) fn check_table(table: &Table, caller: &Caller, write: bool) -> SqlResult<()> {
-    use crate::engine::Role;
-    let least = match table.access {
-        _ if table.has_owner() => Role::User,
-        Access::Public if !write => Role::User,
-        Access::Public | Access::Private | Access::Restricted => Role::Service,
-        Access::Dba => Role::Dba,
-    };
-    if caller.role >= least {
-        return Ok(());
-    }
-    let (verb, role) = (if write { "write to" } else { "read" }, caller.role);
-    Err(SqlError::permission(format!(
-        "Permission denied: role '{role:?}' can not {verb} the shared table '{}' (access level {})",
-        table.qualified(),
-        table.access.name()
-    )))
 }

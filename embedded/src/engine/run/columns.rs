@@ -8,7 +8,7 @@ use crate::engine::{
     catalog::{DefaultValue, RESERVED_COLUMNS, TableColumn},
     convert,
     error::SqlResult,
-    sql::{dml, names, types},
+    sql::{names, stored, types},
 };
 
 pub(super) fn columns(create: &CreateTable) -> SqlResult<(Vec<TableColumn>, Vec<usize>)> {
@@ -117,7 +117,7 @@ fn default_value(column: &TableColumn, value: &Expr) -> SqlResult<Option<Default
         },
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => format!("-{expr}"),
         Expr::Function(call) => {
-            return match dml::made(&call.name, column) {
+            return match stored::made(&call.name, column) {
                 Some(made) => Ok(Some(made)),
                 None => Err(SqlError::unsupported(format_args!(
                     "DEFAULT {call} for a column of type {}",

@@ -6,7 +6,7 @@ use super::Values;
 use crate::engine::{
     Cell, DataType, EngineLimits, SqlError, convert,
     error::SqlResult,
-    sql::{select::QueryPlan, typed::Bind},
+    sql::{context::QueryPlan, typed::Bind},
     storage::{Db, sql_error},
 };
 

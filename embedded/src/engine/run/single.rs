@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{
     Values,
-    batch::{Written, run_write},
+    written::{Written, run_write},
 };
 use crate::engine::{
     Caller, Inner, RowChange, SqlError, Upload,
@@ -14,7 +14,7 @@ use crate::engine::{
     commits::Job,
     error::SqlResult,
     plans::{Plan, WritePlan},
-    sql::select::Source,
+    sql::context::Source,
     storage::Writer,
 };
 

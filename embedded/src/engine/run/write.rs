@@ -14,7 +14,10 @@ use crate::engine::{
     convert,
     error::SqlResult,
     files,
-    sql::dml::{Computed, DeletePlan, InsertPlan, NewRows, Returning, Slot, UpdatePlan, coercion_error},
+    sql::{
+        dml::{Computed, DeletePlan, InsertPlan, NewRows, Returning, Slot, UpdatePlan},
+        stored::coercion_error,
+    },
     storage::{Writer, sql_error, ulid},
 };
 use crate::holes::{Holes, scatter};

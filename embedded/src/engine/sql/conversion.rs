@@ -133,7 +133,9 @@ fn convert_text(text: String, from: DataType, to: DataType) -> String {
         (DataType::Float, DataType::Double) => text,
         (_, DataType::Double) if from.is_integer() => format!("CAST({text} AS REAL)"),
         (_, DataType::Text) if from.is_textual() => text,
-        (DataType::Date, _) if to.is_timestamp() => format!("({text} * {})", crate::engine::time::DAY_MICROS),
+        (DataType::Date, _) if to.is_timestamp() => {
+            format!("k_imul({text}, {}, 64)", crate::engine::time::DAY_MICROS)
+        }
         _ if from.is_timestamp() && to.is_timestamp() => text,
         _ => cast_text(&text, from, to, false),
     }

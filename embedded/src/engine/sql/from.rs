@@ -8,10 +8,10 @@ use std::sync::Arc;
 use sqlparser::ast::{JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins};
 
 use super::{
+    context::Source,
     names,
     query::alias_columns,
     relation::{Relation, plain_table},
-    select::Source,
     translator::Translator,
     typed::Bind,
 };

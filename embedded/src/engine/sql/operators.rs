@@ -196,7 +196,7 @@ impl Translator<'_> {
             Op::Modulo => format!("k_fmod({left}, {right})"),
             _ => format!("({left} {op} {right})"),
         };
-        Ok(Typed::new(text, DataType::Double, name))
+        Ok(floating(text, common, name))
     }
 
     fn decimal_arithmetic(&mut self, both: [Typed; 2], op: &Op, name: String) -> SqlResult<Typed> {
@@ -252,5 +252,13 @@ impl Translator<'_> {
             }
         };
         Ok(Typed::new(text, DataType::Decimal { precision, scale }, name))
+    }
+}
+
+/// What SQLite has calculated as a double, as the `of` that went in: a FLOAT stays one.
+pub(super) fn floating(text: String, of: DataType, name: String) -> Typed {
+    match of {
+        DataType::Float => Typed::new(format!("k_float({text})"), DataType::Float, name),
+        _ => Typed::new(text, DataType::Double, name),
     }
 }

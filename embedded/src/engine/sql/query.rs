@@ -8,9 +8,9 @@ use sqlparser::ast::{
 };
 
 use super::{
+    context::{Context, QueryPlan, Source},
     names,
     relation::{RelationColumn, Scope},
-    select::{Context, QueryPlan, Source},
     translator::{Cte, Translator},
     typed::{Sql, Typed},
     types,

@@ -102,12 +102,12 @@ impl Translator<'_> {
             (Sql::Text(a, T::Date), days, [_, Some(other)]) if other.is_integer() => {
                 let name = String::new();
                 let (days, _) = self.finish(Typed { sql: days, name, column: None })?;
-                Sql::Text(sum(&a, minus, &days), T::Date)
+                Sql::Text(date_sum(&a, minus, &days), T::Date)
             }
             (days, Sql::Text(a, T::Date), [Some(other), _]) if other.is_integer() && !minus => {
                 let name = String::new();
                 let (days, _) = self.finish(Typed { sql: days, name, column: None })?;
-                Sql::Text(sum(&a, false, &days), T::Date)
+                Sql::Text(date_sum(&a, false, &days), T::Date)
             }
             (a, b, [Some(x), Some(y)]) if minus && (x.is_timestamp() || y.is_timestamp()) => {
                 let both = [a, b].map(|sql| Typed { sql, name: String::new(), column: None });
@@ -274,6 +274,11 @@ fn sum(a: &str, minus: bool, b: &str) -> String {
     format!("k_i{}({a}, {b}, 64)", if minus { "sub" } else { "add" })
 }
 
+/// A date so many days later or earlier: arrow's dates have 32 bits.
+fn date_sum(a: &str, minus: bool, days: &str) -> String {
+    format!("k_i{}({a}, {days}, 32)", if minus { "sub" } else { "add" })
+}
+
 /// A timestamp, a date or a time span moved by an interval.
 fn shifted(moment: Sql, by: Interval) -> Option<Sql> {
     Some(match moment {
@@ -290,9 +295,11 @@ fn shifted(moment: Sql, by: Interval) -> Option<Sql> {
         Sql::Text(text, DataType::Date) if by.micros == 0 => {
             let text = match by.months {
                 0 => text,
-                months => format!("(k_add_months({text} * {DAY_MICROS}, {months}) / {DAY_MICROS})"),
+                months => {
+                    format!("(k_add_months(k_imul({text}, {DAY_MICROS}, 64), {months}) / {DAY_MICROS})")
+                }
             };
-            Sql::Text(sum(&text, false, &by.days.to_string()), DataType::Date)
+            Sql::Text(date_sum(&text, false, &by.days.to_string()), DataType::Date)
         }
         _ => return None,
     })

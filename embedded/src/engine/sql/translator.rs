@@ -3,8 +3,8 @@
 use sqlparser::ast::WindowSpec;
 
 use super::{
+    context::{Context, Source},
     relation::{RelationColumn, Scope},
-    select::{Context, Source},
     typed::{Bind, ParamKind},
 };
 use crate::engine::DataType;

@@ -13,6 +13,9 @@ pub(crate) fn merge(a: DataType, b: DataType) -> Option<DataType> {
         (T::Decimal { .. }, T::Decimal { .. }) => merge_decimals(a, b),
         (T::Decimal { .. }, _) if b.is_integer() => merge_decimals(a, integer_as_decimal(b)),
         (_, T::Decimal { .. }) if a.is_integer() => merge_decimals(integer_as_decimal(a), b),
+        // As arrow: a FLOAT beside whole numbers stays one, with whatever digits that costs.
+        (T::Float, _) if b.is_integer() => T::Float,
+        (_, T::Float) if a.is_integer() => T::Float,
         _ if a.is_number() && b.is_number() => T::Double,
         _ if a.is_timestamp() && b.is_timestamp() => T::Timestamp,
         (T::Date, _) if b.is_timestamp() => b,
@@ -138,7 +141,9 @@ mod tests {
         use DataType as T;
         let money = T::Decimal { precision: 10, scale: 2 };
         assert_eq!(merge(T::Int, T::SmallInt), Some(T::Int));
-        assert_eq!(merge(T::BigInt, T::Float), Some(T::Double));
+        assert_eq!(merge(T::BigInt, T::Float), Some(T::Float));
+        assert_eq!(merge(T::Float, T::Double), Some(T::Double));
+        assert_eq!(merge(T::BigInt, T::Double), Some(T::Double));
         assert_eq!(
             merge(money, T::Decimal { precision: 6, scale: 4 }),
             Some(T::Decimal { precision: 12, scale: 4 })

@@ -22,7 +22,8 @@ pub(super) fn register(connection: &Connection) -> Result<()> {
         let bin = at.checked_sub(origin).and_then(|d| d.div_euclid(stride).checked_mul(stride));
         bin.and_then(|b| b.checked_add(origin)).map(Value::Integer).ok_or_else(out_of_range)
     })?;
-    scalar(connection, "k_seconds", 1, |ctx| Ok(Value::Integer(ctx.get::<i64>(0)?.div_euclid(1_000_000))))?;
+    // Cut off towards zero, as arrow does.
+    scalar(connection, "k_seconds", 1, |ctx| Ok(Value::Integer(ctx.get::<i64>(0)? / 1_000_000)))?;
     scalar(connection, "k_strftime", 2, move |ctx| {
         time::format(ctx.get(0)?, text_of(ctx, 1)?).map(Value::Text).ok_or_else(out_of_range)
     })?;

@@ -112,6 +112,9 @@ pub(crate) fn sql_error(error: rusqlite::Error) -> SqlError {
             }
             _ => SqlError::internal(format!("storage: {error}")),
         },
+        rusqlite::Error::SqlInputError { msg, .. } if msg.contains("variable number") => SqlError::execution(
+            "Execution error: the statement is too large: it has more than 32,766 values, send it in parts",
+        ),
         // SQLite's limits on arguments, columns, variables and depth. Its statement is ours and not shown.
         rusqlite::Error::SqlInputError { msg, .. } if is_limit(msg) => {
             SqlError::execution(format!("Execution error: the statement is too large: {msg}"))
@@ -125,7 +128,7 @@ pub(crate) fn sql_error(error: rusqlite::Error) -> SqlError {
 }
 
 fn is_limit(message: &str) -> bool {
-    ["too many", "too large", "too big", "at most", "stack overflow", "variable number"]
+    ["too many", "too large", "too big", "at most", "stack overflow"]
         .iter()
         .any(|part| message.contains(part))
 }

@@ -41,6 +41,10 @@ pub(super) fn open(directory: &Path) -> Result<Lock, EngineError> {
         what: format!("{what} {}", path.display()),
         source,
     };
+    if directory.exists() && !directory.is_dir() {
+        let source = io::Error::from(io::ErrorKind::NotADirectory);
+        return Err(failed("can not keep data in the file", directory, source));
+    }
     create_directory(directory).map_err(|e| failed("can not create the data directory", directory, e))?;
     let lock_path = directory.join(LOCK);
     let lock = private_file(&lock_path).map_err(|e| failed("can not open", &lock_path, e))?;

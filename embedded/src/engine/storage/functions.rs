@@ -115,6 +115,17 @@ fn arithmetic(connection: &Connection) -> Result<()> {
                 .ok_or_else(|| failure(format!("Overflow happened on: {a} {symbol} {b}")))
         })?;
     }
+    // The least number has no positive counterpart of its type.
+    scalar(connection, "k_iabs", 2, |ctx| {
+        let (a, bits): (i64, i64) = (ctx.get(0)?, ctx.get(1)?);
+        let least = i64::MIN >> (64 - bits);
+        match a.checked_abs().filter(|_| a != least) {
+            Some(positive) => Ok(Value::Integer(positive)),
+            None => Err(failure(format!("Overflow happened on: abs({a})"))),
+        }
+    })?;
+    // The nearest FLOAT.
+    scalar(connection, "k_float", 1, |ctx| Ok(Value::Real(f64::from(ctx.get::<f64>(0)? as f32))))?;
     // SQLite gives NULL for a zero divisor; doubles give an infinity.
     scalar(connection, "k_fdiv", 2, |ctx| Ok(Value::Real(ctx.get::<f64>(0)? / ctx.get::<f64>(1)?)))?;
     scalar(connection, "k_fmod", 2, |ctx| Ok(Value::Real(ctx.get::<f64>(0)? % ctx.get::<f64>(1)?)))

@@ -98,8 +98,10 @@ fn contains(outer: &serde_json::Value, inner: &serde_json::Value, top: bool) -> 
         (J::Array(outer), J::Array(inner)) => {
             inner.iter().all(|i| outer.iter().any(|o| contains(o, i, false)))
         }
-        (J::Array(outer), inner) if top && !inner.is_object() => outer.contains(inner),
-        (J::Number(a), J::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (J::Array(outer), inner) if top && !inner.is_object() => {
+            outer.iter().any(|o| contains(o, inner, false))
+        }
+        (J::Number(a), J::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
         (outer, inner) => outer == inner,
     }
 }

@@ -9,7 +9,7 @@ pub(super) fn matches(
 ) -> Result<bool, &'static str> {
     let pattern = compile(pattern, escape, ignore_case)?;
     if ignore_case {
-        let folded: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
+        let folded: Vec<char> = text.chars().map(folded).collect();
         return Ok(run(&folded, &pattern));
     }
     // The common shapes need no list of characters.
@@ -30,7 +30,7 @@ enum Part {
 fn compile(pattern: &str, escape: Option<char>, ignore_case: bool) -> Result<Vec<Part>, &'static str> {
     let mut parts = Vec::with_capacity(pattern.len());
     let literal = |c: char, parts: &mut Vec<Part>| {
-        if ignore_case { parts.extend(c.to_lowercase().map(Part::Char)) } else { parts.push(Part::Char(c)) }
+        parts.push(Part::Char(if ignore_case { folded(c) } else { c }));
     };
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
@@ -46,6 +46,15 @@ fn compile(pattern: &str, escape: Option<char>, ignore_case: bool) -> Result<Vec
         }
     }
     Ok(parts)
+}
+
+/// The letter without its case. One for one: `_` stands for one letter also where the lower case has two.
+fn folded(letter: char) -> char {
+    let mut lower = letter.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(lower), None) => lower,
+        _ => letter,
+    }
 }
 
 /// Greedy with one point of return: O(text * pattern) at worst, no recursion.
@@ -88,6 +97,7 @@ mod tests {
         );
         assert!(like("100%", "100\\%") && !like("1000", "100\\%"));
         assert!(like("a_b", "a\\_b") && !like("axb", "a\\_b"));
+        assert!(ilike("\u{130}", "_") && ilike("a\u{130}b", "A\u{130}B") && !ilike("\u{130}", "__"));
         assert!(ilike("STRASSE \u{c4}", "%\u{e4}"));
         assert!(matches("x", "a\\", Some('\\'), false).is_err());
         assert!(matches("a\\", "a\\", None, false).unwrap());

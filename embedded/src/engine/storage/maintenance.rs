@@ -159,11 +159,14 @@ fn missing_columns(db: &Connection, table: &Table) -> Result<Vec<String>, Engine
 
 fn open(directory: &Path) -> Result<Db, EngineError> {
     let path: PathBuf = directory.join(DATABASE);
-    if !path.is_file() {
-        let what = format!("{} is no data directory", directory.display());
-        let source = io::Error::new(io::ErrorKind::NotFound, format!("it has no {DATABASE}"));
-        return Err(EngineError::Io { what, source });
-    }
+    // SQLite would not say why it can not be opened.
+    fs::File::open(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => EngineError::Io {
+            what: format!("{} is no data directory", directory.display()),
+            source: io::Error::new(io::ErrorKind::NotFound, format!("it has no {DATABASE}")),
+        },
+        _ => EngineError::Io { what: format!("can not open {}", path.display()), source },
+    })?;
     let db = Db::file(&path, true, &Arc::new(Identifiers::default()))?;
     db.connection.busy_timeout(Duration::from_secs(5))?;
     Ok(db)

@@ -77,6 +77,7 @@ impl Storage {
             }
         };
         let loaded = meta::load(&db.connection, identity.as_deref())?;
+        identifiers.snowflake.begin_after(loaded.reserved_seq);
         let sequence = Sequence::new(loaded.reserved_seq, node);
         let writer = Mutex::new(Writer { db, sequence, identifiers: Arc::clone(&identifiers) });
         Ok((Self { writer, readers, identifiers, _lock: lock }, loaded))

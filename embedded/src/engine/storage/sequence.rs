@@ -67,6 +67,13 @@ pub(crate) fn first_at(micros: i64) -> i64 {
 pub(crate) struct Snowflake(AtomicI64);
 
 impl Snowflake {
+    /// Begins behind all that were given while the data had reserved so many `_seq`: the clock may have been ahead then.
+    pub(crate) fn begin_after(&self, reserved_seq: i64) {
+        if reserved_seq > 0 {
+            self.0.fetch_max(((reserved_seq >> SHIFT) + SEQ_EPOCH_MS) << SHIFT, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn next(&self) -> i64 {
         let now = (time::now_micros() / 1000) << SHIFT;
         let following = |last: i64| Some((last + 1).max(now));
@@ -118,6 +125,20 @@ mod tests {
         before.reserved(reserved);
         assert_eq!(before.to_reserve(), None);
         assert!(Sequence::new(reserved, 0).next_at(SEQ_EPOCH_MS) > last);
+    }
+
+    #[test]
+    fn identifiers_grow_over_a_restart_with_an_older_clock() {
+        let now = time::now_micros() / 1000;
+        let mut sequence = Sequence::new(0, 0);
+        // The clock was a day ahead.
+        sequence.next_at(now + 86_400_000);
+        let source = Snowflake::default();
+        source.begin_after(sequence.to_reserve().unwrap());
+        assert!(source.next() > (now + 86_400_000) << SHIFT);
+        let source = Snowflake::default();
+        source.begin_after(0);
+        assert!(source.next() < (now + 3_600_000) << SHIFT, "new data");
     }
 
     #[test]

@@ -79,7 +79,7 @@ async function showTables() {
     const list = [];
     for (const { namespace_id: namespace, table_name: table, table_type: type } of rows) {
       if (list.at(-1)?.namespace !== namespace) {
-        const title = element("div", { class: "namespace" }, namespace);
+        const title = element("div", { class: "namespace", title: namespace }, namespace);
         list.push(Object.assign(title, { namespace }));
       }
       const name = `${quoted(namespace)}.${quoted(table)}`;

@@ -14,9 +14,14 @@ export function element(tag, attributes = {}, ...children) {
 
 export const note = (text, kind = "quiet") => element("p", { class: kind }, text);
 
+/** Letters that a cell has room for, about. */
+const LONG = 50;
+
 function cell(value, type) {
   const kind = value === null || value === undefined ? "null" : isNumber(type) ? "number" : undefined;
-  return element("td", { class: kind }, show(value, type));
+  const text = show(value, type);
+  // What is cut off can still be read.
+  return element("td", { class: kind, title: text.length > LONG ? text : undefined }, text);
 }
 
 export function grid(columns, rows) {

@@ -28,9 +28,12 @@ export function show(value, type) {
   }
 }
 
-/** Microseconds, or milliseconds as some system tables have: the magnitude tells. */
+/**
+ * Microseconds, or milliseconds as some system tables have: the magnitude tells. What would be a time of the years 2017 to
+ * 2286 in milliseconds is one of early 1970 in microseconds.
+ */
 export function instant(value) {
-  const millis = Math.abs(value) < 1e14 ? value : Math.floor(value / 1000);
+  const millis = value > 1.5e12 && value < 1e13 ? value : Math.floor(value / 1000);
   const date = new Date(millis);
   return Number.isNaN(date.getTime()) ? String(value) : date.toISOString().replace("T", " ").replace("Z", "");
 }

@@ -1,10 +1,8 @@
 //! Whatever is written: a subscriber that applies the changes has the rows of the SELECT, live or after a resume.
 
-mod common;
-
 use std::{collections::BTreeMap, sync::Arc};
 
-use common::{Recorder, memory, root, rows, run};
+use crate::common::{Recorder, memory, root, rows, run};
 use kalam_embedded::engine::{ChangeKind, Engine, LiveChange, LiveFields, LiveQuery, Start};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -111,7 +109,7 @@ proptest! {
         let recorder = Recorder::install(&engine);
         let go = |step: &Step| {
             // A duplicate key fails, and its transaction with it: nothing may be told of that.
-            let _ = common::run_as(&engine, &root(), &sql(step), vec![]);
+            let _ = crate::common::run_as(&engine, &root(), &sql(step), vec![]);
         };
         before.iter().for_each(go);
         recorder.take();

@@ -1,8 +1,6 @@
 //! Replays the HTTP statements of recordings and compares with what KalamDB answered.
 
-mod common;
-
-use common::{caller, memory, root, run_as};
+use crate::common::{caller, memory, root, run_as};
 use kalam_embedded::engine::{Caller, Engine, Role, SqlRequest};
 use serde_json::{Value, json};
 

@@ -1,8 +1,6 @@
 //! `docs/compatibility.md`: every claim is tried.
 
-mod common;
-
-use common::{memory, root, run_as};
+use crate::common::{memory, root, run_as};
 
 fn document() -> String {
     let path = format!("{}/../docs/compatibility.md", env!("CARGO_MANIFEST_DIR"));

@@ -1,8 +1,6 @@
 //! Tables, rows, versions, tombstones, batches and transactions.
 
-mod common;
-
-use common::{caller, error, memory, root, rows, run, run_as};
+use crate::common::{caller, error, memory, root, rows, run, run_as};
 use kalam_embedded::engine::{ChangeKind, Role};
 use serde_json::json;
 
@@ -75,7 +73,7 @@ fn an_update_sees_the_row_as_it_was() {
 fn batches_and_transactions() {
     let engine = memory();
     run(&engine, "CREATE NAMESPACE n; CREATE TABLE n.t (id INT PRIMARY KEY, v INT)");
-    let recorder = common::Recorder::install(&engine);
+    let recorder = crate::common::Recorder::install(&engine);
     let count =
         || rows(&engine, "SELECT count(*) AS n FROM n.t")[0][0].as_str().unwrap().parse::<u32>().unwrap();
 

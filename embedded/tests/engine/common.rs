@@ -1,11 +1,10 @@
 //! What the engine's tests share.
-#![allow(dead_code)] // Each test file uses a part.
 
 use std::sync::{Arc, Mutex};
 
 use kalam_embedded::engine::{
-    Caller, Cell, ChangeKind, CommitObserver, Data, Engine, EngineOptions, LiveChange, LiveQuery, Role,
-    RowChange, SqlError, SqlRequest, StatementResult, TableId,
+    Caller, ChangeKind, CommitObserver, Data, Engine, EngineOptions, LiveChange, LiveQuery, Role, RowChange,
+    SqlError, SqlRequest, StatementResult, TableId,
 };
 use serde_json::{Value, json};
 
@@ -101,11 +100,4 @@ pub(crate) fn frame(change: &LiveChange) -> Value {
         frame["old_values"] = json!([old]);
     }
     frame
-}
-
-pub(crate) fn text(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(text) => text.to_string(),
-        other => panic!("{other:?}"),
-    }
 }

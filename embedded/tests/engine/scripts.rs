@@ -17,11 +17,9 @@
 //!
 //! A statement may have several lines; an empty line ends it. Each file begins with an empty server.
 
-mod common;
-
 use std::{fs, path::PathBuf};
 
-use common::{caller, memory, root, run_as};
+use crate::common::{caller, memory, root, run_as};
 use kalam_embedded::engine::{Caller, DataType, Engine, Role, StatementResult};
 use serde_json::{Value, json};
 

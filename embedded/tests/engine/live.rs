@@ -1,8 +1,6 @@
 //! Live queries: shapes of the changes, starts, errors. Frames are those of wire/live_basic, live_filter, live_errors.
 
-mod common;
-
-use common::{Recorder, caller, frame, memory, root, run};
+use crate::common::{Recorder, caller, frame, memory, root, run};
 use kalam_embedded::engine::{ChangeKind, Engine, LiveQuery, LiveStart, Role, Start};
 use serde_json::{Value, json};
 use std::sync::Arc;

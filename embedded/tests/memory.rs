@@ -1,5 +1,7 @@
 //! A statement can not take the machine's memory. Alone in its process, since the bound is the process's.
 
+#[path = "engine/common.rs"]
+#[allow(dead_code)] // The rest is for the tests of the engine.
 mod common;
 
 use common::{error, rows, run};

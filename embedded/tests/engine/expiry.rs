@@ -1,10 +1,8 @@
 //! What goes by itself: rows of STREAM tables, and tombstones.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Recorder, caller, error, frame, memory, root, rows, run, run_as};
+use crate::common::{Recorder, caller, error, frame, memory, root, rows, run, run_as};
 use kalam_embedded::engine::{ChangeKind, Data, Engine, EngineOptions, Role, Start};
 use serde_json::json;
 

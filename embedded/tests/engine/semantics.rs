@@ -1,8 +1,6 @@
 //! Expressions mean what they mean in KalamDB. Values marked "recorded" are in tests/data/wire.
 
-mod common;
-
-use common::{error, memory, root, rows, run, run_as, value};
+use crate::common::{error, memory, root, rows, run, run_as, value};
 use kalam_embedded::engine::{DataType, Engine};
 use serde_json::{Value, json};
 

@@ -1,10 +1,8 @@
 //! Single writes from many threads at once: each is answered for itself.
 
-mod common;
-
 use std::thread;
 
-use common::{error, memory, root, rows, run, run_as};
+use crate::common::{error, memory, root, rows, run, run_as};
 use kalam_embedded::engine::{Data, Engine, EngineOptions, SqlRequest, Submitted};
 use serde_json::json;
 

@@ -1,15 +1,13 @@
 //! The data directory: what is kept, who may read it, who may open it, what a crash leaves.
 
-mod common;
-
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
 };
 
-use common::{rows, run};
-use kalam_embedded::engine::{Data, Engine, EngineError, EngineOptions};
+use crate::common::{rows, run};
+use kalam_embedded::engine::{Data, Engine, EngineError, EngineOptions, check};
 use serde_json::json;
 
 fn open(path: &Path) -> Engine {
@@ -119,7 +117,12 @@ fn what_can_not_be_opened_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    assert!(matches!(try_open(&file, None), Err(EngineError::Io { .. })));
+    let refused = try_open(&file, None).err().unwrap().to_string();
+    assert!(refused.starts_with(&format!("can not keep data in the file {}", file.display())), "{refused}");
+    for nothing in [&file, &directory.path().join("missing"), directory.path()] {
+        let refused = check(nothing).unwrap_err().to_string();
+        assert!(refused.ends_with("is no data directory: it has no kalam.db"), "{refused}");
+    }
     // Not a database.
     let junk = directory.path().join("junk");
     std::fs::create_dir(&junk).unwrap();
@@ -173,7 +176,7 @@ fn a_committed_write_survives_kill() {
     let mut least = 0;
     for round in 0..3 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["crash_child", "--exact", "--nocapture"])
+            .args(["storage::crash_child", "--exact", "--nocapture"])
             .env(CHILD, directory.path())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,10 +1,8 @@
 //! Topics in the engine: what becomes a record, who gets it, and what is left after a crash.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{caller, error, memory, rows, run, run_as};
+use crate::common::{caller, error, memory, rows, run, run_as};
 use kalam_embedded::engine::{
     ConsumeRequest, Consumed, Data, Engine, EngineOptions, Position, Role, SqlError,
 };
@@ -36,7 +34,7 @@ fn wish(group: &str, limit: u32) -> ConsumeRequest {
 }
 
 fn consume(engine: &Engine, group: &str, limit: u32) -> Consumed {
-    engine.consume(&common::root(), &wish(group, limit)).unwrap()
+    engine.consume(&crate::common::root(), &wish(group, limit)).unwrap()
 }
 
 fn offsets(consumed: &Consumed) -> Vec<i64> {
@@ -44,7 +42,7 @@ fn offsets(consumed: &Consumed) -> Vec<i64> {
 }
 
 fn ack(engine: &Engine, group: &str, upto: u64) -> Result<(), SqlError> {
-    engine.acknowledge(&common::root(), "app.events", group, 0, upto)
+    engine.acknowledge(&crate::common::root(), "app.events", group, 0, upto)
 }
 
 fn payloads(engine: &Engine, group: &str) -> Vec<Value> {
@@ -150,7 +148,7 @@ fn groups_are_where_they_were_after_a_restart() {
     run(&engine, "INSERT INTO app.t (id) VALUES (0), (1), (2)");
     // Begins at the end, and takes nothing.
     let latest = ConsumeRequest { start: Position::Latest, ..wish("late", 10) };
-    assert_eq!(engine.consume(&common::root(), &latest).unwrap().next_offset, 3);
+    assert_eq!(engine.consume(&crate::common::root(), &latest).unwrap().next_offset, 3);
     assert_eq!(offsets(&consume(&engine, "g", 3)), [0, 1, 2]);
     ack(&engine, "g", 0).unwrap();
     run(&engine, "INSERT INTO app.t (id) VALUES (3)");
@@ -158,7 +156,7 @@ fn groups_are_where_they_were_after_a_restart() {
     let engine = open();
     run(&engine, "INSERT INTO app.t (id) VALUES (4)");
     assert_eq!(offsets(&consume(&engine, "g", 10)), [1, 2, 3, 4], "what was held is delivered again");
-    let late = engine.consume(&common::root(), &latest).unwrap();
+    let late = engine.consume(&crate::common::root(), &latest).unwrap();
     assert_eq!(offsets(&late), [3, 4], "what came after it began is its business");
 }
 
@@ -197,7 +195,7 @@ fn keys_stay_in_their_partition() {
     let mut total = 0;
     for partition in 0..3 {
         let wish = ConsumeRequest { partition, ..wish("g", 1000) };
-        let records = engine.consume(&common::root(), &wish).unwrap().records;
+        let records = engine.consume(&crate::common::root(), &wish).unwrap().records;
         assert!(records.iter().map(|r| r.offset).eq(0..records.len() as i64));
         for record in &records {
             assert_eq!(records.iter().filter(|r| r.key == record.key).count(), 2, "both of {:?}", record.key);
@@ -206,10 +204,10 @@ fn keys_stay_in_their_partition() {
     }
     assert_eq!(total, 60);
     let nowhere = ConsumeRequest { partition: 3, ..wish("g", 10) };
-    let nothing = engine.consume(&common::root(), &nowhere).unwrap();
+    let nothing = engine.consume(&crate::common::root(), &nowhere).unwrap();
     assert_eq!((nothing.records.len(), nothing.next_offset), (0, 0), "as recorded");
     assert_eq!(
-        engine.acknowledge(&common::root(), "app.events", "g", 3, 0).unwrap_err().code,
+        engine.acknowledge(&crate::common::root(), "app.events", "g", 3, 0).unwrap_err().code,
         "INVALID_INPUT"
     );
 }

@@ -1,10 +1,8 @@
 //! Statements meant to hurt: none reaches SQLite's own tables, none panics, none runs for ever.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{caller, error, memory, rows, run, run_as};
+use crate::common::{caller, error, memory, rows, run, run_as};
 use kalam_embedded::engine::{Caller, Data, Engine, EngineLimits, EngineOptions, Role, SqlRequest};
 use serde_json::json;
 
@@ -212,17 +210,25 @@ fn monstrous_sql_is_answered() {
         ];
         for sql in &monsters {
             let start: String = sql.chars().take(40).collect();
-            match engine.execute(&common::root(), &SqlRequest { sql: sql.clone(), ..SqlRequest::default() }) {
+            match engine
+                .execute(&crate::common::root(), &SqlRequest { sql: sql.clone(), ..SqlRequest::default() })
+            {
                 Err(error) => {
                     assert_ne!(error.code, "INTERNAL_ERROR", "{start}: {error:.200}");
                     assert!(error.message.len() < 5000, "{start}: an error of {} bytes", error.message.len());
                 }
                 Ok(results) => assert!(!results.is_empty(), "{start}"),
             }
-            let _ = engine
-                .prepare_live(&common::root(), &sql.replacen("SELECT ", "SELECT id FROM n.t WHERE ", 1));
+            let _ = engine.prepare_live(
+                &crate::common::root(),
+                &sql.replacen("SELECT ", "SELECT id FROM n.t WHERE ", 1),
+            );
         }
         assert_eq!(rows(&engine, "SELECT 1 AS v"), json!([["1"]]));
+        let many = error(&engine, &format!("SELECT 1 IN ({})", vec!["2"; 40_000].join(",")));
+        assert!(many.message.contains("more than 32,766 values"), "{many}");
+        let deep = error(&engine, &format!("SELECT '{}{}'::JSON", "[".repeat(50_000), "]".repeat(50_000)));
+        assert!(deep.message.contains("nested more than 127 deep"), "{deep:.300}");
     };
     std::thread::Builder::new().stack_size(2 << 20).spawn(checks).unwrap().join().unwrap();
 }
@@ -288,4 +294,26 @@ fn results_and_requests_are_bounded() {
     assert!(error(&engine, "SELECT v FROM n.t WHERE id < 4").message.contains("10000 bytes"));
     assert_eq!(error(&engine, &format!("SELECT '{}'", "x".repeat(20_000))).code, "INVALID_SQL");
     assert_eq!(error(&engine, "SELECT 1; SELECT 2; SELECT 3; SELECT 4").code, "INVALID_SQL");
+}
+
+/// An open transaction holds up all other writers, so its statements do not each have the time of one.
+#[test]
+fn long_transactions_are_stopped() {
+    let limits = EngineLimits { statement_time: Duration::ZERO, ..EngineLimits::default() };
+    let engine = Engine::open(EngineOptions {
+        root_password: Some("x".into()),
+        limits,
+        ..EngineOptions::new(Data::Memory)
+    })
+    .unwrap();
+    run(&engine, "CREATE NAMESPACE n; CREATE TABLE n.t (id INT PRIMARY KEY)");
+    // Too short for SQLite to look at the clock.
+    run(&engine, "INSERT INTO n.t VALUES (1)");
+    let error = error(&engine, "BEGIN; INSERT INTO n.t VALUES (2); COMMIT");
+    assert!(
+        error.message.starts_with("Statement 2 failed: the transaction exceeded the time limit"),
+        "{error}"
+    );
+    run(&engine, "INSERT INTO n.t VALUES (3)");
+    assert_eq!(rows(&engine, "SELECT id FROM n.t"), json!([[1], [3]]));
 }

@@ -1,8 +1,6 @@
 //! Accounts, roles, and that nobody reaches another's rows.
 
-mod common;
-
-use common::{Recorder, caller, error, memory, root, run, run_as};
+use crate::common::{Recorder, caller, error, memory, root, run, run_as};
 use kalam_embedded::engine::{Caller, CredentialError, Data, Engine, EngineOptions, Role, Start};
 use serde_json::json;
 

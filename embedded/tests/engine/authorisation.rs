@@ -1,8 +1,6 @@
 //! Every kind of statement as every role.
 
-mod common;
-
-use common::{caller, memory, run, run_as};
+use crate::common::{caller, memory, run, run_as};
 use kalam_embedded::engine::Role;
 
 const ROLES: [Role; 4] = [Role::User, Role::Service, Role::Dba, Role::System];
