@@ -44,6 +44,7 @@ lint-nouns:
 lint-rust: system
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --profile $(PROFILE) -p kalam-live -p kalam-embedded
 
 lint-python: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -10,9 +10,11 @@
 //! for nothing.
 
 mod answer;
+mod begin;
 mod check;
 mod counters;
 mod doubt;
+mod evaluator;
 mod frames;
 mod keeper;
 mod missed;
@@ -21,7 +23,11 @@ mod options;
 mod paces;
 mod questions;
 mod resolve;
+mod restart;
 mod sweep;
+mod told;
+mod verdict;
+mod watched;
 mod watches;
 mod watermark;
 

@@ -15,6 +15,7 @@ mod pending;
 mod row_set;
 mod rows;
 mod sort;
+mod taking;
 mod tree;
 mod version;
 mod view;
@@ -24,7 +25,8 @@ pub use digest::Digest;
 pub use options::LiveOptions;
 pub use order_by::OrderBy;
 pub use rows::{Change, Changes, IntoIter, Iter, Phase, Rows};
-pub use view::{Begin, Lifted, LiveView};
+pub use taking::Lifted;
+pub use view::{Begin, LiveView};
 
 #[cfg(test)]
 mod tests;

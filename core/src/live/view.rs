@@ -7,10 +7,9 @@ use crate::error::{Error, Result};
 use crate::live::layout::{Layout, protocol};
 use crate::live::loading::{Loading, Stage, Target};
 use crate::live::options::LiveOptions;
-use crate::live::pending::{Deltas, Pending};
+use crate::live::pending::Pending;
 use crate::live::row_set::RowSet;
-use crate::live::rows::{Changes, Phase, Rows};
-use crate::live::sort::Sort;
+use crate::live::rows::Phase;
 use crate::live::version::Source;
 use crate::row::Row;
 use crate::schema::{Schema, SeqId};
@@ -26,47 +25,30 @@ use crate::schema::{Schema, SeqId};
 /// kept). The view stays usable: the caller decides whether to `begin` again or to `fail`. Nothing panics.
 ///
 /// Read with [`is_ready`](Self::is_ready) and [`take`](Self::take). A reader that comes late gets the newest rows with
-/// all changes since its last take, one for each row at most; see [`Rows`] for an example.
+/// all changes since its last take, one for each row at most; see [`Rows`](super::Rows) for an example.
 #[derive(Debug)]
 pub struct LiveView {
-    options: LiveOptions,
-    state: State,
+    pub(super) options: LiveOptions,
+    pub(super) state: State,
     pub(super) rows: Option<RowSet>,
     pub(super) pending: Pending,
-    last_seq_id: Option<SeqId>,
+    pub(super) last_seq_id: Option<SeqId>,
     /// Whose number that is.
-    origin: Option<Checkpoint>,
+    pub(super) origin: Option<Checkpoint>,
     /// Whether `rows` were complete once.
-    complete: bool,
+    pub(super) complete: bool,
     /// Whether `rows` started from a cursor instead of a snapshot.
-    partial: bool,
-    unverified: bool,
+    pub(super) partial: bool,
+    pub(super) unverified: bool,
     /// The rows are those of an earlier connection, and nothing has shown yet that they still are right: with the greatest
     /// version that frames told since. It counts only when the rows do.
-    kept: Option<Option<SeqId>>,
-    counts_versions: bool,
-    taken: Option<Phase>,
-}
-
-/// Rows whose changes are not listed yet.
-#[derive(Debug)]
-pub struct Lifted {
-    rows: Rows,
-    deltas: Deltas,
-    sort: Sort,
-}
-
-impl Lifted {
-    /// The rows with their changes.
-    pub fn into_rows(self) -> Rows {
-        let Self { mut rows, deltas, sort } = self;
-        rows.changes = deltas.into_changes(&rows.shown, &sort);
-        rows
-    }
+    pub(super) kept: Option<Option<SeqId>>,
+    pub(super) counts_versions: bool,
+    pub(super) taken: Option<Phase>,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Idle,
     Loading(Loading),
     Live,
@@ -133,8 +115,8 @@ impl LiveView {
         self.begin_at(schema, mode, None)
     }
 
-    /// [`begin`](Self::begin), with a checkpoint of the server whose versions follow: what [`Rows::checkpoint`] is made
-    /// from.
+    /// [`begin`](Self::begin), with a checkpoint of the server whose versions follow: what
+    /// [`Rows::checkpoint`](super::Rows::checkpoint) is made from.
     ///
     /// # Errors
     /// As there.
@@ -338,84 +320,6 @@ impl LiveView {
         if !self.is_over() {
             self.state = State::Ended(self.phase(), error);
         }
-    }
-
-    /// Whether [`take`](Self::take) would give something, or the view [is over](Self::is_ended).
-    pub fn is_ready(&self) -> bool {
-        self.is_over() || self.has_news()
-    }
-
-    /// Whether everything was taken and nothing will come any more.
-    pub fn is_ended(&self) -> bool {
-        matches!(self.state, State::Ended(_, None)) && !self.has_news()
-    }
-
-    /// The rows, if something is new since the last take: a first complete snapshot, a change, another phase. In the end
-    /// the error, once. `None` while nothing is new, and after the end.
-    pub fn take(&mut self) -> Option<Result<Rows>> {
-        Some(self.lift()?.map(Lifted::into_rows))
-    }
-
-    /// As [`take`](Self::take), but what takes longer is left to [`Lifted::into_rows`], which does not need the view.
-    pub fn lift(&mut self) -> Option<Result<Lifted>> {
-        if self.has_news()
-            && let Some(rows) = &self.rows
-        {
-            let phase = self.phase();
-            self.taken = Some(phase);
-            return Some(Ok(Lifted {
-                deltas: self.pending.lift(),
-                sort: rows.layout.sort.clone(),
-                rows: Rows {
-                    changes: Changes::Reset,
-                    shown: rows.shown().clone(),
-                    schema: rows.layout.schema.clone(),
-                    last_seq_id: self.last_seq_id,
-                    origin: self.origin.clone(),
-                    phase,
-                },
-            }));
-        }
-        match &mut self.state {
-            State::Ended(_, error) => error.take().map(Err),
-            _ => None,
-        }
-    }
-
-    /// How far the rows can be believed now.
-    pub fn phase(&self) -> Phase {
-        match &self.state {
-            State::Ended(phase, _) => *phase,
-            State::Idle => Phase::Loading { rows: 0, pages: 0 },
-            State::Loading(loading) if !self.complete => {
-                let rows = match (&loading.target, &self.rows) {
-                    (Target::Aside(stage), _) => stage.index.len(),
-                    (Target::InPlace, rows) => rows.as_ref().map_or(0, RowSet::len),
-                };
-                Phase::Loading { rows, pages: loading.pages }
-            }
-            State::Loading(Loading { reconnecting: true, .. }) | State::Interrupted(_) => Phase::Reconnecting,
-            // Nobody asks for rows anew on a sound connection unless the ones that are held are in doubt.
-            State::Loading(_) => Phase::Unverified,
-            State::Live if self.unverified => Phase::Unverified,
-            State::Live if self.kept.is_some() => Phase::Reconnecting,
-            State::Live if self.partial => Phase::Partial,
-            State::Live => Phase::Live,
-        }
-    }
-
-    /// Changed rows that the reader did not take.
-    pub(crate) fn pending_len(&self) -> usize {
-        self.pending.len()
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.state, State::Ended(..))
-    }
-
-    fn has_news(&self) -> bool {
-        let visible = self.complete || (self.options.partial && self.rows.is_some());
-        visible && (!self.pending.is_empty() || self.taken != Some(self.phase()))
     }
 
     fn change(&mut self, row: Row) -> Result<()> {

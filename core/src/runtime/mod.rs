@@ -21,7 +21,6 @@ pub(crate) mod live_state;
 pub(crate) mod mailbox;
 pub(crate) mod network;
 pub(crate) mod owner;
-mod owner_checks;
 pub(crate) mod proxy;
 pub(crate) mod reached;
 pub(crate) mod secret;

@@ -1,10 +1,11 @@
 //! The shape of a live query.
 
 use super::bind;
-use super::condition::{Condition, refuse_volatile};
+use super::condition::Condition;
 use super::parse::Parser;
 use super::select::Select;
 use super::token::{Token, tokenize};
+use super::volatile::refuse_volatile;
 use crate::error::Result;
 use crate::value::Value;
 

@@ -11,6 +11,7 @@ mod live;
 mod parse;
 mod select;
 pub(crate) mod token;
+mod volatile;
 
 pub use condition::Condition;
 pub use live::{Filter, LiveSql, Projection, TableName, check_live};

@@ -218,9 +218,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "all that SQLite holds: rows in memory, sorts [half of the memory]",
         |s, v| put(&mut s.options.limits.heap_bytes, bytes(v).map(|n| n as u64)),
     ),
-    value("limits.concurrent_requests", "statements that run at the same time [16]", |s, v| {
-        put(&mut s.options.limits.concurrent_requests, number(v))
-    }),
+    value(
+        "limits.concurrent_requests",
+        "statements that run at the same time, a quarter of them for one user [16]",
+        |s, v| put(&mut s.options.limits.concurrent_requests, number(v)),
+    ),
     value("limits.waiting_requests", "requests that wait for their turn [1024]", |s, v| {
         put(&mut s.options.limits.waiting_requests, number(v))
     }),

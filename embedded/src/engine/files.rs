@@ -152,7 +152,7 @@ pub struct FileAddress<'a> {
     pub namespace: &'a str,
     pub table: &'a str,
     pub folder: &'a str,
-    /// `{id}-{name}`, the name as it is or as [`stored_name`] makes it.
+    /// `{id}-{name}`, the name as it is or as `stored_name` makes it.
     pub stored_name: &'a str,
     /// Whose, in a USER or STREAM table; the caller's own when absent.
     pub user: Option<&'a str>,

@@ -14,6 +14,7 @@ use super::hub::Hub;
 use super::identity::{Identity, Unauthorized};
 use super::metrics::Metrics;
 use super::rate::Buckets;
+use super::shares::Shares;
 use super::token::{TokenKey, TokenKind};
 use crate::engine::{Engine, UserInfo};
 use crate::holes::Holes;
@@ -97,6 +98,8 @@ fn http_places(options: &Options) -> usize {
 pub(crate) struct Lane {
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    /// A quarter of what runs is the most for one user.
+    shares: Shares,
 }
 
 /// The work did not run to its end.
@@ -111,7 +114,11 @@ pub(crate) enum NotDone {
 impl Lane {
     pub(crate) fn new(at_once: usize, waiting: usize) -> Self {
         let semaphore = |places: usize| Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { running: semaphore(at_once), admitted: semaphore(at_once.saturating_add(waiting)) }
+        Self {
+            running: semaphore(at_once),
+            admitted: semaphore(at_once.saturating_add(waiting)),
+            shares: Shares::new(at_once / 4),
+        }
     }
 
     /// Runs `work` on a thread that may block, as soon as there is room.
@@ -120,26 +127,47 @@ impl Lane {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotDone> {
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| NotDone::Busy)?;
-        self.run_when_free(Some(admitted), work).await
+        self.run_when_free([Some(admitted), None], work).await
+    }
+
+    /// The same with work that may take long, of which no user has all places.
+    pub(crate) async fn run_for<T: Send + 'static>(
+        &self,
+        user: &Arc<str>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| NotDone::Busy)?;
+        let share = self.shares.of(user).await;
+        self.run_when_free([Some(admitted), share], work).await
     }
 
     /// The same for callers who are few by themselves: these wait instead of being refused.
+    pub(crate) async fn run_in_turn_for<T: Send + 'static>(
+        &self,
+        user: &Arc<str>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let share = self.shares.of(user).await;
+        self.run_when_free([None, share], work).await
+    }
+
+    /// For callers who are few by themselves, with work that is short.
     pub(crate) fn run_in_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, NotDone>> {
-        self.run_when_free(None, work)
+        self.run_when_free([None, None], work)
     }
 
     async fn run_when_free<T: Send + 'static>(
         &self,
-        admitted: Option<OwnedSemaphorePermit>,
+        places: [Option<OwnedSemaphorePermit>; 2],
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotDone> {
         let running = self.running.clone().acquire_owned().await.map_err(|_| NotDone::Broken)?;
         // The permits go along: a caller who is gone does not make room while the work goes on.
         let done = tokio::task::spawn_blocking(move || {
-            let _held = (admitted, running);
+            let _held = (places, running);
             work()
         });
         done.await.map_err(|error| {
@@ -178,6 +206,32 @@ mod tests {
         go.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(1));
         assert_eq!(second.await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn no_user_has_all_places() {
+        let lane = Arc::new(Lane::new(4, 10));
+        let (ann, bob): (Arc<str>, Arc<str>) = ("ann".into(), "bob".into());
+        let (go, wait) = mpsc::channel::<()>();
+        let (began, has_begun) = tokio::sync::oneshot::channel();
+        let first = tokio::spawn({
+            let (lane, ann) = (lane.clone(), ann.clone());
+            async move {
+                lane.run_for(&ann, move || {
+                    began.send(()).unwrap();
+                    wait.recv().unwrap();
+                })
+                .await
+            }
+        });
+        has_begun.await.unwrap();
+        let mut second = Box::pin(lane.run_for(&ann, || 2));
+        let mut third = Box::pin(lane.run_in_turn_for(&ann, || 3));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(futures_util::poll!(&mut third).is_pending());
+        assert_eq!(lane.run_for(&bob, || 4).await, Ok(4));
+        go.send(()).unwrap();
+        assert_eq!((first.await.unwrap(), second.await, third.await), (Ok(()), Ok(2), Ok(3)));
     }
 
     #[tokio::test]

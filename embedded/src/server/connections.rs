@@ -19,7 +19,7 @@ use crate::options::Limits;
 /// The table of open WebSockets and of the subscriptions that each user has.
 pub(crate) struct Connections {
     members: Mutex<Members>,
-    subscriptions: Mutex<HashMap<Arc<str>, usize>>,
+    subscriptions: Mutex<HashMap<Arc<str>, Used>>,
     count: watch::Sender<usize>,
     most: usize,
     most_per_user: usize,
@@ -92,11 +92,22 @@ pub(crate) struct ConnectionInfo {
     pub(crate) queued_bytes: usize,
 }
 
-/// One subscription's place in its user's limit; free again when dropped.
+/// What a user's subscriptions take.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    count: usize,
+    sql_bytes: usize,
+}
+
+/// One subscription's place in its user's limits; free again when dropped.
 pub(crate) struct Slot {
     connections: Arc<Connections>,
     user: Arc<str>,
+    sql_bytes: usize,
 }
+
+/// SQL of all subscriptions of one user, in bytes. What is kept of a filter takes several times its text.
+const MOST_SQL_BYTES: usize = 32 << 20;
 
 impl Connections {
     pub(crate) fn new(limits: &Limits) -> Self {
@@ -133,15 +144,16 @@ impl Connections {
         Some(Membership { connections: self.clone(), number, heard_at })
     }
 
-    /// `None` if the user has too many subscriptions already.
-    pub(crate) fn slot(self: &Arc<Self>, user: &Arc<str>) -> Option<Slot> {
+    /// `None` if the user has too many subscriptions already, or too long ones.
+    pub(crate) fn slot(self: &Arc<Self>, user: &Arc<str>, sql_bytes: usize) -> Option<Slot> {
         let mut subscriptions = self.subscriptions.lock();
-        let count = subscriptions.entry(user.clone()).or_default();
-        if *count >= self.most_per_user {
+        let used = subscriptions.get(user).copied().unwrap_or_default();
+        let used = Used { count: used.count + 1, sql_bytes: used.sql_bytes + sql_bytes };
+        if used.count > self.most_per_user || used.sql_bytes > MOST_SQL_BYTES {
             return None;
         }
-        *count += 1;
-        Some(Slot { connections: self.clone(), user: user.clone() })
+        subscriptions.insert(user.clone(), used);
+        Some(Slot { connections: self.clone(), user: user.clone(), sql_bytes })
     }
 
     /// Those that are open, oldest first.
@@ -159,7 +171,7 @@ impl Connections {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let subscriptions = self.subscriptions.lock().values().sum();
+        let subscriptions = self.subscriptions.lock().values().map(|used| used.count).sum();
         let members = self.members.lock();
         let (frames, bytes) = members.open.values().fold((0, 0), |(frames, bytes), member| {
             let queued = member.outbox.queued();
@@ -300,9 +312,10 @@ impl Drop for Listed {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut subscriptions = self.connections.subscriptions.lock();
-        if let Some(count) = subscriptions.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(used) = subscriptions.get_mut(&self.user) {
+            used.count -= 1;
+            used.sql_bytes -= self.sql_bytes;
+            if used.count == 0 {
                 subscriptions.remove(&self.user);
             }
         }

@@ -124,6 +124,7 @@ async fn answer(app: &Arc<App>, headers: HeaderMap, body: Body, kind: &mut Kind,
         }
         Queued::NotAWrite => {}
     }
+    let user = identity.user.clone();
     let execute = {
         let app = app.clone();
         move || {
@@ -138,7 +139,7 @@ async fn answer(app: &Arc<App>, headers: HeaderMap, body: Body, kind: &mut Kind,
             }
         }
     };
-    match app.statements.run(execute).await {
+    match app.statements.run_for(&user, execute).await {
         Ok(response) => response,
         Err(NotDone::Busy) => {
             app.metrics.rejected(Limit::WaitingRequests);

@@ -37,6 +37,7 @@ mod outbox;
 mod pager;
 mod rate;
 mod server_frame;
+mod shares;
 mod snapshot;
 mod socket;
 mod subscription;

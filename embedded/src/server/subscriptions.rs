@@ -170,7 +170,7 @@ impl Subscriptions {
         let begin = begin_of(options, from, limits, self.app.holes)?;
         self.by_id.retain(|_, entry| !entry.subscription.has_ended());
         let slot = match self.by_id.len() < limits.subscriptions_per_connection {
-            true => self.app.connections.slot(&self.identity.user),
+            true => self.app.connections.slot(&self.identity.user, sql.len()),
             false => None,
         };
         let slot = slot.ok_or_else(|| {
@@ -224,7 +224,7 @@ impl Subscriptions {
             }
             attempt()
         };
-        match self.app.statements.run_in_turn(work).await {
+        match self.app.statements.run_in_turn_for(&self.identity.user, work).await {
             Ok(started) => Ok(started?),
             Err(NotDone::Busy | NotDone::Broken) => Err(Refusal {
                 code: "SUBSCRIPTION_FAILED",

@@ -66,6 +66,22 @@ async fn subscriptions_are_limited_by_connection_and_user_and_given_back() {
 }
 
 #[tokio::test]
+async fn the_sql_of_all_subscriptions_is_limited() {
+    let server = limited(Limits { message_bytes: 16 << 20, sql_bytes: 16 << 20, ..Limits::default() }).await;
+    let mut ws = server.root_ws().await;
+    let long = format!("SELECT id FROM app.t WHERE v = 'x' -- {}", "x".repeat(12 << 20));
+    for id in ["a", "b"] {
+        ws.snapshot(id, &long, json!({})).await;
+    }
+    ws.subscribe("c", &long, json!({})).await;
+    assert!(is_error(&ws.frame().await, "c", "SUBSCRIPTION_LIMIT_EXCEEDED"));
+    ws.snapshot("d", "SELECT id FROM app.t", json!({})).await;
+    // Replacing one gives its place back.
+    ws.snapshot("b", "SELECT id FROM app.t", json!({})).await;
+    ws.snapshot("c", &long, json!({})).await;
+}
+
+#[tokio::test]
 async fn messages_are_limited_and_the_surplus_is_told_and_lost() {
     let server = limited(Limits { messages_per_second: 1, ..Limits::default() }).await;
     let mut ws = server.root_ws().await;

@@ -30,7 +30,8 @@ pub(crate) use sequence::{Sequence, first_at, ulid};
 
 use super::{Data, EngineError, error::SqlResult};
 
-const MAX_READERS: usize = 4;
+/// More than one user has statements running at the same time.
+const MAX_READERS: usize = 6;
 
 pub(crate) struct Storage {
     writer: Mutex<Writer>,

@@ -1,12 +1,10 @@
-//! The owner's part in keeping live rows right: it carries what keepers ask for.
+//! Keeping live rows right: carries what keepers ask for.
 
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use super::checks::Answer;
-use super::owner::{Owner, Subscriber};
-use super::subscriber::Sink;
+use super::{Owner, Subscriber};
 use crate::converge::{Ask, WatchAction};
 use crate::error::ErrorCode;
 use crate::machine::{
@@ -14,6 +12,8 @@ use crate::machine::{
     SubscriptionKey,
 };
 use crate::repair::Repair;
+use crate::runtime::checks::Answer;
+use crate::runtime::subscriber::Sink;
 use crate::sql::{LiveSql, TableName};
 
 impl Owner {
