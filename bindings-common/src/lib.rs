@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod camel_case;
 mod client;
 mod consumer;
 mod embedded;
@@ -32,6 +33,7 @@ mod subscriptions;
 use std::time::Duration;
 
 pub use address::{AddressHasher, AddressMap};
+pub use camel_case::camel_case_message;
 pub use client::Client;
 pub use consumer::{
     Consumer, ConsumerOptions, SharedConsumer, Work, WorkItem, WorkStream, WorkerOptions, offset_reset,

@@ -133,11 +133,15 @@ struct Text {
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a String can not fail.
-        let _ = match field.name() {
-            "message" => write!(self.message, "{value:?}"),
-            name => write!(self.fields, " {name}={value:?}"),
-        };
+        let shown = format!("{value:?}");
+        // For people, to whom an `Option` means nothing.
+        let shown = shown.strip_prefix("Some(").and_then(|s| s.strip_suffix(')')).unwrap_or(&shown);
+        match field.name() {
+            "message" => self.message.push_str(shown),
+            _ if shown == "None" => {}
+            // Writing to a String can not fail.
+            name => drop(write!(self.fields, " {name}={shown}")),
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

@@ -87,6 +87,12 @@ test("a transaction", async () => {
   assert.equal(await client.batch([[insert, [1, "a"]], `INSERT INTO ${ns}.t VALUES (2, 'b')`]), 2);
   await assert.rejects(client.batch([[insert, [3, "c"]], "SELEC"]), code("invalid_sql"));
   assert.equal((await client.query(`SELECT id FROM ${ns}.t`)).length, 2, "all or none");
+  await assert.rejects(
+    client.batch([`INSERT INTO ${ns}.t VALUES (3, 'c')`, [insert, [1, "a"]]]),
+    (error: KalamError) => error.code === "already_exists" && error.message.startsWith("Statement 2 failed"),
+  );
+  await assert.rejects(client.batch("SELECT 1"), /must be a list of statements, not a string/);
+  await assert.rejects(client.batch([5 as unknown as string]), /statement 1 must be a string, not 5/);
 });
 
 test("as another user", async () => {
@@ -106,6 +112,16 @@ test("errors", async () => {
   assert.equal(error.retryable, false);
   assert.equal(typeof error.serverCode, "string");
   assert.match(error.stack ?? "", /^KalamError: /);
+  assert.deepEqual(JSON.parse(JSON.stringify(error)), {
+    name: "KalamError",
+    code: "not_found",
+    message: error.message,
+    retryable: false,
+    serverCode: error.serverCode,
+  });
+  await assert.rejects(client.live(`SELECT id FROM ${ns}.t ORDER BY id`).next(), (error: KalamError) =>
+    error.message.includes("the orderBy option"),
+  );
   await assert.rejects(client.execute("SELEC"), code("invalid_sql"));
   await assert.rejects(client.cancelSubscription("nothing"), code("not_found"));
   const { url } = await server();
@@ -166,7 +182,7 @@ test("wrong options are named", async () => {
     [{ headers: { a: 1 } }, /option `headers`/],
     [{ bigint: "big" }, /option `bigint` must be "bigint" or "number" or "string"/],
     [{ onError: 1 }, /option `onError` must be a function/],
-    ["http://localhost", /options must be an object/],
+    ["http://localhost", /connect takes an object: connect\(\{ url: /],
   ];
   for (const [options, message] of wrong) {
     const opening = connect(options as ConnectOptions);

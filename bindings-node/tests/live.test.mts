@@ -231,6 +231,31 @@ test("a signal that outlives subscriptions keeps nothing of them", async () => {
   assert.equal(getEventListeners(signal, "abort").length, 0);
 });
 
+test("a second loop over a live query that one waits for is refused", async () => {
+  await using at = await place(TABLE);
+  const { client, ns } = at;
+  for (const live of [client.liveTable<Row>(`${ns}.t`), client.liveEvents(`SELECT id FROM ${ns}.t`)]) {
+    let seen = 0;
+    const loop = async () => {
+      for await (const _ of live) {
+        seen += 1;
+        await live.close();
+      }
+    };
+    const first = loop();
+    await assert.rejects(soon(loop()), /another loop waits for this already/);
+    await soon(first);
+    assert.equal(seen, 1, "the first is not disturbed");
+  }
+  const twice = client.liveTable<Row>(`${ns}.t`);
+  assert.equal((await next(twice)).length, 0);
+  await client.execute(`INSERT INTO ${ns}.t VALUES (1, 'x')`);
+  for await (const rows of twice) {
+    assert.equal(rows.length, 1, "a loop may go on where calls of next have been");
+    break;
+  }
+});
+
 test("calls of next that are made at once are served in order", async () => {
   await using at = await place(TABLE);
   const { client, ns } = at;

@@ -49,6 +49,12 @@ async function target(topicVisibility: number | undefined): Promise<Target | und
   return { url: (own || (await server())).url, user: "root", password: PASSWORD };
 }
 
+/** `{"bytes": [0, 255]}` among parameters are bytes. */
+const withBytes = (_key: string, value: unknown) =>
+  value instanceof Object && "bytes" in value && Array.isArray(value.bytes)
+    ? Uint8Array.from(value.bytes)
+    : value;
+
 test("there are scenarios", () => {
   assert.ok(SCENARIOS.length > 20);
 });
@@ -57,7 +63,7 @@ for (const file of SCENARIOS) {
   test(`scenario ${file}`, async () => {
     const ns = `s${process.pid}_${++count}`;
     const text = readFileSync(join(DIRECTORY, file), "utf8").replaceAll("{ns}", ns);
-    const { steps, topic_visibility } = JSON.parse(text);
+    const { steps, topic_visibility } = JSON.parse(text, withBytes);
     const at = await target(topic_visibility);
     if (!at) return;
     const client = await connect({ ...at, timestamp: "microseconds" });

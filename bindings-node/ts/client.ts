@@ -134,8 +134,10 @@ export class Client extends EventEmitter<ClientEvents> implements Queries, Async
    * parameters. Resolves with how many rows they have changed.
    */
   async batch(statements: Iterable<string | readonly [sql: string, params?: Params]>): Promise<number> {
+    if (typeof statements === "string")
+      throw new TypeError("statements must be a list of statements, not a string");
     const list = Array.from(statements, (statement, i): [string, string | undefined] => {
-      const [sql, params] = typeof statement === "string" ? [statement, undefined] : statement;
+      const [sql, params] = Array.isArray(statement) ? statement : [statement, undefined];
       return [checkText(`statement ${i + 1}`, sql), encodeParams(params)];
     });
     return answer(this.#native.batch(list));
@@ -329,5 +331,7 @@ function split<O>(
  * reached.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
+  if (typeof options === "string")
+    throw new TypeError('connect takes an object: connect({ url: "http://..." })');
   return new Client(options).open(options.tokenProvider);
 }

@@ -2,6 +2,7 @@ import type { Failure } from "./native.js";
 
 /** Stable codes of {@link KalamError}; the same strings in every language. */
 export type ErrorCode =
+  | "already_exists"
   | "auth_failed"
   | "closed"
   | "config"
@@ -28,6 +29,7 @@ export class KalamError extends Error {
   override readonly name = "KalamError";
 
   constructor(
+    /** Stable, and the same in every language. */
     readonly code: ErrorCode,
     message: string,
     /** Whether the same call may succeed when it is made again. */
@@ -36,6 +38,12 @@ export class KalamError extends Error {
     readonly serverCode?: string,
   ) {
     super(message);
+  }
+
+  /** What a log in JSON wants: the message too, which `JSON.stringify` leaves out of other errors. */
+  toJSON(): object {
+    const { name, code, message, retryable, serverCode } = this;
+    return { name, code, message, retryable, serverCode };
   }
 }
 

@@ -20,7 +20,9 @@ export type Files = { readonly [placeholder: string]: FileUpload | Uint8Array | 
 
 /** How far an upload is: bytes of all files together. */
 export interface UploadProgress {
+  /** So many bytes are on their way. */
   readonly sentBytes: number;
+  /** So many there are. */
   readonly totalBytes: number;
 }
 
@@ -40,6 +42,7 @@ export interface DownloadOptions {
 
 /** A downloaded file. */
 export interface FileDownload {
+  /** The bytes. */
   readonly content: Uint8Array;
   /** What the server says that it is. */
   readonly mime: string | null;

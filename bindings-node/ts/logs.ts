@@ -8,9 +8,11 @@ import { ready } from "./wait.js";
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
 export interface LogLine {
+  /** How important it is. */
   readonly level: LogLevel;
   /** The part of the client that wrote it, such as `kalam_live::runtime::owner`. */
   readonly target: string;
+  /** What happened, for a person. */
   readonly message: string;
 }
 

@@ -48,6 +48,8 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
   #isOver = false;
   /** Why it is over, for the next call to tell. */
   #failure: { reason: unknown } | undefined;
+  /** Calls of `next` that have no answer yet. */
+  #waiting = 0;
   /** Resolves when every call that was made before has its answer. */
   #queue: Promise<unknown> | undefined;
 
@@ -79,7 +81,9 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
     return this.decoder?.handle.id ?? undefined;
   }
 
+  /** Throws when another loop waits already: each of the two would see a part only. */
   [Symbol.asyncIterator](): this {
+    if (this.#waiting > 0) throw new Error("another loop waits for this already: open a live query for each");
     return this;
   }
 
@@ -139,14 +143,15 @@ abstract class Subscription<P, T> implements AsyncIterableIterator<T>, AsyncDisp
     this.over();
   }
 
-  /** @internal Runs calls one after the other. */
-  protected inOrder<R>(call: () => Promise<R>): Promise<R> {
+  /** @internal Runs calls one after the other. `next` says how many calls of that name it is. */
+  protected inOrder<R>(call: () => Promise<R>, next = 0): Promise<R> {
     const before = this.#queue;
+    this.#waiting += next;
     const answer = before ? before.then(call) : call();
-    const settled = answer.then(
-      () => {},
-      () => {},
-    );
+    const answered = () => {
+      this.#waiting -= next;
+    };
+    const settled = answer.then(answered, answered);
     this.#queue = settled;
     void settled.then(() => {
       if (this.#queue === settled) this.#queue = undefined;
@@ -255,7 +260,7 @@ export class LiveRows<T = Row> extends Subscription<Rows<T>, Rows<T>> {
       this.#newest = rows;
       this.handedOut(rows);
       return { value: rows, done: false };
-    });
+    }, 1);
   }
 
   /** @internal */
@@ -299,7 +304,7 @@ export class LiveEvents<T = Row> extends Subscription<Told<T>[], KalamEvent<T>> 
     return this.inOrder(async () => {
       const event = this.#pop() ?? (await this.#fill());
       return event ? { value: event, done: false } : { value: undefined, done: true };
-    });
+    }, 1);
   }
 
   /** All events that are there, at least one; none when there will be no more. Cheaper than a loop over each. */

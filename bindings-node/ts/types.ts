@@ -4,8 +4,11 @@ import type { KalamError } from "./errors.js";
 
 /** What a FILE column holds: where the bytes are. */
 export interface FileRef {
+  /** The server's id of the stored file. */
   readonly id: string;
+  /** The sub-directory that the server put it in. */
   readonly sub: string;
+  /** File name as uploaded. */
   readonly name: string;
   /** In bytes. */
   readonly size: number;
@@ -40,10 +43,13 @@ export type Param =
 
 /** A column of rows. */
 export interface Column {
+  /** As it is selected. */
   readonly name: string;
   /** As SQL spells it: `BIGINT`, `DECIMAL(18,4)`. */
   readonly type: string;
+  /** Whether it is of the primary key. */
   readonly primaryKey: boolean;
+  /** Whether it is never NULL. */
   readonly notNull: boolean;
 }
 
@@ -148,9 +154,11 @@ export type State = "idle" | "connecting" | "connected" | "reconnecting" | "clos
 
 /** An open subscription. */
 export interface Subscription {
+  /** Its name, for `cancelSubscription`. */
   readonly id: string;
   /** The SQL as the server gets it: parameters bound, key columns added. */
   readonly query: string;
+  /** How far it is. */
   readonly stage: "waiting" | "subscribing" | "loading" | "ready";
   /** The newest write received. */
   readonly lastSeqId: bigint | undefined;
@@ -158,19 +166,29 @@ export interface Subscription {
 
 /** What the server says about its health. */
 export interface Health {
+  /** `healthy`, when it is. */
   readonly status: string;
+  /** Of the server. */
   readonly version: string;
+  /** Of its API, such as `v1`. */
   readonly apiVersion: string;
+  /** When the server was built. */
   readonly buildDate: string;
 }
 
 /** What has been counted since the client was made. */
 export interface Counters {
+  /** Frames received. */
   readonly frames: number;
+  /** Bytes received, as they were on the wire. */
   readonly bytes: number;
+  /** Messages sent, pings aside. */
   readonly sent: number;
+  /** Connections established. */
   readonly connects: number;
+  /** Frames of a type that this version does not know. */
   readonly unknownFrames: number;
+  /** Frames for subscriptions that are not open any more. */
   readonly lateFrames: number;
   /** How often a reader of events was too slow. */
   readonly lagged: number;
@@ -182,12 +200,19 @@ export interface Counters {
 
 /** Rows of a live query were wrong, since the server had left something out, and were put right. */
 export interface Repair {
+  /** The id of the subscription. */
   readonly subscription: string;
+  /** What it was that showed: `unconfirmed`, `mismatch`, `newest_rows`, `schema`, `reconnect` or `traffic`. */
   readonly reason: string;
+  /** HTTP queries that it took. */
   readonly queries: number;
+  /** Bytes of their answers. */
   readonly bytes: number;
+  /** Rows that were missing. */
   readonly added: number;
+  /** Rows with other content. */
   readonly changed: number;
+  /** Rows that were gone. */
   readonly removed: number;
 }
 

@@ -3,8 +3,9 @@
 use std::task::{Context, Poll};
 
 use kalam_bindings::{Connection, Inbox, Taken, Tidings, TokenRequest};
+use kalam_live::Repair;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyString};
 
 use crate::error::exception;
 use crate::handle::Source;
@@ -32,7 +33,14 @@ impl Source for PyInbox {
                     ("disconnect", exception(py, &error)?)
                 }
                 Tidings::Connection(Connection::Error(error)) => ("error", exception(py, &error)?),
-                Tidings::Connection(Connection::Repaired { .. } | Connection::State(_)) => continue,
+                Tidings::Connection(Connection::State(state)) => {
+                    ("state", PyString::new(py, state).into_any())
+                }
+                Tidings::Connection(Connection::Repaired { subscription, repair }) => {
+                    let Repair { reason, queries, bytes, added, changed, removed } = repair;
+                    let told = (subscription, reason.as_str(), queries, bytes, added, changed, removed);
+                    ("repair", told.into_pyobject(py)?.into_any())
+                }
             })?;
         }
         Ok(Taken::Item(list.into_any().unbind()))

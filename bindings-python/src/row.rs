@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use kalam_live::{Row, Value};
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyIterator, PyList, PyMapping, PyString, PyTuple};
@@ -73,7 +73,7 @@ impl PyRow {
 
     fn position(&self, key: &Bound<'_, PyAny>) -> PyResult<usize> {
         if let Ok(name) = key.cast::<PyString>() {
-            return self.names.position(name).ok_or_else(|| self.no_such_column(name));
+            return self.names.position(name).ok_or_else(|| PyKeyError::new_err(self.no_such_column(name)));
         }
         if key.is_instance_of::<PyInt>() {
             let len = self.row.values().len();
@@ -91,9 +91,9 @@ impl PyRow {
         )))
     }
 
-    fn no_such_column(&self, name: &Bound<'_, PyString>) -> PyErr {
+    fn no_such_column(&self, name: &Bound<'_, PyString>) -> String {
         let columns: Vec<&str> = self.row.iter().map(|(column, _)| column).collect();
-        PyKeyError::new_err(format!("no column {name:?}; the row has {}", columns.join(", ")))
+        format!("no column {name:?}; the row has {}", columns.join(", "))
     }
 
     fn cells<'py>(
@@ -149,6 +149,31 @@ impl PyRow {
                 None => Err(error),
             }
         })
+    }
+
+    /// Asked when there is no such attribute: says what there is.
+    fn __getattr__(&self, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+        Err(PyAttributeError::new_err(match name.to_string_lossy() {
+            name if name.starts_with('_') => format!("'kalam_live.Row' object has no attribute '{name}'"),
+            _ => self.no_such_column(name),
+        }))
+    }
+
+    fn __copy__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    /// It can not be changed, and neither can what is read out of it: JSON is made anew each time.
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__<'py>(slf: &Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        let _ = memo;
+        slf.clone()
+    }
+
+    fn __reduce_ex__(&self, _protocol: i32) -> PyResult<Py<PyAny>> {
+        Err(PyTypeError::new_err(
+            "a row can not be pickled: pickle row.asdict(), or use a model such as a dataclass",
+        ))
     }
 
     fn __len__(&self) -> usize {

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
+import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,9 @@ import pytest
 import kalam_live
 from conftest import PASSWORD, Place, run
 from kalam_live import sync
+
+BUILT = Path(os.environ.get("CARGO_TARGET_DIR", Path(__file__).parents[2] / "target"))
+EMBEDDED = BUILT / os.environ.get("PROFILE", "fast") / "kalam-embedded"
 
 
 def login(url: str) -> str:
@@ -81,6 +88,7 @@ def test_token_provider_without_a_loop(place: Place) -> None:
 def test_lifecycle_callbacks(place: Place) -> None:
     async def main() -> None:
         told: list[str] = []
+        states: list[str] = []
         news = asyncio.Event()
 
         def tell(what: str) -> None:
@@ -95,6 +103,7 @@ def test_lifecycle_callbacks(place: Place) -> None:
             on_connect=connected,
             on_disconnect=lambda error: tell(f"disconnected {error.code}"),
             on_error=lambda error: tell(f"error {error.code}"),
+            on_state=lambda state: states.append(state),
         ) as client:
             while told != ["connected"]:
                 await news.wait()
@@ -104,8 +113,44 @@ def test_lifecycle_callbacks(place: Place) -> None:
             while told.count("connected") < 2:
                 await news.wait()
                 news.clear()
+        assert states.count("connected") == 2
+        assert states[-1] == "closed"
 
     run(main)
+
+
+@pytest.mark.skipif(not EMBEDDED.exists(), reason="the command kalam-embedded is not built")
+def test_on_repair() -> None:
+    """A server with KalamDB's holes: it does not tell that a row leaves the filter."""
+    password = "Secret-123456"
+    serve = [str(EMBEDDED), "serve", "--port", "0", "--emulate", "kalamdb-0.4"]
+    environment = os.environ | {"KALAM_ROOT_PASSWORD": password}
+    with subprocess.Popen(
+        serve, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as server:
+        try:
+            assert server.stdout
+            address = next(found[0] for line in server.stdout if (found := re.search(r"http://[\d.:]+", line)))
+
+            async def main() -> None:
+                told: asyncio.Future[kalam_live.Repair] = asyncio.get_running_loop().create_future()
+                options: Any = {"user": "root", "password": password, "on_repair": told.set_result}
+                async with kalam_live.connect(address, **options) as client:
+                    await client.execute("CREATE NAMESPACE app")
+                    await client.execute("CREATE TABLE app.t (id BIGINT PRIMARY KEY, room TEXT) WITH (TYPE='SHARED')")
+                    await client.execute("INSERT INTO app.t VALUES (1, 'a'), (2, 'a')")
+                    async for rows in client.live("SELECT id FROM app.t WHERE room = 'a'", id="mine"):
+                        if len(rows) == 1:
+                            break
+                        await client.execute("UPDATE app.t SET room = 'b' WHERE id = 1")
+                    repair = await told
+                    assert (repair.subscription, repair.removed, repair.added) == ("mine", 1, 0)
+                    assert repair.reason == "unconfirmed"
+                    assert repair.queries >= 1
+
+            run(main)
+        finally:
+            server.terminate()
 
 
 def test_on_error(place: Place) -> None:

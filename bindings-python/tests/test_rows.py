@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -56,8 +57,14 @@ def test_what_a_row_does_not_have(rows: QueryResult[Row]) -> None:
         row[-3]
     with pytest.raises(TypeError, match="not by float"):
         row[1.5]  # type: ignore[index]
-    with pytest.raises(AttributeError, match="w"):
+    with pytest.raises(AttributeError, match="no column 'w'; the row has id, v"):
         _ = row.w
+    with pytest.raises(AttributeError, match="_private"):
+        _ = row._private
+    with pytest.raises(TypeError, match=r"can not be pickled: pickle row.asdict\(\)"):
+        pickle.dumps(row)
+    assert copy.copy(row) is row
+    assert copy.deepcopy({"held": [row]})["held"][0] is row
     with pytest.raises(AttributeError):
         row.v = "two"  # type: ignore[misc]
     with pytest.raises(TypeError, match="unhashable"):

@@ -54,7 +54,7 @@ def test_there_are_scenarios() -> None:
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_scenario(path: Path, server: sync.EmbeddedServer) -> None:
     ns = f"s{os.getpid()}_{next(_numbers)}"
-    scenario = json.loads(path.read_text().replace("{ns}", ns))
+    scenario = json.loads(path.read_text().replace("{ns}", ns), object_hook=with_bytes)
 
     async def main(target: Target) -> None:
         async with kalam_live.connect(target.url, user=target.user, password=target.password) as client:
@@ -105,6 +105,11 @@ def to_wire(value: Any, column_type: str) -> Any:
         case "BYTES", bytes():
             return list(value)
     raise AssertionError(f"{value!r} is not what a {column_type} column gives")
+
+
+def with_bytes(value: dict[str, Any]) -> Any:
+    """``{"bytes": [0, 255]}`` among parameters are bytes."""
+    return bytes(value["bytes"]) if isinstance(value.get("bytes"), list) else value
 
 
 def content(file: dict[str, Any]) -> bytes:

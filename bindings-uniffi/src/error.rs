@@ -17,7 +17,7 @@ impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         Self {
             code: error.code().as_str().to_owned(),
-            text: error.message().to_owned(),
+            text: kalam_bindings::camel_case_message(error),
             retryable: error.retryable(),
             server_code: error.server_code().map(str::to_owned),
         }

@@ -50,6 +50,8 @@ error_codes! {
     InvalidArgument = "invalid_argument", retryable: false;
     /// The table, topic, file or subscription does not exist.
     NotFound = "not_found", retryable: false;
+    /// A row with this primary key, or a table, namespace or user of this name, is there already.
+    AlreadyExists = "already_exists", retryable: false;
     /// The user may not do this.
     PermissionDenied = "permission_denied", retryable: false;
     /// The server limits how often or how much.
@@ -97,6 +99,13 @@ impl Error {
     #[must_use]
     pub fn with_server_code(mut self, server_code: impl Into<String>) -> Self {
         self.0.server_code = Some(server_code.into());
+        self
+    }
+
+    /// The same error, told in other words.
+    #[must_use]
+    pub(crate) fn with_message(mut self, message: String) -> Self {
+        self.0.message = message;
         self
     }
 

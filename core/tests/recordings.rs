@@ -435,7 +435,12 @@ fn check_sql(at: &str, request: &Json, status: u16, body: &str) -> &'static str 
                 401 => &[ErrorCode::AuthFailed],
                 403 => &[ErrorCode::PermissionDenied],
                 503 => &[ErrorCode::Unavailable],
-                _ => &[ErrorCode::InvalidSql, ErrorCode::NotFound, ErrorCode::InvalidArgument],
+                _ => &[
+                    ErrorCode::InvalidSql,
+                    ErrorCode::NotFound,
+                    ErrorCode::AlreadyExists,
+                    ErrorCode::InvalidArgument,
+                ],
             };
             assert!(expected.contains(&error.code()), "{at}: {error}");
             "sql error"

@@ -9,12 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import kalam_live
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "python"
 TIMEOUT = 60
@@ -52,6 +55,57 @@ def test_first_program_of_the_readme() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(TIMEOUT) != 0
     assert "hello" in line
+
+
+DOCUMENTED = (EXAMPLES.parents[1] / "docs" / "live-queries.md").read_text()
+
+AROUND = """
+import asyncio, collections, kalam_live
+
+async def main():
+    async with kalam_live.connect() as client:
+        await client.execute("CREATE NAMESPACE app")
+        await client.execute("CREATE TABLE app.tickets (id BIGINT PRIMARY KEY, status TEXT)")
+        await client.execute("INSERT INTO app.tickets VALUES (1, 'open'), (2, 'open'), (3, 'done')")
+        steps = iter([
+            "UPDATE app.tickets SET status = 'done' WHERE id = 1",
+            "DELETE FROM app.tickets WHERE id = 3",
+            "INSERT INTO app.tickets VALUES (4, 'new')",
+        ])
+{dashboard}
+            step = next(steps, None)
+            if step is None:
+                break
+            await client.execute(step)
+
+asyncio.run(main())
+"""
+
+
+def test_documented_dashboard(tmp_path: Path) -> None:
+    block = re.search(r"```python\n(.*?)```", DOCUMENTED, re.DOTALL)
+    assert block
+    program = tmp_path / "dashboard.py"
+    program.write_text(AROUND.replace("{dashboard}", textwrap.indent(block[1], " " * 8)))
+    assert run(str(program)).splitlines() == [
+        "{'open': 2, 'done': 1}",
+        "{'open': 1, 'done': 2}",
+        "{'open': 1, 'done': 1}",
+        "{'open': 1, 'done': 1, 'new': 1}",
+    ]
+
+
+def test_documented_errors() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", DOCUMENTED, re.MULTILINE))
+    classes = {
+        cls.code: name
+        for name, cls in vars(kalam_live).items()
+        if name in kalam_live.__all__
+        and isinstance(cls, type)
+        and issubclass(cls, kalam_live.KalamError)
+        and name != "KalamError"
+    }
+    assert rows == classes
 
 
 def test_billing_worker() -> None:

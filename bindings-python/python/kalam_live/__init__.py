@@ -21,9 +21,11 @@
 import atexit
 
 from kalam_live import _native
+from kalam_live._callbacks import Repair
 from kalam_live._client import Client, EmbeddedServer, Opening, Queries, connect, start_embedded
 from kalam_live._consumer import Committed, Consumer, Offsets, RunSummary
 from kalam_live._errors import (
+    AlreadyExistsError,
     ArgumentError,
     AuthError,
     ClosedError,
@@ -62,6 +64,7 @@ from kalam_live._native import (
 from kalam_live._types import Change, Checkpoint, EventOptions, LiveOptions, OnCheckpoint, State
 
 __all__ = [
+    "AlreadyExistsError",
     "ArgumentError",
     "AuthError",
     "Change",
@@ -97,6 +100,7 @@ __all__ = [
     "RateLimitedError",
     "Record",
     "Remove",
+    "Repair",
     "Reset",
     "Row",
     "RowList",

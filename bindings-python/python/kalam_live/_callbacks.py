@@ -6,13 +6,33 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kalam_live import _logs, _loop
 
 if TYPE_CHECKING:
     from kalam_live._errors import KalamError
     from kalam_live._native import Handle, TokenRequest
+    from kalam_live._types import State
+
+
+class Repair(NamedTuple):
+    """Rows of a live query were wrong, since the server had left something out, and were put right."""
+
+    subscription: str
+    """The id of the subscription."""
+    reason: str
+    """What it was that showed: ``unconfirmed``, ``mismatch``, ``newest_rows``, ``schema``, ``reconnect`` or ``traffic``."""
+    queries: int
+    """HTTP queries that it took."""
+    bytes: int
+    """Bytes of their answers."""
+    added: int
+    """Rows that were missing."""
+    changed: int
+    """Rows with other content."""
+    removed: int
+    """Rows that were gone."""
 
 
 TokenProvider = Callable[[], "str | Awaitable[str]"]
@@ -26,13 +46,16 @@ class Callbacks:
     on_connect: Callable[[], object] | None = None
     on_disconnect: Callable[[KalamError], object] | None = None
     on_error: Callable[[KalamError], object] | None = None
+    on_state: Callable[[State], object] | None = None
+    on_repair: Callable[[Repair], object] | None = None
 
     def __bool__(self) -> bool:
         return any(callback is not None for callback in vars(self).values())
 
     def of(self, what: str) -> Callable[..., object] | None:
-        """The one for ``connect``, ``disconnect`` or ``error``."""
-        return {"connect": self.on_connect, "disconnect": self.on_disconnect, "error": self.on_error}[what]
+        """The one for ``connect``, ``disconnect``, ``error``, ``state`` or ``repair``."""
+        callback: Callable[..., object] | None = getattr(self, f"on_{what}")
+        return callback
 
 
 async def report(callback: Callable[..., object], *arguments: object) -> None:
@@ -61,6 +84,12 @@ def _refuse_coroutine(result: object) -> object:
     return result
 
 
+def _arguments(what: str, argument: Any) -> tuple[object, ...]:
+    if what == "repair":
+        return (Repair(*argument),)
+    return () if argument is None else (argument,)
+
+
 async def serve(inbox: Handle[list[tuple[str, Any]]], callbacks: Callbacks) -> None:
     """Calls the user's code from the event loop until the client is closed."""
     while True:
@@ -73,7 +102,7 @@ async def serve(inbox: Handle[list[tuple[str, Any]]], callbacks: Callbacks) -> N
             if what == "token":
                 await _answer(argument, callbacks.token_provider)
             elif callback := callbacks.of(what):
-                await report(callback, *(() if argument is None else (argument,)))
+                await report(callback, *_arguments(what, argument))
 
 
 async def _answer(request: TokenRequest, provider: TokenProvider | None) -> None:
@@ -96,7 +125,7 @@ def serve_blocking(inbox: Handle[list[tuple[str, Any]]], callbacks: Callbacks) -
             if what == "token":
                 _answer_blocking(argument, callbacks.token_provider)
             elif callback := callbacks.of(what):
-                report_blocking(callback, *(() if argument is None else (argument,)))
+                report_blocking(callback, *_arguments(what, argument))
 
 
 def _answer_blocking(request: TokenRequest, provider: TokenProvider | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from kalam_live import _callbacks, _consumer, _files, _loop, _models, _native
+from kalam_live import _callbacks, _check, _consumer, _files, _loop, _models, _native
 from kalam_live._consumer import Consumer
 from kalam_live._live import LiveEvents, LiveRows
 from kalam_live._options import Connecting, open_client
@@ -98,7 +98,7 @@ class Client(Queries):
 
         Each is SQL, or a pair of SQL and parameters. Returns how many rows they have changed.
         """
-        return await _loop.result(self._native.batch(list(statements)))
+        return await _loop.result(self._native.batch(_check.statements(statements)))
 
     async def execute_with_files(
         self, sql: str, params: Params | None = None, *, files: Files, on_progress: OnProgress | None = None
@@ -177,7 +177,7 @@ class Client(Queries):
             on_checkpoint: Called with the place to go on from, as text, when rows are handed out.
             options: See :class:`LiveOptions`.
         """
-        handle = self._native.live(sql, params, model=_models.converter(model), **options)
+        handle = self._native.live(sql, params, model=_models.converter(model), **_check.live_options(options))
         return LiveRows(self, handle, on_checkpoint)
 
     @overload
@@ -197,7 +197,7 @@ class Client(Queries):
         **options: Unpack[LiveOptions],
     ) -> LiveRows[Any]:
         """All rows and columns of a table, as :meth:`live`."""
-        handle = self._native.live(table, table=True, model=_models.converter(model), **options)
+        handle = self._native.live(table, table=True, model=_models.converter(model), **_check.live_options(options))
         return LiveRows(self, handle, on_checkpoint)
 
     def live_events(
@@ -218,7 +218,7 @@ class Client(Queries):
         ``options`` are those of :class:`EventOptions`. A reader that is too slow gets one ``lagged`` event in place of
         those that were dropped; the subscription then goes on after the last one that it took.
         """
-        return LiveEvents(self, self._native.live_events(sql, params, **options), on_checkpoint)
+        return LiveEvents(self, self._native.live_events(sql, params, **_check.event_options(options)), on_checkpoint)
 
     def consumer(
         self,
@@ -313,6 +313,18 @@ class Opening(Generic[C]):
     def __await__(self) -> Generator[Any, None, C]:
         return self._opening.__await__()
 
+    if not TYPE_CHECKING:  # for whoever has no type checker to say so
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(
+                f"{name!r}: this is not open yet; write `await connect(...)` or `async with connect(...) as ...`"
+            )
+
+        def __enter__(self) -> C:
+            raise TypeError("write `async with`; for `with` and no event loop there is kalam_live.sync")
+
+        def __exit__(self, *error: object) -> None: ...
+
     async def __aenter__(self) -> C:
         self._opened = await self._opening
         return self._opened
@@ -337,6 +349,9 @@ async def _client(connecting: Connecting) -> Client:
     except BaseException:  # cancelled
         connecting.inbox.close()
         raise
+
+
+_client.__qualname__ = "connect"  # what Python calls it when it was never awaited
 
 
 def _opening(open_client: Callable[P, Connecting]) -> Callable[P, Opening[Client]]:

@@ -54,6 +54,10 @@ class NotFoundError(KalamError, code="not_found"):
     """The table, topic, file or subscription does not exist."""
 
 
+class AlreadyExistsError(KalamError, code="already_exists"):
+    """A row with this primary key, or a table, namespace or user of this name, is there already."""
+
+
 class PermissionDeniedError(KalamError, code="permission_denied"):
     """The user may not do this."""
 

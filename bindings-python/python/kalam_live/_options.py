@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kalam_live import _native
+from kalam_live import _check, _native
 from kalam_live._callbacks import Callbacks
 from kalam_live._errors import ConfigError, KalamError
 
 if TYPE_CHECKING:
+    from kalam_live._callbacks import Repair
     from kalam_live._native import Client, ConnectOptions, Handle
-    from kalam_live._types import Inbox
+    from kalam_live._types import Inbox, State
 
 EMBEDDED = "embedded:"
 
@@ -50,6 +51,8 @@ def open_client(
     on_connect: Callable[[], object] | None = None,
     on_disconnect: Callable[[KalamError], object] | None = None,
     on_error: Callable[[KalamError], object] | None = None,
+    on_state: Callable[[State], object] | None = None,
+    on_repair: Callable[[Repair], object] | None = None,
 ) -> Connecting:
     """Connects to a server: ``connect("http://localhost:2900", user="alice", password="...")``.
 
@@ -81,13 +84,16 @@ def open_client(
         on_connect: Called when the connection stands, for the first time or again.
         on_disconnect: Called with the error when it is lost.
         on_error: Called with the error when connecting fails, or the server reports one that belongs to no call.
+        on_state: Called with the state of the connection when it is another.
+        on_repair: Called when rows of a live query were put right: see ``docs/live-rows.md``.
 
     Raises:
         ConfigError: An option is wrong.
         AuthError: The server refused the user or token.
         DisconnectedError: It can not be reached.
     """
-    callbacks = Callbacks(token_provider, on_connect, on_disconnect, on_error)
+    _check.connect_options(locals())
+    callbacks = Callbacks(token_provider, on_connect, on_disconnect, on_error, on_state, on_repair)
     for name, callback in vars(callbacks).items():
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
@@ -96,7 +102,7 @@ def open_client(
         "password": password,
         "token": token,
         "token_provider": token_provider is not None,
-        "lifecycle": any((on_connect, on_disconnect, on_error)),
+        "lifecycle": any((on_connect, on_disconnect, on_error, on_state, on_repair)),
         "namespace": namespace,
         "timeouts": dict(timeouts or {}),
         "reconnect": reconnect,
@@ -118,8 +124,6 @@ def open_client(
         urls = [url]
     elif urls is not None and url is not None:
         raise ConfigError("give url or urls, not both")
-    elif isinstance(urls, str):
-        raise TypeError("urls must be a list of str, not str; use url for a single one")
     if urls is not None:
         client, inbox = _native.connect(options, list(urls))
     else:
@@ -131,6 +135,10 @@ def open_client(
         root_password = password if user == "root" else None
         client, inbox = _native.connect(options, directory=directory, root_password=root_password)
     return Connecting(client, inbox, callbacks)
+
+
+# What an error about a wrong keyword calls it.
+open_client.__qualname__ = "connect"
 
 
 def _pem(option: str, source: str | os.PathLike[str] | bytes) -> bytes:

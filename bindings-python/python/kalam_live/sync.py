@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from kalam_live import _callbacks, _consumer, _files, _logs, _loop, _models, _native
+from kalam_live import _callbacks, _check, _consumer, _files, _logs, _loop, _models, _native
 from kalam_live._consumer import Committed, RunSummary
 from kalam_live._errors import ClosedError, KalamError, TimeoutError
 from kalam_live._options import Connecting, open_client
@@ -119,7 +119,7 @@ class Client(Queries):
 
         Each is SQL, or a pair of SQL and parameters. Returns how many rows they have changed.
         """
-        return _result(self._native.batch(list(statements)))
+        return _result(self._native.batch(_check.statements(statements)))
 
     def execute_with_files(
         self, sql: str, params: Params | None = None, *, files: Files, on_progress: OnProgress | None = None
@@ -186,7 +186,7 @@ class Client(Queries):
 
         See :meth:`kalam_live.Client.live`.
         """
-        handle = self._native.live(sql, params, model=_models.converter(model), **options)
+        handle = self._native.live(sql, params, model=_models.converter(model), **_check.live_options(options))
         return LiveRows(self, handle, on_checkpoint)
 
     @overload
@@ -206,7 +206,7 @@ class Client(Queries):
         **options: Unpack[LiveOptions],
     ) -> LiveRows[Any]:
         """All rows and columns of a table, as :meth:`live`."""
-        handle = self._native.live(table, table=True, model=_models.converter(model), **options)
+        handle = self._native.live(table, table=True, model=_models.converter(model), **_check.live_options(options))
         return LiveRows(self, handle, on_checkpoint)
 
     def live_events(
@@ -218,7 +218,7 @@ class Client(Queries):
         **options: Unpack[EventOptions],
     ) -> LiveEvents:
         """What the server tells about a query, event by event. See :meth:`kalam_live.Client.live_events`."""
-        return LiveEvents(self, self._native.live_events(sql, params, **options), on_checkpoint)
+        return LiveEvents(self, self._native.live_events(sql, params, **_check.event_options(options)), on_checkpoint)
 
     def consumer(
         self,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::KalamClient;
-use super::query::changed_rows;
+use super::query::{changed_rows, with_bytes_bound};
 use super::query_result::QueryResult;
 use super::subscription::SubscriptionConfig;
 use crate::error::Result;
@@ -118,7 +118,8 @@ impl KalamClient {
     ) -> Result<u64> {
         self.check_connected()?;
         let namespace = self.inner.namespace.as_deref();
-        let mut fields = vec![("sql", sql.to_owned())];
+        let (sql, params) = with_bytes_bound(sql, params)?;
+        let mut fields = vec![("sql", sql.to_string())];
         if !params.is_empty() {
             fields.push(("params", encode_params(params)?));
         }
@@ -136,7 +137,7 @@ impl KalamClient {
             SendError::NotSent(error) => error,
             SendError::NoAnswer(error) => super::query::may_be_applied(error),
         })?;
-        let request = SqlRequest { sql, params, namespace };
+        let request = SqlRequest { sql: &sql, params, namespace };
         let results = decode_sql_response(reply.status, &reply.body, &request)?;
         Ok(changed_rows(&QueryResult::new(results, false)))
     }

@@ -1,5 +1,6 @@
 //! SQL over HTTP.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::as_user::AsUser;
@@ -118,7 +119,7 @@ impl KalamClient {
             return Ok(0);
         }
         sql.push_str("COMMIT");
-        self.execute(&sql, &[]).await
+        self.execute(&sql, &[]).await.map_err(without_begin)
     }
 
     /// Executes as another user, where the rights of this one allow it (`EXECUTE AS USER`).
@@ -193,7 +194,8 @@ impl KalamClient {
 
     async fn send_sql(&self, sql: &str, params: &[Value], read_only: bool) -> Result<Vec<StatementResult>> {
         self.check_connected()?;
-        let request = SqlRequest { sql, params, namespace: self.inner.namespace.as_deref() };
+        let (sql, params) = with_bytes_bound(sql, params)?;
+        let request = SqlRequest { sql: &sql, params, namespace: self.inner.namespace.as_deref() };
         let body = encode_sql_request(&request)?;
         let mut waits = RETRY_WAITS.iter();
         loop {
@@ -226,9 +228,29 @@ impl KalamClient {
     }
 }
 
+/// The statement with its parameters, as the server takes them: where one is BYTES, which JSON does not have, all are
+/// written into the text.
+pub(super) fn with_bytes_bound<'a>(sql: &'a str, params: &'a [Value]) -> Result<(Cow<'a, str>, &'a [Value])> {
+    if params.iter().any(|value| matches!(value, Value::Bytes(_))) {
+        Ok((crate::sql::bind::bind(sql, params)?.into(), &[]))
+    } else {
+        Ok((sql.into(), params))
+    }
+}
+
 /// Rows changed by the statements that return none.
 pub(super) fn changed_rows(result: &QueryResult) -> u64 {
     result.statements().iter().filter(|s| s.schema.columns().is_empty()).map(|s| s.row_count).sum()
+}
+
+/// The error of a batch with the number that the failed statement has for the caller: the server counts the BEGIN.
+fn without_begin(error: Error) -> Error {
+    let renumbered = error.message().strip_prefix("Statement ").and_then(|rest| {
+        let (number, rest) = rest.split_once(' ')?;
+        let number = number.parse::<usize>().ok()?.checked_sub(1).filter(|number| *number > 0)?;
+        Some(format!("Statement {number} {rest}"))
+    });
+    renumbered.map_or(error.clone(), |message| error.with_message(message))
 }
 
 /// A write that got no clear answer must not be repeated without looking.
@@ -239,9 +261,5 @@ fn unless_read_only(error: Error, read_only: bool) -> Error {
 pub(super) fn may_be_applied(error: Error) -> Error {
     let message =
         format!("{}; the statement may have been applied: look before sending it again", error.message());
-    let again = Error::new(error.code(), message).with_retryable(false);
-    match error.server_code() {
-        Some(code) => again.with_server_code(code),
-        None => again,
-    }
+    error.with_message(message).with_retryable(false)
 }

@@ -130,14 +130,16 @@ impl SubscriptionOptions {
         let wrong = |message: &str| Err(Error::new(ErrorCode::InvalidArgument, message));
         if self.last_rows == Some(0) {
             return wrong(
-                "`last_rows` is 0: leave it out for all rows, or use `without_initial_data` for events",
+                "`last_rows` is 0: leave it out for all rows, or ask for events without initial data",
             );
         }
         if self.batch_size == Some(0) {
             return wrong("`batch_size` is 0: a page holds at least one row");
         }
         if !self.snapshot && (self.last_rows.is_some() || self.from.is_some()) {
-            return wrong("`last_rows` and `from` ask for rows that `without_initial_data` leaves out");
+            return wrong(
+                "`last_rows` and `from` ask for rows, which a stream without initial data leaves out",
+            );
         }
         Ok(())
     }

@@ -204,7 +204,10 @@ impl Machine {
         }
         match end {
             LinkEnd::Rejected { status: 401 | 403, message } => self.refused(now, &message, None),
-            LinkEnd::Rejected { status, message } => self.lose(now, rejected(status, &message)),
+            LinkEnd::Rejected { status, message } => {
+                let loss = rejected(status, &message, self.connection.was_connected);
+                self.lose(now, loss);
+            }
             LinkEnd::Closed { code: Some(1008), reason } => self.refused(now, &reason, None),
             LinkEnd::Closed { code, reason } => {
                 if code.is_some_and(is_our_fault) {
@@ -420,12 +423,16 @@ fn closed_by_server(code: Option<u16>, reason: &str) -> Error {
     Error::new(ErrorCode::Disconnected, format!("the server closed the connection ({code}: {reason})"))
 }
 
-/// The upgrade request got another answer than 101.
-fn rejected(status: u16, message: &str) -> Loss {
+/// The upgrade request got another answer than 101. Where there was a KalamDB before it comes back: a gateway answers 404 for
+/// a moment when what is behind it is replaced.
+fn rejected(status: u16, message: &str, was_connected: bool) -> Loss {
     let busy = matches!(status, 429 | 503);
     let (code, advice) = match status {
         429 => (ErrorCode::RateLimited, "it is tried again later"),
         408 | 425 | 500.. => (ErrorCode::Unavailable, "it is tried again"),
+        _ if was_connected => {
+            (ErrorCode::Unavailable, "there was a KalamDB server before, so it is tried again")
+        }
         404 => (ErrorCode::NotFound, "is this the URL of a KalamDB server?"),
         _ => (ErrorCode::Config, "is this the URL of a KalamDB server?"),
     };

@@ -46,10 +46,13 @@ pub(super) fn error(code: &str, message: &str) -> Error {
     Error::new(kind, message).with_server_code(code)
 }
 
-/// Execution errors of all kinds share one code; only their sentence tells a missing table and a refused right from a
-/// wrong statement (recorded in `wire/types.jsonl`, `wire/sql_surface.jsonl`).
+/// Execution errors of all kinds share one code; only their sentence tells a missing table, a key that is taken and a
+/// refused right from a wrong statement (recorded in `wire/types.jsonl`, `wire/sql_surface.jsonl`, `wire/live_basic.jsonl`).
 fn refine(message: &str, otherwise: ErrorCode) -> ErrorCode {
-    if message.contains("Table not found:") || message.contains("Not found:") {
+    // An UPDATE of the primary key is called "Already exists" too, and is a wrong statement.
+    if message.contains("Already exists:") && !message.contains("UPDATE cannot modify") {
+        ErrorCode::AlreadyExists
+    } else if message.contains("Table not found:") || message.contains("Not found:") {
         ErrorCode::NotFound
     } else if message.contains("Permission denied:") || message.contains("Access denied:") {
         ErrorCode::PermissionDenied

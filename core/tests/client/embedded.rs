@@ -70,16 +70,32 @@ async fn query_execute_batch() {
     assert_eq!(changed, 2);
     let failed = client.batch(["DELETE FROM t", "INSERT INTO nowhere (a) VALUES (1)"]).await.unwrap_err();
     assert!(matches!(failed.code(), ErrorCode::NotFound | ErrorCode::InvalidSql), "{failed}");
+    assert!(failed.message().starts_with("Statement 2 failed:"), "BEGIN is not the caller's: {failed}");
     let left = client.query_one("SELECT count(*) AS n FROM t", &[]).await.unwrap().unwrap();
     assert_eq!(left["n"], Value::from(2), "the transaction was rolled back");
     for (sql, code) in [
         ("SELEKT", ErrorCode::InvalidSql),
         ("SELECT nothing FROM t", ErrorCode::InvalidSql),
         ("SELECT * FROM app.nowhere", ErrorCode::NotFound),
+        ("INSERT INTO t (id) VALUES (2)", ErrorCode::AlreadyExists),
+        ("CREATE TABLE t (id BIGINT PRIMARY KEY)", ErrorCode::AlreadyExists),
+        ("CREATE NAMESPACE app", ErrorCode::AlreadyExists),
     ] {
         assert_eq!(client.query(sql, &[]).await.unwrap_err().code(), code, "{sql}");
     }
     assert_eq!(client.health().await.unwrap().status, "healthy");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_are_parameters() {
+    let (_server, client) = start().await;
+    client.execute("CREATE TABLE b (id BIGINT PRIMARY KEY, x BYTES, note TEXT)", &[]).await.unwrap();
+    let bytes = Value::Bytes([0, 39, 255].into());
+    let params = [Value::from(1), bytes.clone(), Value::from("it's $1")];
+    client.execute("INSERT INTO b (id, x, note) VALUES ($1, $2, $3)", &params).await.unwrap();
+    let row =
+        client.query_one("SELECT x, note FROM b WHERE x = $1", std::slice::from_ref(&bytes)).await.unwrap();
+    assert_eq!(row.unwrap().values(), [bytes, Value::from("it's $1")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

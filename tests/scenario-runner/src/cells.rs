@@ -46,6 +46,11 @@ pub(crate) fn parameter(json: &Json) -> Result<Value, Failure> {
             None => Value::Float(number.as_f64().ok_or("a number")?),
         },
         Json::String(text) => Value::Text(text.as_str().into()),
-        other => return Err(format!("{other} can not be a parameter").into()),
+        other => match other.get("bytes").and_then(Json::as_array) {
+            Some(bytes) => {
+                Value::Bytes(bytes.iter().filter_map(|b| u8::try_from(b.as_u64()?).ok()).collect())
+            }
+            None => return Err(format!("{other} can not be a parameter").into()),
+        },
     })
 }

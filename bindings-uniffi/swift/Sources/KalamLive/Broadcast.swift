@@ -14,8 +14,6 @@ final class Broadcast<T: Sendable>: @unchecked Sendable {
         (self.newest, self.latest) = (newest, latest)
     }
 
-    var value: T? { lock.withLock { latest } }
-
     func tell(_ value: T, keep: Bool = false) {
         let all = lock.withLock {
             if keep { latest = value }

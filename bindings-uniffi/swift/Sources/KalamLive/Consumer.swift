@@ -38,6 +38,7 @@ public struct ConsumerOptions: Sendable {
 public struct ConsumerRecord: Sendable {
     /// `namespace.topic`.
     public let topic: String
+    /// The partition, from 0.
     public let partition: Int
     /// Its place in the partition.
     public let offset: UInt64
@@ -45,6 +46,7 @@ public struct ConsumerRecord: Sendable {
     public let key: String?
     /// What was done to the row: `insert`, `update` or `delete`.
     public let op: String
+    /// When.
     public let timestamp: Timestamp
     /// Owner of the row, where it has one.
     public let user: String?

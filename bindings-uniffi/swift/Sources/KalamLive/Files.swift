@@ -30,12 +30,15 @@ public struct FileUpload: Sendable, Hashable, CustomStringConvertible {
 
 /// How far an upload is: bytes of all files together.
 public struct UploadProgress: Sendable, Hashable {
+    /// So many bytes are on their way.
     public let sentBytes: Int
+    /// So many there are.
     public let totalBytes: Int
 }
 
 /// A downloaded file.
 public struct FileDownload: Sendable, Hashable {
+    /// The bytes.
     public let content: Data
     /// What the server says that it is.
     public let mime: String?

@@ -221,7 +221,7 @@ public final class KalamClient: Sendable {
     // MARK: The connection
 
     /// The state of the connection.
-    public var state: ConnectionState { happenings.states.value ?? .closed }
+    public var state: ConnectionState { shut.isSet ? .closed : ConnectionState(rawValue: client.state()) ?? .closed }
 
     /// The state of the connection now, and whenever it changes; a loop that is slow sees the newest sixteen.
     public var states: AsyncStream<ConnectionState> { happenings.states.stream() }

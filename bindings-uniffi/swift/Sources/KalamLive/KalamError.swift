@@ -6,7 +6,9 @@ import KalamLiveNative
 /// Programs match on ``code``, which is stable and the same in every language: one of ``codes``. The message is for people and
 /// may change. It never holds a password or token.
 public struct KalamError: Error, Sendable, Hashable, CustomStringConvertible, LocalizedError {
+    /// Stable, and the same in every language.
     public let code: String
+    /// What happened and what to do, for a person.
     public let message: String
     /// Whether the same call may succeed when it is made again.
     public let retryable: Bool
@@ -22,8 +24,8 @@ public struct KalamError: Error, Sendable, Hashable, CustomStringConvertible, Lo
 
     /// Every ``code`` of this version.
     public static let codes: Set<String> = [
-        "auth_failed", "closed", "config", "disconnected", "invalid_argument", "invalid_sql", "lagged", "not_found",
-        "not_supported", "permission_denied", "protocol", "rate_limited", "server", "subscription_limit", "timeout",
+        "already_exists", "auth_failed", "closed", "config", "disconnected", "invalid_argument", "invalid_sql", "lagged",
+        "not_found", "not_supported", "permission_denied", "protocol", "rate_limited", "server", "subscription_limit", "timeout",
         "unavailable",
     ]
 

@@ -7,9 +7,11 @@ public enum LogLevel: Sendable, Hashable {
 
 /// One line of the log of the native half, which holds no password or token.
 public struct LogLine: Sendable, Hashable {
+    /// How important it is.
     public let level: LogLevel
     /// The module that wrote it, such as `kalam_live::runtime::owner`.
     public let target: String
+    /// What happened, for a person.
     public let message: String
 }
 

@@ -2,7 +2,7 @@ import Foundation
 import KalamLiveNative
 
 /// Where a client connects to, and how. Times are in seconds.
-public struct ConnectOptions: Sendable, CustomStringConvertible {
+public struct ConnectOptions: Sendable, CustomStringConvertible, CustomReflectable {
     /// The server: `http`, `https`, `ws` or `wss`. Without it an embedded server is started in this process, in memory;
     /// `embedded:PATH` keeps its data in the directory PATH. Either stops with the client, whose user is `root` unless
     /// ``user`` says otherwise.
@@ -52,6 +52,9 @@ public struct ConnectOptions: Sendable, CustomStringConvertible {
 
     /// Without anything secret.
     public var description: String { "ConnectOptions(url: \(url ?? "nil"), user: \(user ?? "nil"))" }
+
+    /// The same, for `dump` and what reports crashes.
+    public var customMirror: Mirror { Mirror(self, children: ["url": url as Any, "user": user as Any]) }
 
     /// How long things may take; `nil` is the default.
     public struct Timeouts: Sendable {

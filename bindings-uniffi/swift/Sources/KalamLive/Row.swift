@@ -2,10 +2,13 @@ import Foundation
 
 /// A column of rows.
 public struct Column: Sendable, Hashable, Codable {
+    /// As it is selected.
     public let name: String
     /// As SQL spells it: `BIGINT`, `DECIMAL(18,4)`.
     public let type: String
+    /// Whether it is of the primary key.
     public let primaryKey: Bool
+    /// Whether it is never NULL.
     public let notNull: Bool
 }
 
@@ -129,7 +132,7 @@ public final class Row: Sendable, Hashable, RandomAccessCollection, CustomString
 
     private func wrong(_ column: String, _ wanted: String) -> KalamError {
         let type = columns.place(of: column).map { columns[$0].type } ?? ""
-        let found = self[column] == .null ? "NULL" : "no such thing"
+        let found = self[column] == .null ? "NULL" : "of another type"
         return .invalid("the cell of \"\(column)\" (\(type)) is \(found), not \(wanted)")
     }
 

@@ -27,7 +27,7 @@ public enum Change<Element: Sendable>: Sendable {
 ///
 /// A ``Row`` that has not changed is the same object (`===`) in the next one. Reading one row by its index takes time in the
 /// logarithm of their number, a loop constant time a row.
-public struct Rows<Element: Sendable>: Sendable, RandomAccessCollection {
+public struct Rows<Element: Sendable>: Sendable, RandomAccessCollection, CustomStringConvertible {
     let tree: RowTree<Element>
     /// The columns of the rows; empty when the server did not tell them.
     public let columns: Columns
@@ -46,10 +46,13 @@ public struct Rows<Element: Sendable>: Sendable, RandomAccessCollection {
     public subscript(index: Int) -> Element { tree[index] }
 
     public func makeIterator() -> RowIterator<Element> { tree.makeIterator() }
+
+    /// The rows as an array shows them, the first twenty.
+    public var description: String { shown(self) }
 }
 
 /// What a query returned.
-public struct QueryResult<Element: Sendable>: Sendable, RandomAccessCollection {
+public struct QueryResult<Element: Sendable>: Sendable, RandomAccessCollection, CustomStringConvertible {
     let rows: [Element]
     public let columns: Columns
     /// How many rows the statement returned or changed, as the server counted.
@@ -62,4 +65,13 @@ public struct QueryResult<Element: Sendable>: Sendable, RandomAccessCollection {
     public var startIndex: Int { 0 }
     public var endIndex: Int { rows.count }
     public subscript(index: Int) -> Element { rows[index] }
+
+    /// The rows as an array shows them, the first twenty.
+    public var description: String { shown(self) }
+}
+
+private func shown(_ rows: some RandomAccessCollection) -> String {
+    let first = rows.prefix(20).map { "\($0)" }
+    let more = rows.count > first.count ? ["... and \(rows.count - first.count) more"] : []
+    return "[" + (first + more).joined(separator: ", ") + "]"
 }

@@ -17,17 +17,25 @@ public enum LifecycleEvent: Sendable {
 
 /// What it took to put rows right.
 public struct Repair: Sendable, Hashable {
+    /// The id of the subscription.
     public let subscription: String
+    /// What it was that showed: `unconfirmed`, `mismatch`, `newest_rows`, `schema`, `reconnect` or `traffic`.
     public let reason: String
+    /// HTTP queries that it took.
     public let queries: Int
+    /// Bytes of their answers.
     public let bytes: Int
+    /// Rows that were missing.
     public let added: Int
+    /// Rows with other content.
     public let changed: Int
+    /// Rows that were gone.
     public let removed: Int
 }
 
 /// An open subscription.
 public struct Subscription: Sendable, Hashable {
+    /// Its name, for `cancelSubscription`.
     public let id: String
     /// The SQL as the server gets it: parameters bound, key columns added.
     public let query: String
@@ -39,19 +47,29 @@ public struct Subscription: Sendable, Hashable {
 
 /// What the server says about its health.
 public struct Health: Sendable, Hashable, Codable {
+    /// `healthy`, when it is.
     public let status: String
+    /// Of the server.
     public let version: String
+    /// Of its API, such as `v1`.
     public let apiVersion: String
+    /// When the server was built.
     public let buildDate: String
 }
 
 /// What has been counted since the client was made.
 public struct Counters: Sendable, Hashable, Codable {
+    /// Frames received.
     public let frames: Int
+    /// Bytes received, as they were on the wire.
     public let bytes: Int
+    /// Messages sent, pings aside.
     public let sent: Int
+    /// Connections established.
     public let connects: Int
+    /// Frames of a type that this version does not know.
     public let unknownFrames: Int
+    /// Frames for subscriptions that are not open any more.
     public let lateFrames: Int
     /// How often a reader of events was too slow.
     public let lagged: Int
@@ -63,7 +81,9 @@ public struct Counters: Sendable, Hashable, Codable {
 
 /// SQL with the values of `$1`, `$2` and so on.
 public struct Statement: Sendable, ExpressibleByStringLiteral {
+    /// One statement.
     public let sql: String
+    /// The values of `$1`, `$2` and so on.
     public let params: [(any Parameter)?]
 
     public init(_ sql: String, _ params: [(any Parameter)?] = []) {

@@ -140,8 +140,11 @@ public struct JSON: Sendable, Hashable, CustomStringConvertible {
 
 /// What a FILE column holds: where the bytes are.
 public struct FileRef: Sendable, Hashable, Codable {
+    /// The server's id of the stored file.
     public let id: String
+    /// The sub-directory that the server put it in.
     public let sub: String
+    /// File name as uploaded.
     public let name: String
     /// In bytes.
     public let size: Int64

@@ -56,9 +56,11 @@ public final class Stop: @unchecked Sendable {
 
 /// A record that failed as often as it may.
 public struct FailedRecord: Sendable {
+    /// The record whose handler failed.
     public let record: ConsumerRecord
     /// What the last attempt failed with.
     public let error: String
+    /// How often it was tried.
     public let attempts: Int
 }
 

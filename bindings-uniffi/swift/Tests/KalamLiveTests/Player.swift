@@ -200,6 +200,7 @@ final class Player {
             case is NSNull: nil
             case let value as String: value
             case let value as NSNumber: number(value)
+            case let value as [String: [NSNumber]]: Data((value["bytes"] ?? []).map(\.uint8Value))
             default: JSON(text: text(value))
             }
         }

@@ -261,6 +261,26 @@ fn a_wrong_url_is_final_when_no_url_is_better() {
     rig.expect(&["= failed 2 not_found, for good"]);
 }
 
+/// As a gateway answers while what is behind it is replaced.
+#[test]
+fn a_url_that_was_right_before_is_tried_again() {
+    let mut rig = Rig::online(|_| {}, None);
+    let _key = rig.subscribe(Resume::Live);
+    rig.log();
+    rig.cut();
+    for status in [404, 400] {
+        rig.pass_until_attempt();
+        rig.token(Ok(None));
+        rig.log();
+        rig.end(LinkEnd::Rejected { status, message: String::new() });
+        let log = rig.log();
+        assert!(log[0].starts_with("= failed ") && log[0].ends_with(" unavailable"), "{log:?}");
+    }
+    rig.pass_until_attempt();
+    rig.open(None);
+    assert_eq!(rig.machine.state(), ConnectionState::Connected);
+}
+
 #[test]
 fn retries_can_be_limited() {
     let mut rig = Rig::new(|c| c.max_retries = Some(2));

@@ -116,6 +116,20 @@ fn errors_follow_code_and_status() {
             Some("SQL_EXECUTION_ERROR"),
             false,
         ),
+        (
+            400,
+            r#"{"error":{"code":"SQL_EXECUTION_ERROR","message":"Statement 1 failed: Already exists: Table a.b already exists"}}"#,
+            ErrorCode::AlreadyExists,
+            Some("SQL_EXECUTION_ERROR"),
+            false,
+        ),
+        (
+            400,
+            r#"{"error":{"code":"SQL_EXECUTION_ERROR","message":"Statement 1 failed: Already exists: UPDATE operation on table 'a.b'\ncaused by\nError during planning: UPDATE cannot modify primary key column 'id'"}}"#,
+            ErrorCode::InvalidSql,
+            Some("SQL_EXECUTION_ERROR"),
+            false,
+        ),
         (418, "", ErrorCode::Server, None, false),
     ] {
         let error = decode_sql_response(status, body.as_bytes(), &request("SELECT 1", &[])).expect_err(body);

@@ -119,7 +119,9 @@ fn parameter(index: usize, value: &Value) -> Result<Parameter<'_>> {
         Value::Timestamp(_) | Value::Date(_) | Value::Time(_) | Value::Uuid(_) => {
             Parameter::Written(value.to_string())
         }
-        Value::Bytes(_) => return refuse("of type BYTES: write it into the statement as X'hexadecimal'"),
+        Value::Bytes(_) => {
+            return refuse("of type BYTES, which JSON does not have: write it into the statement");
+        }
         Value::Embedding(numbers) if numbers.iter().all(|x| x.is_finite()) => {
             Parameter::Written(value.to_string())
         }

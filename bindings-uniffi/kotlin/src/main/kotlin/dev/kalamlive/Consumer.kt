@@ -55,6 +55,7 @@ public sealed interface ConsumerStart {
 public class ConsumerRecord internal constructor(
     /** `namespace.topic`. */
     public val topic: String,
+    /** The partition, from 0. */
     public val partition: Int,
     /** Its place in the partition. */
     public val offset: Long,
@@ -62,6 +63,7 @@ public class ConsumerRecord internal constructor(
     public val key: String?,
     /** What was done to the row: `insert`, `update` or `delete`. */
     public val op: String,
+    /** When. */
     public val timestamp: Instant,
     /** Owner of the row, where it has one. */
     public val user: String?,

@@ -37,6 +37,7 @@ public data class UploadProgress(val sentBytes: Long, val totalBytes: Long)
 
 /** A downloaded file. */
 public class FileDownload internal constructor(
+    /** The bytes. */
     public val content: ByteArray,
     /** What the server says that it is. */
     public val mime: String?,

@@ -25,8 +25,8 @@ public class KalamException(
     public companion object {
         /** Every [code] of this version. */
         public val codes: Set<String> = setOf(
-            "auth_failed", "closed", "config", "disconnected", "invalid_argument", "invalid_sql", "lagged", "not_found",
-            "not_supported", "permission_denied", "protocol", "rate_limited", "server", "subscription_limit", "timeout",
+            "already_exists", "auth_failed", "closed", "config", "disconnected", "invalid_argument", "invalid_sql", "lagged",
+            "not_found", "not_supported", "permission_denied", "protocol", "rate_limited", "server", "subscription_limit", "timeout",
             "unavailable",
         )
     }

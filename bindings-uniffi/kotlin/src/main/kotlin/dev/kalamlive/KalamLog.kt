@@ -13,9 +13,11 @@ public enum class LogLevel { TRACE, DEBUG, INFO, WARN, ERROR }
 
 /** One line of the log. */
 public data class LogLine(
+    /** How important it is. */
     val level: LogLevel,
     /** The module that wrote it, such as `kalam_live::runtime::owner`. */
     val target: String,
+    /** What happened, for a person. */
     val message: String,
 )
 

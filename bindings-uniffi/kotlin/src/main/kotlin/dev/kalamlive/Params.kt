@@ -7,8 +7,12 @@ import kotlinx.serialization.json.JsonPrimitive
 import kotlinx.serialization.json.buildJsonArray
 import kotlinx.serialization.json.buildJsonObject
 import java.math.BigDecimal
+import java.math.BigInteger
 import java.time.LocalDate
+import java.time.LocalDateTime
 import java.time.LocalTime
+import java.time.OffsetDateTime
+import java.time.ZonedDateTime
 import java.util.Base64
 import java.util.UUID
 import kotlin.time.Instant
@@ -23,8 +27,8 @@ import kotlin.time.toKotlinInstant
  * | `null`, [Boolean], [String] | NULL, BOOLEAN, TEXT |
  * | [Byte], [Short], [Int], [Long] | BIGINT |
  * | [Float], [Double] | DOUBLE |
- * | [Instant], [java.time.Instant] | TIMESTAMP |
- * | [BigDecimal], [LocalDate], [LocalTime], [UUID], enums | their text |
+ * | [Instant], [java.time.Instant], [OffsetDateTime], [ZonedDateTime] | TIMESTAMP |
+ * | [BigDecimal], [BigInteger], [LocalDate], [LocalTime], [UUID], enums | their text |
  * | [ByteArray], [FloatArray] | BYTES, EMBEDDING |
  * | [JsonElement], maps and lists of such | JSON |
  */
@@ -42,8 +46,11 @@ private fun encode(value: Any?, where: String): JsonElement = when (value) {
     is Double -> typed("float", JsonPrimitive(finite(value, where)))
     is Instant -> typed("timestamp", JsonPrimitive(microseconds(value, where).toString()))
     is java.time.Instant -> encode(value.toKotlinInstant(), where)
+    is OffsetDateTime -> encode(value.toInstant(), where)
+    is ZonedDateTime -> encode(value.toInstant(), where)
+    is LocalDateTime -> throw invalid("$where is a LocalDateTime, which is no moment: give it a zone, such as atOffset(ZoneOffset.UTC)")
     is BigDecimal -> JsonPrimitive(value.toPlainString())
-    is LocalDate, is LocalTime, is UUID -> JsonPrimitive(value.toString())
+    is BigInteger, is LocalDate, is LocalTime, is UUID -> JsonPrimitive(value.toString())
     is Enum<*> -> JsonPrimitive(value.name)
     is ByteArray -> typed("bytes", JsonPrimitive(Base64.getEncoder().encodeToString(value)))
     is FloatArray -> typed("embedding", buildJsonArray { value.forEach { add(JsonPrimitive(finite(it.toDouble(), where))) } })

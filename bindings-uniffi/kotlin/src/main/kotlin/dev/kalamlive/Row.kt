@@ -12,18 +12,24 @@ import kotlin.time.Instant
 /** A column of rows. */
 @Serializable
 public data class Column(
+    /** As it is selected. */
     val name: String,
     /** As SQL spells it: `BIGINT`, `DECIMAL(18,4)`. */
     val type: String,
+    /** Whether it is of the primary key. */
     val primaryKey: Boolean,
+    /** Whether it is never NULL. */
     val notNull: Boolean,
 )
 
 /** What a FILE column holds: where the bytes are. */
 @Serializable
 public data class FileRef(
+    /** The server's id of the stored file. */
     val id: String,
+    /** The sub-directory that the server put it in. */
     val sub: String,
+    /** File name as uploaded. */
     val name: String,
     /** In bytes. */
     val size: Long,

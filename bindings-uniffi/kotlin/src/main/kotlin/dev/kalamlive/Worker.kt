@@ -51,9 +51,11 @@ public class Stop {
 
 /** A record that failed as often as it may. */
 public class FailedRecord internal constructor(
+    /** The record whose handler failed. */
     public val record: ConsumerRecord,
     /** What the last attempt failed with. */
     public val error: String,
+    /** How often it was tried. */
     public val attempts: Int,
 )
 

@@ -186,6 +186,7 @@ internal class Player(private val options: ConnectOptions, client: KalamClient, 
         is JsonNull -> null
         is JsonPrimitive ->
             if (value.isString) value.content else value.booleanOrNull ?: value.longOrNull ?: value.doubleOrNull
+        is JsonObject if "bytes" in value -> ByteArray(value["bytes"]!!.jsonArray.size) { value["bytes"]!!.jsonArray[it].jsonPrimitive.int.toByte() }
         else -> value
     }
 

@@ -37,11 +37,25 @@ class ValuesTest {
     )
 
     private suspend fun KalamClient.insert(ns: String, values: List<Any?>): Long =
-        // The server takes bytes as a literal only.
-        execute(
-            "INSERT INTO $ns.t VALUES (${values.indices.joinToString { if (values[it] is ByteArray) "X'00FF7F'" else "$${it + 1}" }})",
-            values.map { if (it is ByteArray) null else it },
-        )
+        execute("INSERT INTO $ns.t VALUES (${values.indices.joinToString { "$${it + 1}" }})", values)
+
+    @Test
+    fun `moments with a zone, and whole numbers of any size`() = test {
+        place(COLUMNS) { client, ns ->
+            val there = java.time.ZonedDateTime.parse("2026-01-02T03:04:05.000006+05:30[Asia/Kolkata]")
+            for ((id, moment) in listOf(there, there.toOffsetDateTime(), there.toInstant()).withIndex()) {
+                client.execute(
+                    "INSERT INTO $ns.t (id, ts, dec) VALUES ($1, $2, $3)",
+                    listOf(id, moment, java.math.BigInteger("12345678901234")),
+                )
+                val row = client.queryOne("SELECT ts, dec FROM $ns.t WHERE id = $id")!!
+                assertEquals(Instant.parse("2026-01-01T21:34:05.000006Z"), row.instant("ts"))
+                assertEquals(BigDecimal("12345678901234.0000"), row.decimal("dec"))
+            }
+            val local = failure { client.execute("INSERT INTO $ns.t (id, ts) VALUES (9, $1)", listOf(there.toLocalDateTime())) }
+            assertTrue("atOffset" in local.message, local.message)
+        }
+    }
 
     @Test
     fun `every type of cell, there and back`() = test {
