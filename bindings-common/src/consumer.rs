@@ -1,18 +1,19 @@
 //! Consumers of topics and their worker loops, as a binding has checked the types of their options.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kalam_live::{
-    AutoOffsetReset, ConsumerRecord, ConsumerRun, Error, ErrorCode, FailedAction, KalamClient, Polling,
+    AutoOffsetReset, ConsumerRecord, ConsumerRun, Error, ErrorCode, Failed, FailedAction, KalamClient,
     Result, Row, RunOptions, RunSummary, Task, TopicConsumer,
 };
 
 use serde_json::json;
 
 use crate::Taken;
-use crate::source::{self, Failures, Source, call};
+use crate::source::{self, Source, call};
 
 /// What `consumer` takes. What is `None` is as the core has it.
 #[derive(Debug)]
@@ -20,8 +21,7 @@ use crate::source::{self, Failures, Source, call};
 pub struct ConsumerOptions {
     pub topic: String,
     pub group_id: String,
-    /// `latest`, `earliest` or an offset.
-    pub start: Option<String>,
+    pub start: Option<AutoOffsetReset>,
     pub partition_id: Option<u32>,
     pub max_poll_records: Option<usize>,
     pub poll_timeout: Option<Duration>,
@@ -36,8 +36,8 @@ impl ConsumerOptions {
     /// `config`, naming the option that is wrong; `closed`.
     pub fn build(self, client: &KalamClient) -> Result<TopicConsumer> {
         let mut builder = client.consumer().topic(self.topic).group_id(self.group_id);
-        if let Some(start) = &self.start {
-            builder = builder.auto_offset_reset(offset_reset(start)?);
+        if let Some(start) = self.start {
+            builder = builder.auto_offset_reset(start);
         }
         if let Some(partition) = self.partition_id {
             builder = builder.partition_id(partition);
@@ -58,7 +58,11 @@ impl ConsumerOptions {
     }
 }
 
-fn offset_reset(text: &str) -> Result<AutoOffsetReset> {
+/// Where a new group begins: `latest`, `earliest` or an offset.
+///
+/// # Errors
+/// `config` for another word.
+pub fn offset_reset(text: &str) -> Result<AutoOffsetReset> {
     match text {
         "latest" => Ok(AutoOffsetReset::Latest),
         "earliest" => Ok(AutoOffsetReset::Earliest),
@@ -80,143 +84,146 @@ pub fn read_row(record: &ConsumerRecord) -> (Option<Row>, Option<String>) {
     (row, record.problem.as_deref().map(str::to_owned).or(unfit))
 }
 
-/// One poll for records.
-pub struct PollStream(Polling);
-
-impl PollStream {
-    /// Begins to wait for records.
-    ///
-    /// # Errors
-    /// `invalid_argument` while another poll waits; `closed`.
-    pub fn start(consumer: &TopicConsumer, timeout: Option<Duration>) -> Result<Self> {
-        consumer.polling(timeout).map(Self)
-    }
-
-    /// Ready when there are records, an error, or the time is over.
-    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_ready(cx)
-    }
-
-    /// The records, at most `max`. Ends the poll: call it only when it is ready.
-    ///
-    /// # Errors
-    /// Why there can be none.
-    pub fn take(&self, max: usize) -> Result<Vec<ConsumerRecord>> {
-        self.0.take(max)
-    }
-
-    /// Gives it up.
-    pub fn close(&self) {
-        self.0.close();
-    }
-}
-
 /// What `run` takes. What is `None` is as the core has it.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "each is an option of `RunOptions`")]
 pub struct WorkerOptions {
     pub concurrency: Option<usize>,
     pub max_attempts: Option<u32>,
-    pub backoff: Option<(Duration, Duration)>,
+    pub backoff: Option<Duration>,
+    /// At least `backoff`, unless it is given.
+    pub max_backoff: Option<Duration>,
     pub dead_letter_topic: Option<String>,
     /// Whether the user's code decides about what failed.
     pub on_failed: bool,
 }
 
+impl WorkerOptions {
+    fn into_run(self) -> RunOptions {
+        let mut run = RunOptions::default();
+        if let Some(concurrency) = self.concurrency {
+            run = run.with_concurrency(concurrency);
+        }
+        if let Some(attempts) = self.max_attempts {
+            run = run.with_max_attempts(attempts);
+        }
+        if self.backoff.is_some() || self.max_backoff.is_some() {
+            let (initial, max) = RunOptions::BACKOFF;
+            let initial = self.backoff.unwrap_or(initial);
+            run = run.with_backoff(initial, self.max_backoff.unwrap_or(max.max(initial)));
+        }
+        if let Some(topic) = self.dead_letter_topic {
+            run = run.with_dead_letter_topic(topic);
+        }
+        if self.on_failed {
+            // Asked by its own language, so this is never called.
+            run = run.with_on_failed(async |_| None);
+        }
+        run
+    }
+}
+
+/// A record for the user's code: to handle, or to decide about.
+pub struct WorkItem {
+    /// The record.
+    pub record: Arc<ConsumerRecord>,
+    /// Which attempt at it this is, from 1; of one that failed how many there were.
+    pub attempt: u32,
+    /// What the last attempt failed with, of a record that failed as often as it may.
+    pub error: Option<String>,
+}
+
 /// A worker loop. Its handlers, and how long they may take, are the binding's.
-pub struct WorkStream(ConsumerRun);
+pub struct WorkStream {
+    run: ConsumerRun,
+    /// Failures that were handed out, until they are decided about.
+    failures: Mutex<HashMap<u64, Failed>>,
+}
 
 impl WorkStream {
     /// Begins to handle the records of `consumer`.
     ///
     /// # Errors
-    /// `config`, naming the option that is wrong; `closed`.
+    /// `config`, naming the option that is wrong; `invalid_argument` while another loop runs.
     pub fn start(consumer: &TopicConsumer, options: WorkerOptions) -> Result<Self> {
-        let mut run = RunOptions::default();
-        if let Some(concurrency) = options.concurrency {
-            run = run.with_concurrency(concurrency);
-        }
-        if let Some(attempts) = options.max_attempts {
-            run = run.with_max_attempts(attempts);
-        }
-        if let Some((initial, max)) = options.backoff {
-            run = run.with_backoff(initial, max);
-        }
-        if let Some(topic) = options.dead_letter_topic {
-            run = run.with_dead_letter_topic(topic);
-        }
-        if options.on_failed {
-            // Asked by its own language, so this is never called.
-            run = run.with_on_failed(async |_| None);
-        }
-        ConsumerRun::start(consumer, &run).map(Self)
+        let run = ConsumerRun::start(consumer, &options.into_run())?;
+        Ok(Self { run, failures: Mutex::default() })
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<u64, Failed>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ready when there is something to do, or it has ended.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_ready(cx)
+        self.run.poll_ready(cx)
     }
 
     /// What there is to do now, at most `max`; the end when it has ended well.
     ///
     /// # Errors
     /// What has ended it.
-    pub fn take(&self, max: usize) -> Result<Taken<Vec<Task>>> {
-        let tasks = self.0.take(max);
-        if !tasks.is_empty() {
-            return Ok(Taken::Item(tasks));
+    pub fn take(&self, max: usize) -> Result<Taken<Vec<WorkItem>>> {
+        let tasks = self.run.take(max);
+        if tasks.is_empty() {
+            return match self.run.outcome() {
+                Some(outcome) => outcome.map(|_| Taken::Ended),
+                None => Ok(Taken::Nothing),
+            };
         }
-        match self.0.outcome() {
-            Some(Ok(_)) => Ok(Taken::Ended),
-            Some(Err(error)) => Err(error),
-            None => Ok(Taken::Nothing),
-        }
+        let items = tasks.into_iter().map(|task| match task {
+            Task::Handle(job) => WorkItem { record: job.record, attempt: job.attempt, error: None },
+            Task::Failed(failed) => {
+                let (record, error) = (failed.record.clone(), failed.error.clone());
+                let attempt = failed.attempts;
+                self.failures().insert(record.offset, failed);
+                WorkItem { record, attempt, error: Some(error) }
+            }
+        });
+        Ok(Taken::Item(items.collect()))
     }
 
     /// The record at `offset` was handled, or the attempt failed with `error`.
     pub fn handled(&self, offset: u64, error: Option<String>) {
-        self.0.handled(offset, error.map_or(Ok(()), Err));
+        self.run.handled(offset, error.map_or(Ok(()), Err));
     }
 
-    /// What becomes of a record that failed: `skip`, `hold`, or what happens without asking.
-    ///
-    /// # Errors
-    /// `invalid_argument` for another word; the record is then held.
-    pub fn decide(&self, failed: kalam_live::Failed, action: Option<&str>) -> Result<()> {
-        let (action, result) = match action {
-            None => (None, Ok(())),
-            Some("skip") => (Some(FailedAction::Skip), Ok(())),
-            Some("hold") => (Some(FailedAction::Hold), Ok(())),
+    /// What becomes of the record at `offset`, which failed: `skip`, `hold`, or what happens without asking. With another word
+    /// it is held, and the loop ends with `invalid_argument`: a program that is wrong should say so at once, and lose nothing
+    /// by it.
+    pub fn decide(&self, offset: u64, action: Option<&str>) {
+        let Some(failed) = self.failures().remove(&offset) else { return };
+        let action = match action {
+            None => None,
+            Some("skip") => Some(FailedAction::Skip),
+            Some("hold") => Some(FailedAction::Hold),
             Some(other) => {
                 let message = format!("on_failed gives 'skip', 'hold' or nothing, not {other:?}");
-                (Some(FailedAction::Hold), Err(Error::new(ErrorCode::InvalidArgument, message)))
+                self.run.fail(Error::new(ErrorCode::InvalidArgument, message));
+                Some(FailedAction::Hold)
             }
         };
-        self.0.decide(failed, action);
-        result
+        self.run.decide(failed, action);
     }
 
     /// Begins nothing more; ends when what runs is answered and committed.
     pub fn stop(&self) {
-        self.0.stop();
+        self.run.stop();
     }
 
     /// Ends at once, waiting for nobody.
     pub fn abort(&self) {
-        self.0.abort();
+        self.run.abort();
     }
 
     /// What it did, once it has ended well.
     pub fn summary(&self) -> RunSummary {
-        self.0.outcome().and_then(Result::ok).unwrap_or_default()
+        self.run.outcome().and_then(Result::ok).unwrap_or_default()
     }
 }
 
 /// A consumer that is shared by the calls of one language. Closed when nobody has it any more.
 pub type SharedConsumer = Arc<TopicConsumer>;
-
-/// How long closing tries to commit.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A consumer for a language that takes packets.
 pub struct Consumer(Result<SharedConsumer>);
@@ -233,7 +240,7 @@ impl Consumer {
 
     /// Waits for records: packets, and then the end. `take` is told how many at most.
     pub fn poll(&self, timeout: Option<Duration>) -> Box<dyn Source> {
-        source::poll(self.0.clone().and_then(|consumer| PollStream::start(&consumer, timeout)))
+        source::poll(self.0.clone().and_then(|consumer| consumer.polling(timeout)))
     }
 
     /// The record at this offset is finished.
@@ -267,13 +274,18 @@ impl Consumer {
 
     /// Commits what may be committed, and ends.
     pub fn close(&self) -> Box<dyn Source> {
-        let consumer = self.0.clone();
+        let ended = self.0.as_ref().ok().map(|consumer| consumer.finish(TopicConsumer::CLOSE_PATIENCE));
         call(async move {
-            if let Ok(consumer) = consumer {
-                consumer.finish(CLOSE_PATIENCE).await;
+            if let Some(ended) = ended {
+                ended.await;
             }
             Ok(())
         })
+    }
+
+    /// Whether it was closed, or its client.
+    pub fn is_closed(&self) -> bool {
+        self.0.as_ref().map_or(true, |consumer| consumer.is_closed())
     }
 
     /// `position`, `committed`, `heldBack` and `unfinished`, as JSON.
@@ -291,53 +303,43 @@ impl Consumer {
 
     /// Begins a worker loop.
     pub fn run(&self, options: Result<WorkerOptions>) -> Work {
-        let work = self.0.clone().and_then(|consumer| WorkStream::start(&consumer, options?).map(Arc::new));
-        Work { work, failures: Failures::default() }
+        Work(self.0.clone().and_then(|consumer| WorkStream::start(&consumer, options?).map(Arc::new)))
     }
 }
 
 /// A worker loop for a language that takes packets: what its handlers say.
-pub struct Work {
-    work: Result<Arc<WorkStream>>,
-    failures: Failures,
-}
+pub struct Work(Result<Arc<WorkStream>>);
 
 impl Work {
     /// Waits for what there is to do; the end when the loop has ended.
     pub fn jobs(&self) -> Box<dyn Source> {
-        source::jobs(self.work.clone(), self.failures.clone())
+        source::jobs(self.0.clone())
     }
 
-    /// The record at `offset` was handled, or the attempt failed with `error`.
+    /// See [`WorkStream::handled`].
     pub fn handled(&self, offset: u64, error: Option<String>) {
-        if let Ok(work) = &self.work {
+        if let Ok(work) = &self.0 {
             work.handled(offset, error);
         }
     }
 
-    /// What becomes of the record at `offset`, which failed: `skip`, or `hold` and what is neither, or nothing for what
-    /// happens without asking.
+    /// See [`WorkStream::decide`].
     pub fn decide(&self, offset: u64, action: Option<&str>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = failures.iter().position(|failed| failed.record.offset == offset) else { return };
-        let failed = failures.swap_remove(at);
-        drop(failures);
-        if let Ok(work) = &self.work {
-            // A word that is none was refused before, or holds the record.
-            let _ = work.decide(failed, action);
+        if let Ok(work) = &self.0 {
+            work.decide(offset, action);
         }
     }
 
     /// Begins nothing more.
     pub fn stop(&self) {
-        if let Ok(work) = &self.work {
+        if let Ok(work) = &self.0 {
             work.stop();
         }
     }
 
     /// How many records were `handled` and how many `failed`, as JSON.
     pub fn summary(&self) -> String {
-        let summary = self.work.as_ref().map(|work| work.summary()).unwrap_or_default();
+        let summary = self.0.as_ref().map(|work| work.summary()).unwrap_or_default();
         json!({ "handled": summary.handled, "failed": summary.failed }).to_string()
     }
 }

@@ -36,7 +36,8 @@ pub use address::{AddressHasher, AddressMap};
 pub use camel_case::camel_case_message;
 pub use client::Client;
 pub use consumer::{
-    Consumer, ConsumerOptions, PollStream, SharedConsumer, Work, WorkStream, WorkerOptions, read_row,
+    Consumer, ConsumerOptions, SharedConsumer, Work, WorkItem, WorkStream, WorkerOptions, offset_reset,
+    read_row,
 };
 pub use embedded::EmbeddedServer;
 pub use files::Sent;

@@ -17,7 +17,7 @@ use crate::packet::Packet;
 pub use call::start as call;
 pub(crate) use events::start as events;
 pub(crate) use query::start as query;
-pub(crate) use records::{Failures, jobs, poll};
+pub(crate) use records::{jobs, poll};
 pub(crate) use rows::start as rows;
 
 /// A running call, a live query, a stream of events.

@@ -1,6 +1,6 @@
 //! Consumers of topics and their worker loops.
 
-use kalam_bindings::{Consumer, ConsumerOptions, Work, WorkerOptions};
+use kalam_bindings::{Consumer, ConsumerOptions, Work, WorkerOptions, offset_reset};
 use kalam_live::Result;
 use napi_derive::napi;
 
@@ -27,7 +27,7 @@ impl Consuming {
         Ok(ConsumerOptions {
             topic: self.topic,
             group_id: self.group_id,
-            start: self.start,
+            start: self.start.as_deref().map(offset_reset).transpose()?,
             partition_id: self.partition_id,
             max_poll_records: self.max_poll_records.map(|records| records as usize),
             poll_timeout: self.poll_timeout.map(|time| duration("pollTimeout", time)).transpose()?,
@@ -53,14 +53,11 @@ pub struct Working {
 
 impl Working {
     fn checked(self) -> Result<WorkerOptions> {
-        let backoff = match (self.backoff, self.max_backoff) {
-            (Some(initial), Some(max)) => Some((duration("backoff", initial)?, duration("maxBackoff", max)?)),
-            _ => None,
-        };
         Ok(WorkerOptions {
             concurrency: self.concurrency.map(|records| records as usize),
             max_attempts: self.max_attempts,
-            backoff,
+            backoff: self.backoff.map(|time| duration("backoff", time)).transpose()?,
+            max_backoff: self.max_backoff.map(|time| duration("maxBackoff", time)).transpose()?,
             dead_letter_topic: self.dead_letter_topic,
             on_failed: self.on_failed,
         })
@@ -109,6 +106,11 @@ impl NativeConsumer {
     #[napi]
     pub fn close(&self) -> Handle {
         Handle::new(self.consumer.close())
+    }
+
+    #[napi(getter)]
+    pub fn is_closed(&self) -> bool {
+        self.consumer.is_closed()
     }
 
     #[napi]

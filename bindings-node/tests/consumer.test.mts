@@ -150,6 +150,30 @@ test("what a handler throws may be anything", async () => {
   assert.deepEqual(failed, ["what was thrown has no text", "undefined", "7"]);
 });
 
+test("what onFailed should not answer ends the loop and loses nothing", async () => {
+  await using own = await topic();
+  await insert(own, 0, 1, 2);
+  for (const answer of ["later", true, {}]) {
+    await using consumer = own.client.consumer({
+      topic: own.name,
+      groupId: `g ${String(answer)}`,
+      start: "earliest",
+    });
+    const handled: number[] = [];
+    const run = consumer.run(
+      (record) => {
+        handled.push(record.offset);
+        if (record.offset === 1) throw new Error("on purpose");
+      },
+      { maxAttempts: 1, onFailed: () => answer as never },
+    );
+    await assert.rejects(soon(run), code("invalid_argument"));
+    // The next one, of another key, may have been begun with the decision.
+    assert.deepEqual(handled.slice(0, 2), [0, 1]);
+    assert.deepEqual(await consumer.commit(), { nextOffset: 1, heldBack: handled.length - 2 });
+  }
+});
+
 test("a signal ends a loop that waits", async () => {
   await using own = await topic();
   const stop = new AbortController();

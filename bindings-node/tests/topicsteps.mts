@@ -39,11 +39,13 @@ export class TopicSteps {
     for (const record of records) this.#given.get(name)!.set(record.offset, record);
   }
 
-  async iterate(_client: Client, { iterate: name, records: expected }: Step): Promise<void> {
+  async iterate(client: Client, { iterate: name, records: expected, closes_client }: Step): Promise<void> {
     const records: TopicRecord[] = [];
     for await (const record of this.consumers.get(name)!) {
       records.push(record);
-      if (records.length === expected.length) break;
+      if (records.length !== expected.length) continue;
+      if (!closes_client) break;
+      await client.close();
     }
     compare(records, expected);
   }

@@ -86,14 +86,15 @@ export interface RunOptions<T = Row> {
   maxAttempts?: number | undefined;
   /** The first pause between attempts, at most (250); it doubles each time. */
   backoff?: number | undefined;
-  /** Every pause, at most (5,000). */
+  /** Every pause, at most (5,000, or `backoff` if that is more). */
   maxBackoff?: number | undefined;
   /** How long one attempt may take (no limit). What runs longer is not stopped, but counts as failed. */
   timeout?: number | undefined;
   /**
    * Decides about a record that failed: `"skip"` counts it as finished, `"hold"` keeps it unfinished (no commit passes it,
    * those of its key that follow wait, and the server delivers it again). Without an answer it goes to the dead letter
-   * topic if there is one, and is held otherwise.
+   * topic if there is one, and is held otherwise. When it throws, that is reported and the record held; any other answer ends the
+   * loop with the code `invalid_argument`, and the record is held.
    */
   onFailed?: ((record: TopicRecord<T>, error: string) => FailedAction | Promise<FailedAction>) | undefined;
   /** `namespace.name` of a table, and of the topic that it feeds; both are made when they are missing. */
@@ -138,10 +139,15 @@ export function consuming(options: ConsumerOptions): Consuming {
   if (rest.topic === undefined || rest.groupId === undefined) {
     throw new TypeError("options `topic` and `groupId` are needed");
   }
-  const given = Object.entries(rest).filter(([, value]) => value !== undefined);
-  const consuming = Object.fromEntries(given) as unknown as Consuming;
+  const consuming = defined(rest) as Consuming;
   if (start !== undefined) consuming.start = String(start);
   return consuming;
+}
+
+/** Without what is `undefined`: the native half has the defaults. */
+function defined<O extends object>(options: O): { [K in keyof O]: Exclude<O[K], undefined> } {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as { [K in keyof O]: Exclude<O[K], undefined> };
 }
 
 /** Records taken from the native half at once, at most. */
@@ -206,7 +212,6 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
   protected readonly client: object;
   #records: TopicRecord<T>[] = [];
   #current: TopicRecord<T> | undefined;
-  #closed = false;
 
   /** @internal */
   constructor(client: object, consumer: NativeConsumer, options: ConsumerOptions, modes: Modes) {
@@ -304,7 +309,6 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
 
   /** Commits what may be committed and ends, within five seconds. May be called often. */
   async close(): Promise<void> {
-    this.#closed = true;
     await answer(this.#native.close());
   }
 
@@ -320,7 +324,7 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
     }
     const { signal } = this.#options;
     // After the end nothing that was taken is begun: its commit would come too late.
-    while (!this.#closed && !signal?.aborted) {
+    while (!this.#native.isClosed && !signal?.aborted) {
       // Reversed, so that the first is cheap to take.
       this.#current = this.#records.pop();
       if (this.#current) return { value: this.#current, done: false };
@@ -329,7 +333,7 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
       } catch (error) {
         if (error instanceof KalamError && error.code === "closed") break;
         // What may pass is waited out; a poll takes long enough not to be a busy loop.
-        if (!this.#closed && !(error instanceof KalamError && error.retryable)) throw error;
+        if (!(error instanceof KalamError && error.retryable)) throw error;
       }
     }
     await this.close();
@@ -358,22 +362,9 @@ export class Consumer<T = Row> implements AsyncIterableIterator<TopicRecord<T>>,
   async run(handler: (record: TopicRecord<T>) => unknown, options: RunOptions<T> = {}): Promise<RunSummary> {
     if (typeof handler !== "function") throw new TypeError("the handler must be a function");
     is.checkOptions(options, RUN);
-    const {
-      concurrency = 1,
-      maxAttempts = 3,
-      backoff = 250,
-      maxBackoff = 5000,
-      deadLetterTopic,
-      signal,
-    } = options;
-    const work = this.#native.run({
-      concurrency,
-      maxAttempts,
-      backoff,
-      maxBackoff,
-      onFailed: options.onFailed !== undefined,
-      ...(deadLetterTopic === undefined ? {} : { deadLetterTopic }),
-    });
+    const { concurrency, maxAttempts, backoff, maxBackoff, deadLetterTopic, signal } = options;
+    const given = { concurrency, maxAttempts, backoff, maxBackoff, deadLetterTopic };
+    const work = this.#native.run({ ...defined(given), onFailed: options.onFailed !== undefined });
     const stop = () => work.stop();
     signal?.addEventListener("abort", stop, { once: true });
     if (signal?.aborted) stop();
@@ -464,8 +455,11 @@ async function decide<T>(
 ): Promise<void> {
   let action: string | undefined;
   try {
-    const decided = await options.onFailed?.(record, error);
-    action = decided === "skip" || decided === "hold" ? decided : undefined;
+    const decided: unknown = await options.onFailed?.(record, error);
+    // What is no word ends the loop, as a word does that is none of them.
+    if (decided !== undefined && decided !== null) {
+      action = typeof decided === "string" ? decided : `a ${typeof decided}`;
+    }
   } catch (failure) {
     report("onFailed", failure);
     action = "hold";

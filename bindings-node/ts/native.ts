@@ -155,6 +155,7 @@ export interface NativeConsumer {
   offsets(): string;
   run(options: Working): NativeWork;
   readonly failure: Failure | null;
+  readonly isClosed: boolean;
 }
 
 export interface NativeWork {

@@ -1,13 +1,12 @@
 //! Consumers of topics and their worker loops.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use kalam_bindings::{
-    ConsumerOptions, PollStream, ProcessBound, SharedConsumer, Taken, WorkStream, WorkerOptions, duration,
+    ConsumerOptions, ProcessBound, SharedConsumer, Taken, WorkStream, WorkerOptions, duration, offset_reset,
 };
-use kalam_live::{Committed, ConsumerRecord, Failed, KalamClient, Result, Task, Value};
+use kalam_live::{Committed, ConsumerRecord, KalamClient, Polling, Result, TopicConsumer, Value};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
@@ -18,9 +17,6 @@ use crate::names::Names;
 use crate::operation::start;
 use crate::row::PyRow;
 use crate::value::to_python;
-
-/// How long closing tries to commit.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `Client.consumer` takes.
 #[derive(FromPyObject)]
@@ -50,7 +46,7 @@ impl PyConsumer {
         let consumer = ConsumerOptions {
             topic: options.topic,
             group_id: options.group_id,
-            start: Some(options.start),
+            start: Some(offset_reset(&options.start)?),
             partition_id: Some(options.partition_id),
             max_poll_records: Some(options.max_poll_records),
             poll_timeout: Some(duration("poll_timeout", options.poll_timeout)?),
@@ -72,7 +68,7 @@ impl PyConsumer {
     #[pyo3(signature = (timeout=None))]
     fn poll(&self, timeout: Option<f64>) -> PyResult<Handle> {
         let timeout = timeout.map(|seconds| duration("timeout", seconds)).transpose().map_err(raise)?;
-        let poll = PollStream::start(self.consumer()?, timeout).map_err(raise)?;
+        let poll = self.consumer()?.polling(timeout).map_err(raise)?;
         Ok(Handle::new(Records(poll)))
     }
 
@@ -101,9 +97,9 @@ impl PyConsumer {
     }
 
     fn close(&self) -> PyResult<Handle> {
-        let consumer = self.consumer()?.clone();
+        let ended = self.consumer()?.finish(TopicConsumer::CLOSE_PATIENCE);
         let close = async move {
-            consumer.finish(CLOSE_PATIENCE).await;
+            ended.await;
             Ok(())
         };
         start(close, |py, ()| Ok(py.None()))
@@ -144,18 +140,18 @@ impl PyConsumer {
         let options = WorkerOptions {
             concurrency: Some(concurrency),
             max_attempts: Some(max_attempts),
-            backoff: Some((pause(backoff.0)?, pause(backoff.1)?)),
+            backoff: Some(pause(backoff.0)?),
+            max_backoff: Some(pause(backoff.1)?),
             dead_letter_topic,
             on_failed,
         };
         let work = Arc::new(WorkStream::start(self.consumer()?, options).map_err(raise)?);
-        let failures = Arc::default();
-        let handle = Handle::new(Jobs { work: work.clone(), failures: Arc::clone(&failures) });
-        Ok((PyWork { work: ProcessBound::new(work), failures }, handle))
+        let handle = Handle::new(Jobs(work.clone()));
+        Ok((PyWork(ProcessBound::new(work)), handle))
     }
 }
 
-struct Records(PollStream);
+struct Records(Polling);
 
 impl Source for Records {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -176,50 +172,39 @@ impl Source for Records {
     }
 }
 
-/// Failures that were handed out, until they are decided about.
-type Failures = Arc<Mutex<Vec<Failed>>>;
-
-struct Jobs {
-    work: Arc<WorkStream>,
-    failures: Failures,
-}
+struct Jobs(Arc<WorkStream>);
 
 impl Source for Jobs {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.work.poll_ready(cx)
+        self.0.poll_ready(cx)
     }
 
     fn take(&self, py: Python<'_>, max: usize) -> PyResult<Taken<Py<PyAny>>> {
-        let tasks = match self.work.take(max).map_err(raise)? {
-            Taken::Item(tasks) => tasks,
+        let items = match self.0.take(max).map_err(raise)? {
+            Taken::Item(items) => items,
             Taken::Nothing => return Ok(Taken::Nothing),
             Taken::Ended => return Ok(Taken::Ended),
         };
         let list = PyList::empty(py);
-        for task in tasks {
-            let (record, attempt, error) = match task {
-                Task::Handle(job) => (job.record, job.attempt, None),
-                Task::Failed(failed) => {
-                    let told = (failed.record.clone(), failed.attempts, Some(failed.error.clone()));
-                    self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failed);
-                    told
-                }
-            };
-            list.append((Bound::new(py, PyRecord::new(record))?, attempt, error))?;
+        for item in items {
+            list.append((Bound::new(py, PyRecord::new(item.record))?, item.attempt, item.error))?;
         }
         Ok(Taken::Item(list.into_any().unbind()))
     }
 
     fn close(&self) {
-        self.work.stop();
+        self.0.stop();
     }
 }
 
 /// A worker loop: what its handlers say.
 #[pyclass(frozen, weakref, name = "Work", module = "kalam_live._native")]
-pub(crate) struct PyWork {
-    work: ProcessBound<Arc<WorkStream>>,
-    failures: Failures,
+pub(crate) struct PyWork(ProcessBound<Arc<WorkStream>>);
+
+impl PyWork {
+    fn work(&self) -> PyResult<&WorkStream> {
+        self.0.get().map(|work| &**work).map_err(raise)
+    }
 }
 
 #[pymethods]
@@ -227,37 +212,40 @@ impl PyWork {
     /// The record at `offset` was handled, or the attempt failed with `error`.
     #[pyo3(signature = (offset, error=None))]
     fn handled(&self, offset: u64, error: Option<String>) -> PyResult<()> {
-        self.work.get().map_err(raise)?.handled(offset, error);
+        self.work()?.handled(offset, error);
         Ok(())
     }
 
-    /// What becomes of the record at `offset`, which failed: `skip`, `hold`, or `None` for what happens without asking.
+    /// What becomes of the record at `offset`, which failed: `skip`, `hold`, or `None` for what happens without asking. Anything
+    /// else holds it and ends the loop.
     #[pyo3(signature = (offset, action=None))]
-    fn decide(&self, offset: u64, action: Option<&str>) -> PyResult<()> {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = failures.iter().position(|failed| failed.record.offset == offset) else {
-            return Ok(());
+    fn decide(&self, offset: u64, action: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let action = match action {
+            None => None,
+            Some(action) => match action.extract::<String>() {
+                Ok(word) => Some(word),
+                Err(_) => Some(format!("a value of type {}", action.get_type().name()?)),
+            },
         };
-        let failed = failures.swap_remove(at);
-        drop(failures);
-        self.work.get().map_err(raise)?.decide(failed, action).map_err(raise)
+        self.work()?.decide(offset, action.as_deref());
+        Ok(())
     }
 
     /// Begins nothing more.
     fn stop(&self) -> PyResult<()> {
-        self.work.get().map_err(raise)?.stop();
+        self.work()?.stop();
         Ok(())
     }
 
     /// Ends at once, waiting for nobody.
     fn abort(&self) -> PyResult<()> {
-        self.work.get().map_err(raise)?.abort();
+        self.work()?.abort();
         Ok(())
     }
 
     /// How many records were handled and how many failed.
     fn summary(&self) -> PyResult<(u64, u64)> {
-        let summary = self.work.get().map_err(raise)?.summary();
+        let summary = self.work()?.summary();
         Ok((summary.handled, summary.failed))
     }
 }

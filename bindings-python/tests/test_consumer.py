@@ -32,10 +32,10 @@ def insert(place: Place, *ids: int) -> None:
             client.execute(f"INSERT INTO {place.ns}.t VALUES ($1, $2)", [id, f"row {id}"])
 
 
-def acked(place: Place) -> int | None:
+def acked(place: Place, group: str = "g") -> int | None:
     with place.connect_sync() as client:
-        sql = "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = $1"
-        row = client.query_one(sql, [f"{place.ns}.events"])
+        sql = "SELECT last_acked_offset AS n FROM system.topic_offsets WHERE topic_id = $1 AND group_id = $2"
+        row = client.query_one(sql, [f"{place.ns}.events", group])
         return None if row is None else row["n"]
 
 
@@ -204,6 +204,35 @@ def test_handlers_that_fail_in_odd_ways_have_failed(place: Place, topic: str) ->
         3: "TimeoutError: of a socket",
     }
     assert acked(place) == 2, "the decision about the fourth failed, so it is held"
+
+
+@pytest.mark.parametrize("answer", ["later", True, b"skip", Exception])
+def test_what_on_failed_should_not_answer_ends_the_loop_and_loses_nothing(
+    place: Place, topic: str, answer: object
+) -> None:
+    insert(place, 0, 1, 2)
+
+    def handle(record: kalam_live.Record) -> None:
+        handled.append(record.offset)
+        if record.offset == 1:
+            raise ValueError
+
+    async def main() -> None:
+        async with place.connect() as client, client.consumer(topic, "g", start="earliest") as consumer:
+            run = consumer.run(handle, max_attempts=1, on_failed=lambda *_: answer)  # type: ignore[arg-type, return-value]
+            await asyncio.wait_for(run, 60)
+
+    def without_a_loop() -> None:
+        with place.connect_sync() as client, client.consumer(topic, "sync", start="earliest") as consumer:
+            consumer.run(handle, max_attempts=1, on_failed=lambda *_: answer)  # type: ignore[arg-type, return-value]
+
+    for group, play in [("g", lambda: run(main)), ("sync", without_a_loop)]:
+        handled: list[int] = []
+        with pytest.raises(kalam_live.KalamError, match="on_failed gives 'skip', 'hold' or nothing") as error:
+            play()
+        assert error.value.code == "invalid_argument"
+        assert handled == [0, 1]
+        assert acked(place, group) == 0, "what failed is not passed, and what follows was not begun"
 
 
 @pytest.mark.parametrize("auto_commit", [True, False])

@@ -38,7 +38,9 @@ class TopicSteps:
             async for record in consumer:
                 records.append(record)
                 if len(records) == len(step["records"]):
-                    break
+                    if "closes_client" not in step:
+                        break
+                    await client.close()
         compare(records, step["records"])
 
     async def mark(self, client: kalam_live.Client, step: dict[str, Any]) -> None:

@@ -4,10 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use kalam_bindings::{Cells, call, duration, pack, read_row};
-use kalam_live::{
-    AutoOffsetReset, Committed, ConsumerRecord, KalamClient, Polling, RunOptions, TopicConsumer,
-};
+use kalam_bindings::{Cells, ConsumerOptions, SharedConsumer, call, duration, pack, read_row};
+use kalam_live::{AutoOffsetReset, Committed, ConsumerRecord, KalamClient, Polling, Result};
 use serde_json::json;
 
 use crate::ending::Ending;
@@ -19,13 +17,33 @@ use crate::run::{NativeRun, Running};
 #[derive(uniffi::Record)]
 pub struct Consuming {
     pub topic: String,
-    pub group: String,
-    pub partition: u32,
+    pub group_id: String,
+    pub partition_id: u32,
     pub start: Start,
     pub auto_commit: bool,
     pub auto_commit_interval: Option<f64>,
     pub poll_timeout: Option<f64>,
     pub max_poll_records: Option<u32>,
+}
+
+impl Consuming {
+    fn checked(self) -> Result<ConsumerOptions> {
+        let time = |name, seconds: Option<f64>| seconds.map(|seconds| duration(name, seconds)).transpose();
+        Ok(ConsumerOptions {
+            topic: self.topic,
+            group_id: self.group_id,
+            start: Some(match self.start {
+                Start::Latest => AutoOffsetReset::Latest,
+                Start::Earliest => AutoOffsetReset::Earliest,
+                Start::Offset { offset } => AutoOffsetReset::Offset(offset),
+            }),
+            partition_id: Some(self.partition_id),
+            max_poll_records: self.max_poll_records.map(|records| records as usize),
+            poll_timeout: time("pollTimeout", self.poll_timeout)?,
+            auto_commit: Some(self.auto_commit),
+            auto_commit_interval: time("autoCommitInterval", self.auto_commit_interval)?,
+        })
+    }
 }
 
 /// Where a new group begins.
@@ -102,32 +120,15 @@ pub struct NativeOffsets {
 /// A member of a group.
 #[derive(uniffi::Object)]
 pub struct NativeConsumer {
-    consumer: Arc<TopicConsumer>,
+    consumer: SharedConsumer,
     most: usize,
 }
 
 impl NativeConsumer {
     pub(crate) fn start(client: &KalamClient, options: Consuming) -> Result<Self, NativeError> {
-        let most = options.max_poll_records.unwrap_or(100) as usize;
-        let mut builder = client
-            .consumer()
-            .topic(options.topic)
-            .group_id(options.group)
-            .partition_id(options.partition)
-            .auto_offset_reset(match options.start {
-                Start::Latest => AutoOffsetReset::Latest,
-                Start::Earliest => AutoOffsetReset::Earliest,
-                Start::Offset { offset } => AutoOffsetReset::Offset(offset),
-            })
-            .enable_auto_commit(options.auto_commit)
-            .max_poll_records(most);
-        if let Some(interval) = options.auto_commit_interval {
-            builder = builder.auto_commit_interval(duration("autoCommitInterval", interval)?);
-        }
-        if let Some(timeout) = options.poll_timeout {
-            builder = builder.poll_timeout(duration("pollTimeout", timeout)?);
-        }
-        Ok(Self { consumer: Arc::new(builder.build()?), most })
+        let options = options.checked()?;
+        let most = options.max_poll_records.unwrap_or(100);
+        Ok(Self { consumer: Arc::new(options.build(client)?), most })
     }
 }
 
@@ -179,9 +180,9 @@ impl NativeConsumer {
 
     /// Commits what may be committed, for so many seconds at most, and ends it.
     pub fn finish(&self, patience: f64) -> NativeHandle {
-        let consumer = self.consumer.clone();
+        let ended = duration("patience", patience).map(|patience| self.consumer.finish(patience));
         NativeHandle::new(call(async move {
-            consumer.finish(duration("patience", patience)?).await;
+            ended?.await;
             Ok(())
         }))
     }
@@ -192,8 +193,7 @@ impl NativeConsumer {
 
     /// Begins a worker loop.
     pub fn run(&self, options: Running) -> Result<NativeRun, NativeError> {
-        let options: RunOptions = options.checked()?;
-        NativeRun::start(&self.consumer, &options)
+        NativeRun::start(&self.consumer, options)
     }
 }
 

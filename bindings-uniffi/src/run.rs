@@ -1,12 +1,10 @@
 //! Worker loops: what is to be handled is fetched, and answered when it was.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use kalam_bindings::duration;
-use kalam_live::{ConsumerRun, Failed, FailedAction, Result, RunOptions, Task, TopicConsumer};
+use kalam_bindings::{Taken, WorkItem, WorkStream, WorkerOptions, duration};
+use kalam_live::{Result, TopicConsumer};
 
 use crate::consumer::Records;
 use crate::ending::Ending;
@@ -25,31 +23,16 @@ pub struct Running {
 }
 
 impl Running {
-    pub(crate) fn checked(self) -> Result<RunOptions> {
-        let mut options = RunOptions::default()
-            .with_concurrency(self.concurrency as usize)
-            .with_max_attempts(self.max_attempts);
-        if self.backoff.is_some() || self.max_backoff.is_some() {
-            let initial = duration("backoff", self.backoff.unwrap_or(0.25))?;
-            let max = duration("maxBackoff", self.max_backoff.unwrap_or(5.0))?;
-            options = options.with_backoff(initial, max.max(initial));
-        }
-        if let Some(topic) = self.dead_letter_topic {
-            options = options.with_dead_letter_topic(topic);
-        }
-        if self.asks {
-            // Only that it is there counts: the language decides, in `decide`.
-            options = options.with_on_failed(async |_| None);
-        }
-        Ok(options)
+    fn checked(self) -> Result<WorkerOptions> {
+        Ok(WorkerOptions {
+            concurrency: Some(self.concurrency as usize),
+            max_attempts: Some(self.max_attempts),
+            backoff: self.backoff.map(|time| duration("backoff", time)).transpose()?,
+            max_backoff: self.max_backoff.map(|time| duration("maxBackoff", time)).transpose()?,
+            dead_letter_topic: self.dead_letter_topic,
+            on_failed: self.asks,
+        })
     }
-}
-
-/// What becomes of a record that failed.
-#[derive(uniffi::Enum)]
-pub enum NativeFailedAction {
-    Hold,
-    Skip,
 }
 
 /// Something for the user's code; the record is the one of the same place in `records`.
@@ -78,23 +61,14 @@ pub struct NativeSummary {
 /// A running worker loop.
 #[derive(uniffi::Object)]
 pub struct NativeRun {
-    run: ConsumerRun,
-    /// To be decided about, by offset.
-    failed: Mutex<HashMap<u64, Failed>>,
+    work: WorkStream,
     ending: Ending,
 }
 
 impl NativeRun {
-    pub(crate) fn start(
-        consumer: &TopicConsumer,
-        options: &RunOptions,
-    ) -> std::result::Result<Self, NativeError> {
-        let run = ConsumerRun::start(consumer, options)?;
-        Ok(Self { run, failed: Mutex::default(), ending: Ending::default() })
-    }
-
-    fn failed(&self) -> MutexGuard<'_, HashMap<u64, Failed>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn start(consumer: &TopicConsumer, options: Running) -> Result<Self, NativeError> {
+        let work = WorkStream::start(consumer, options.checked()?)?;
+        Ok(Self { work, ending: Ending::default() })
     }
 }
 
@@ -102,51 +76,37 @@ impl NativeRun {
 impl NativeRun {
     /// Waits until there is something to take, or the loop has ended.
     pub async fn ready(&self) {
-        poll_fn(|cx| if self.ending.poll(cx).is_ready() { Poll::Ready(()) } else { self.run.poll_ready(cx) })
-            .await;
+        poll_fn(
+            |cx| if self.ending.poll(cx).is_ready() { Poll::Ready(()) } else { self.work.poll_ready(cx) },
+        )
+        .await;
     }
 
-    /// What there is to do now.
-    pub fn take(&self) -> NativeTasks {
-        let taken = self.run.take(256);
-        let records = taken.iter().map(|task| match task {
-            Task::Handle(job) => &*job.record,
-            Task::Failed(failed) => &*failed.record,
-        });
-        let records = records.collect();
-        let tasks = taken.into_iter().map(|task| match task {
-            Task::Handle(job) => NativeTask { attempt: job.attempt, failed_with: None },
-            Task::Failed(failed) => {
-                let task = NativeTask { attempt: failed.attempts, failed_with: Some(failed.error.clone()) };
-                self.failed().insert(failed.record.offset, failed);
-                task
-            }
-        });
-        NativeTasks { tasks: tasks.collect(), records }
+    /// What there is to do now; nothing when the loop has ended. Throws what has ended it.
+    pub fn take(&self) -> Result<Option<NativeTasks>, NativeError> {
+        let items = match self.work.take(256)? {
+            Taken::Item(items) => items,
+            Taken::Nothing => Vec::new(),
+            Taken::Ended => return Ok(None),
+        };
+        let records = items.iter().map(|item| &*item.record).collect();
+        let told = |item: &WorkItem| NativeTask { attempt: item.attempt, failed_with: item.error.clone() };
+        Ok(Some(NativeTasks { tasks: items.iter().map(told).collect(), records }))
     }
 
     /// The record at this offset was handled, or the attempt failed.
     pub fn handled(&self, offset: u64, error: Option<String>) {
-        self.run.handled(offset, error.map_or(Ok(()), Err));
+        self.work.handled(offset, error);
     }
 
-    /// What becomes of the record at this offset that failed; `None`: what happens without asking.
-    pub fn decide(&self, offset: u64, action: Option<NativeFailedAction>) {
-        let failed = self.failed().remove(&offset);
-        if let Some(failed) = failed {
-            self.run.decide(
-                failed,
-                action.map(|action| match action {
-                    NativeFailedAction::Hold => FailedAction::Hold,
-                    NativeFailedAction::Skip => FailedAction::Skip,
-                }),
-            );
-        }
+    /// What becomes of the record at this offset that failed: `skip`, `hold`, or what happens without asking.
+    pub fn decide(&self, offset: u64, action: Option<String>) {
+        self.work.decide(offset, action.as_deref());
     }
 
     /// Begins nothing more; ends when what runs is answered and committed.
     pub fn stop(&self) {
-        self.run.stop();
+        self.work.stop();
     }
 
     /// Wakes whoever waits, now and later.
@@ -154,10 +114,9 @@ impl NativeRun {
         self.ending.come();
     }
 
-    /// What the loop did, once it has ended; throws what has ended it.
-    pub fn outcome(&self) -> std::result::Result<Option<NativeSummary>, NativeError> {
-        let Some(outcome) = self.run.outcome() else { return Ok(None) };
-        let summary = outcome?;
-        Ok(Some(NativeSummary { handled: summary.handled, failed: summary.failed }))
+    /// What the loop did, once it has ended.
+    pub fn summary(&self) -> NativeSummary {
+        let summary = self.work.summary();
+        NativeSummary { handled: summary.handled, failed: summary.failed }
     }
 }

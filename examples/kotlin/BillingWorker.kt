@@ -18,7 +18,7 @@ suspend fun billOrders(
     options: RunOptions = RunOptions(concurrency = 4, deadLetterTopic = "app.dead_orders"),
     bill: suspend (ConsumerRecord) -> Unit,
 ): RunSummary = coroutineScope {
-    val consumer = client.consumer(ConsumerOptions("app.order_events", group = "billing", start = ConsumerStart.Earliest))
+    val consumer = client.consumer(ConsumerOptions("app.order_events", groupId = "billing", start = ConsumerStart.Earliest))
     val working = async { consumer.run(options, bill).also { consumer.closeAndWait() } }
     // The JVM ends when its hooks have.
     val hook = thread(start = false) {

@@ -12,7 +12,7 @@ func billOrders(
     interrupt.resume()
     defer { interrupt.cancel() }
 
-    var orders = ConsumerOptions(topic: "app.order_events", group: "billing")
+    var orders = ConsumerOptions(topic: "app.order_events", groupId: "billing")
     orders.start = .earliest
     let consumer = try client.consumer(orders)
     let summary = try await consumer.run(options, bill)

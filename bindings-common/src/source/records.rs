@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use kalam_live::{Column, ConsumerRecord, DataType, Failed, Result, Schema, Task, Value};
+use kalam_live::{Column, DataType, Polling, Result, Schema, Value};
 
 use super::{Source, boxed, locked};
 use crate::packet::{Kind, Packet};
-use crate::{PollStream, Taken, WorkStream, read_row};
+use crate::{Taken, WorkItem, WorkStream, read_row};
 
 /// The record's own columns, named as no column of a table can be. `@row` says whether those of its row follow; `@error` is
 /// there for a record that failed.
@@ -29,13 +29,10 @@ fn own_columns() -> Vec<Column> {
     .into()
 }
 
-/// A record, which attempt it is, and what it failed with.
-type Item = (Arc<ConsumerRecord>, u32, Option<String>);
-
 /// What waits to be put into a packet.
 #[derive(Default)]
 struct Coming {
-    next: VecDeque<Item>,
+    next: VecDeque<WorkItem>,
     /// The columns of the table that the last record's row is of, and those of its packet.
     columns: Option<(Option<Arc<Schema>>, Arc<Schema>)>,
 }
@@ -45,13 +42,14 @@ impl Coming {
         packet.begin(Kind::Records, 0);
         let mut any = false;
         while !packet.is_full()
-            && let Some((record, attempt, error)) = self.next.pop_front()
+            && let Some(item) = self.next.pop_front()
         {
+            let record = &item.record;
             // What does not fit its table is shown as bytes.
-            let (row, problem) = read_row(&record);
+            let (row, problem) = read_row(record);
             let schema = self.columns_of(row.as_ref().map(|row| row.schema()));
             if any && !packet.has_columns(&schema) {
-                self.next.push_front((record, attempt, error));
+                self.next.push_front(item);
                 return;
             }
             if !any {
@@ -67,8 +65,8 @@ impl Coming {
                 text(record.user.as_deref()),
                 Value::Bytes((&*record.payload).into()),
                 text(problem.as_deref()),
-                Value::Int(i64::from(attempt)),
-                text(error.as_deref()),
+                Value::Int(i64::from(item.attempt)),
+                text(item.error.as_deref()),
                 Value::Boolean(row.is_some()),
             ];
             if let Some(row) = &row {
@@ -97,13 +95,13 @@ impl Coming {
 }
 
 struct Records {
-    poll: PollStream,
+    poll: Polling,
     /// `None` until the poll has ended.
     coming: Mutex<Option<Coming>>,
 }
 
 /// Waits for the records of one poll: packets, and then the end.
-pub(crate) fn poll(poll: Result<PollStream>) -> Box<dyn Source> {
+pub(crate) fn poll(poll: Result<Polling>) -> Box<dyn Source> {
     boxed(poll.map(|poll| Records { poll, coming: Mutex::default() }))
 }
 
@@ -116,8 +114,12 @@ impl Source for Records {
         let mut coming = locked(&self.coming);
         if coming.is_none() {
             let records = self.poll.take(max)?;
-            let next = records.into_iter().map(|record| (Arc::new(record), 1, None)).collect();
-            *coming = Some(Coming { next, ..Coming::default() });
+            let next = records.into_iter().map(|record| WorkItem {
+                record: Arc::new(record),
+                attempt: 1,
+                error: None,
+            });
+            *coming = Some(Coming { next: next.collect(), ..Coming::default() });
         }
         match &mut *coming {
             Some(coming) if !coming.next.is_empty() => {
@@ -133,18 +135,14 @@ impl Source for Records {
     }
 }
 
-/// Failures that were handed out, until they are decided about.
-pub(crate) type Failures = Arc<Mutex<Vec<Failed>>>;
-
 struct Jobs {
     work: Arc<WorkStream>,
-    failures: Failures,
     coming: Mutex<Coming>,
 }
 
 /// Waits for what a worker loop has to do.
-pub(crate) fn jobs(work: Result<Arc<WorkStream>>, failures: Failures) -> Box<dyn Source> {
-    boxed(work.map(|work| Jobs { work, failures, coming: Mutex::default() }))
+pub(crate) fn jobs(work: Result<Arc<WorkStream>>) -> Box<dyn Source> {
+    boxed(work.map(|work| Jobs { work, coming: Mutex::default() }))
 }
 
 impl Source for Jobs {
@@ -155,19 +153,11 @@ impl Source for Jobs {
     fn take(&self, packet: &mut Packet, max: usize) -> Result<Taken<()>> {
         let mut coming = locked(&self.coming);
         if coming.next.is_empty() {
-            let tasks = match self.work.take(max)? {
-                Taken::Item(tasks) => tasks,
+            match self.work.take(max)? {
+                Taken::Item(items) => coming.next.extend(items),
                 Taken::Nothing => return Ok(Taken::Nothing),
                 Taken::Ended => return Ok(Taken::Ended),
-            };
-            coming.next.extend(tasks.into_iter().map(|task| match task {
-                Task::Handle(job) => (job.record, job.attempt, None),
-                Task::Failed(failed) => {
-                    let told = (failed.record.clone(), failed.attempts, Some(failed.error.clone()));
-                    locked(&self.failures).push(failed);
-                    told
-                }
-            }));
+            }
         }
         coming.encode(packet);
         Ok(Taken::Item(()))

@@ -81,18 +81,51 @@ def options(
     }
 
 
-class Consumer:
-    """One member of a group of consumers that share the records of a topic: see :meth:`Client.consumer`.
-
-    Every record is handed out at least once: what was not finished before the consumer ended, or within the server's
-    visibility timeout, is delivered again, to this or another member.
-    """
+class BaseConsumer:
+    """What a consumer is with an event loop and without one."""
 
     def __init__(self, client: object, native: _native.Consumer) -> None:
         self._client = client  # which would close its embedded server if nobody held it
         self._native = native
         self._records: deque[Record] = deque()
         self._current: Record | None = None
+
+    def mark_processed(self, record: Record) -> None:
+        """The record is finished. It is committed with the next commit, once everything before it is finished too."""
+        self._native.mark(record.offset)
+
+    def commit_later(self) -> None:
+        """As ``commit``, without waiting: a failure is logged, and tried again with the next commit."""
+        self._native.commit_later()
+
+    @property
+    def position(self) -> int:
+        """The offset of the next record that will be handed out, as far as is known."""
+        return self._records[0].offset if self._records else self._native.position
+
+    def offsets(self) -> Offsets:
+        """Where the consumer and its group are."""
+        return Offsets(**self._native.offsets())
+
+    def _finish_current(self) -> bool:
+        """The record that a loop is at is finished. Whether there may be a next one."""
+        if self._current is not None:
+            self._native.mark(self._current.offset)
+            self._current = None
+        return not self._native.is_closed  # nothing that was taken is begun then: its commit would come too late
+
+    def _forget(self) -> None:
+        """What was taken before the group was moved is neither finished nor handed out after it."""
+        self._records.clear()
+        self._current = None
+
+
+class Consumer(BaseConsumer):
+    """One member of a group of consumers that share the records of a topic: see :meth:`Client.consumer`.
+
+    Every record is handed out at least once: what was not finished before the consumer ended, or within the server's
+    visibility timeout, is delivered again, to this or another member.
+    """
 
     async def poll(self, timeout: float | None = None) -> list[Record]:
         """The next records, at most ``max_poll_records``; none when there were none within ``timeout`` seconds.
@@ -109,10 +142,6 @@ class Consumer:
             raise
         return handle.take(most) or []
 
-    def mark_processed(self, record: Record) -> None:
-        """The record is finished. It is committed with the next commit, once everything before it is finished too."""
-        self._native.mark(record.offset)
-
     async def commit(self) -> Committed:
         """Commits what is finished, as far as nothing before it is unfinished, and waits for the server.
 
@@ -120,24 +149,10 @@ class Consumer:
         """
         return Committed(*await _loop.result(self._native.commit()))
 
-    def commit_later(self) -> None:
-        """As :meth:`commit`, without waiting: a failure is logged, and tried again with the next commit."""
-        self._native.commit_later()
-
     async def seek(self, offset: int) -> None:
         """Moves the **group** to ``offset``, also back, and goes on there. Stop its other members before."""
         await _loop.result(self._native.seek(offset))
-        self._records.clear()
-        self._current = None
-
-    @property
-    def position(self) -> int:
-        """The offset of the next record that will be handed out, as far as is known."""
-        return self._records[0].offset if self._records else self._native.position
-
-    def offsets(self) -> Offsets:
-        """Where the consumer and its group are."""
-        return Offsets(**self._native.offsets())
+        self._forget()
 
     async def close(self) -> None:
         """Commits what may be committed and ends, within five seconds. May be called often."""
@@ -156,11 +171,8 @@ class Consumer:
 
     async def __anext__(self) -> Record:
         """The next record, however long it takes. Asking for it says that the one before is finished."""
-        if self._current is not None:
-            self._native.mark(self._current.offset)
-            self._current = None
-        if self._native.is_closed:
-            raise StopAsyncIteration  # nothing that was taken is begun: its commit would come too late
+        if not self._finish_current():
+            raise StopAsyncIteration
         while not self._records:
             try:
                 self._records.extend(await self._poll(self._native.poll(None), MOST))
@@ -207,7 +219,8 @@ class Consumer:
             on_failed: Called with a record that failed and the error's text. ``"skip"`` counts it as finished,
                 ``"hold"`` keeps it unfinished: no commit passes it, the records of its key that follow wait, and the
                 server delivers it again. ``None`` does what happens without this function: the record goes to the
-                dead letter topic if there is one, and is held otherwise.
+                dead letter topic if there is one, and is held otherwise. When it raises, that is logged and the record
+                held; anything else that it answers ends the loop with the code ``invalid_argument``, and the record is held.
             dead_letter_topic: ``namespace.name`` of a table, and of the topic that it feeds; both are made when they
                 are missing.
             stop: When it is set nothing more is begun; what runs is finished and committed.

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from kalam_live import _callbacks, _check, _consumer, _files, _logs, _loop, _models, _native
-from kalam_live._consumer import Committed, Offsets, RunSummary
+from kalam_live._consumer import Committed, RunSummary
 from kalam_live._errors import ClosedError, KalamError, TimeoutError
 from kalam_live._options import Connecting, open_client
 
@@ -418,18 +418,12 @@ class LiveEvents(_Subscription["list[Event]"]):
         return events
 
 
-class Consumer:
+class Consumer(_consumer.BaseConsumer):
     """One member of a group of consumers that share the records of a topic: see :meth:`Client.consumer`.
 
     Every record is handed out at least once: what was not finished before the consumer ended, or within the server's
     visibility timeout, is delivered again, to this or another member.
     """
-
-    def __init__(self, client: object, native: _native.Consumer) -> None:
-        self._client = client  # which would close its embedded server if nobody held it
-        self._native = native
-        self._records: deque[Record] = deque()
-        self._current: Record | None = None
 
     def poll(self, timeout: float | None = None) -> list[Record]:
         """The next records, at most ``max_poll_records``; none when there were none within ``timeout`` seconds."""
@@ -443,10 +437,6 @@ class Consumer:
             raise
         return handle.take(most) or []
 
-    def mark_processed(self, record: Record) -> None:
-        """The record is finished. It is committed with the next commit, once everything before it is finished too."""
-        self._native.mark(record.offset)
-
     def commit(self) -> Committed:
         """Commits what is finished, as far as nothing before it is unfinished, and waits for the server.
 
@@ -454,24 +444,10 @@ class Consumer:
         """
         return Committed(*_result(self._native.commit()))
 
-    def commit_later(self) -> None:
-        """As :meth:`commit`, without waiting: a failure is logged, and tried again with the next commit."""
-        self._native.commit_later()
-
     def seek(self, offset: int) -> None:
         """Moves the **group** to ``offset``, also back, and goes on there. Stop its other members before."""
         _result(self._native.seek(offset))
-        self._records.clear()
-        self._current = None
-
-    @property
-    def position(self) -> int:
-        """The offset of the next record that will be handed out, as far as is known."""
-        return self._records[0].offset if self._records else self._native.position
-
-    def offsets(self) -> Offsets:
-        """Where the consumer and its group are."""
-        return Offsets(**self._native.offsets())
+        self._forget()
 
     def close(self) -> None:
         """Commits what may be committed and ends, within five seconds. May be called often, by any thread."""
@@ -490,11 +466,8 @@ class Consumer:
 
     def __next__(self) -> Record:
         """The next record, however long it takes. Asking for it says that the one before is finished."""
-        if self._current is not None:
-            self._native.mark(self._current.offset)
-            self._current = None
-        if self._native.is_closed:
-            raise StopIteration  # nothing that was taken is begun: its commit would come too late
+        if not self._finish_current():
+            raise StopIteration
         while not self._records:
             try:
                 self._records.extend(self._poll(self._native.poll(None), _consumer.MOST))

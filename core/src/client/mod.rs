@@ -114,6 +114,8 @@ struct Inner {
     next_id: AtomicU64,
     /// For good: queries, which need no connection, end with it too.
     closed: AtomicBool,
+    #[cfg(feature = "consumer")]
+    consumers: consumer::OpenConsumers,
 }
 
 struct Start {
@@ -176,6 +178,8 @@ impl KalamClient {
                 schemas: SchemaCache::default(),
                 next_id: AtomicU64::new(1),
                 closed: AtomicBool::new(false),
+                #[cfg(feature = "consumer")]
+                consumers: consumer::OpenConsumers::default(),
             }),
         })
     }
@@ -198,15 +202,18 @@ impl KalamClient {
         }
     }
 
-    /// Ends every live query and closes the connection for good. Every handle and clone is told, and fails with `closed`
-    /// from then on. Closing twice is closing
-    /// once.
+    /// Ends every live query and consumer and closes the connection for good. Every handle and clone is told, and fails with
+    /// `closed` from then on. Consumers commit what is finished, within five seconds. Closing twice is closing once.
     pub async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
-        if self.abandon() {
-            return;
+        #[cfg(feature = "consumer")]
+        let consumers = self.inner.consumers.close();
+        if !self.abandon() {
+            let _ = self.inner.commands.ask(|reply| Command::Close { reply }).await;
         }
-        let _ = self.inner.commands.ask(|reply| Command::Close { reply }).await;
+        // A commit needs no connection, and nobody should wait for it who watches the state.
+        #[cfg(feature = "consumer")]
+        consumers.await;
     }
 
     /// The device's network has changed (woke up, other Wi-Fi): tries at once instead of waiting, tests a connection that

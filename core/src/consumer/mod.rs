@@ -13,12 +13,12 @@
 mod config;
 mod member;
 mod offsets;
-mod record;
 mod worker;
 
 pub use config::{AutoOffsetReset, ConsumerConfig};
 #[cfg(feature = "sabotage")]
 pub use member::Sabotage;
 pub use member::{Action, Committed, Consumer};
-pub use record::ConsumerRecord;
 pub use worker::{Failed, FailedAction, Job, Worker, WorkerConfig};
+
+pub use crate::protocol::ConsumerRecord;

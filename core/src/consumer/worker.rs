@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use super::record::ConsumerRecord;
 use crate::machine::{Backoff, Random, Time};
+use crate::protocol::ConsumerRecord;
 
 /// What a [`Worker`] is made from.
 #[derive(Clone, Debug)]
@@ -86,6 +86,11 @@ struct Lane {
     held: Option<u64>,
 }
 
+/// The name of a record's lane: its key. Without a key each record is for itself.
+fn lane_of(record: &ConsumerRecord) -> CompactString {
+    record.key.clone().unwrap_or_else(|| compact_str::format_compact!("\0{}", record.offset))
+}
+
 /// The schedule. See the [module](super) for how to drive it.
 #[derive(Debug)]
 pub struct Worker {
@@ -135,7 +140,7 @@ impl Worker {
         if self.stopping || self.known.contains_key(&record.offset) {
             return;
         }
-        let name = record.lane();
+        let name = lane_of(&record);
         let lane = self.lanes.entry(name.clone()).or_default();
         let again = lane.held == Some(record.offset);
         if again {
@@ -272,13 +277,15 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{RecordOp, TopicMessage};
+    use crate::protocol::RecordOp;
 
     const S: Time = Time::from_secs(1);
 
     fn record(offset: u64, key: &str) -> ConsumerRecord {
-        let message = TopicMessage { key: Some(key.into()), ..TopicMessage::new(offset, RecordOp::Insert) };
-        ConsumerRecord::new(&"app.t".into(), 0, message)
+        ConsumerRecord {
+            key: Some(key.into()),
+            ..ConsumerRecord::new("app.t".into(), 0, offset, RecordOp::Insert)
+        }
     }
 
     fn started(worker: &mut Worker, now: Time) -> Vec<(u64, u32)> {

@@ -27,10 +27,8 @@ pub use frame::{
 pub use glance::CHANGE_HEAD;
 pub(crate) use glance::Glance;
 #[cfg(feature = "consumer")]
-pub(crate) use http::decode_record_row;
-#[cfg(feature = "consumer")]
 pub use http::{
-    ConsumeRequest, Consumed, RecordOp, TopicMessage, TopicStart, decode_ack, decode_consumed, encode_ack,
+    ConsumeRequest, Consumed, ConsumerRecord, RecordOp, TopicStart, decode_ack, decode_consumed, encode_ack,
     encode_consume,
 };
 pub use http::{

@@ -146,6 +146,10 @@ impl SharedConsumer {
         let (end, ended) = oneshot::channel();
         let deadline = self.now() + patience;
         let mut state = self.lock();
+        if self.working.load(Ordering::Acquire) {
+            // A worker loop commits what it has finished, also without auto-commit.
+            state.consumer.commit();
+        }
         state.consumer.close(deadline);
         if state.consumer.is_over() {
             let _ = end.send(());
@@ -261,12 +265,16 @@ impl Requests {
     /// Where the group is, or begins.
     pub(crate) async fn look(&self, start: TopicStart) -> Result<Consumed> {
         let reply = self.ask(start, 0, Duration::ZERO).await?;
-        decode_consumed(reply.status, &reply.body)
+        self.decode(&reply)
+    }
+
+    fn decode(&self, reply: &Reply) -> Result<Consumed> {
+        decode_consumed(reply.status, &reply.body, &self.topic, self.partition)
     }
 
     /// The records of an answer, with the columns of their tables.
     async fn read(&self, reply: Reply) -> Result<Consumed> {
-        let mut consumed = decode_consumed(reply.status, &reply.body)?;
+        let mut consumed = self.decode(&reply)?;
         // Records that come together are mostly of one table. The newest come first: they have its newest columns.
         let mut last: Option<(Box<str>, Option<Arc<Schema>>)> = None;
         for record in consumed.records.iter_mut().rev() {

@@ -57,10 +57,10 @@ async fn insert(client: &KalamClient, ids: std::ops::Range<i64>) {
     }
 }
 
-/// The last record that the only group has acknowledged.
-async fn acked(client: &KalamClient) -> Option<i64> {
-    let groups = client.query("SELECT last_acked_offset AS n FROM system.topic_offsets", &[]).await.unwrap();
-    groups[0]["n"].as_int()
+/// The last record that a group has acknowledged.
+async fn acked(client: &KalamClient, group: &str) -> Option<i64> {
+    let sql = "SELECT last_acked_offset FROM system.topic_offsets WHERE group_id = $1";
+    client.query(sql, &params![group]).await.unwrap()[0][0].as_int()
 }
 
 fn offsets(records: &[ConsumerRecord]) -> Vec<u64> {
@@ -98,7 +98,7 @@ async fn the_documented_program() -> kalam_live::Result<()> {
     consumer.close().await?;
 
     assert_eq!(offsets(&records), [0, 1]);
-    assert_eq!(acked(&client).await, Some(1));
+    assert_eq!(acked(&client, "billing-workers").await, Some(1));
     assert_eq!(consumer.poll().await.unwrap_err().code(), ErrorCode::Closed);
     Ok(())
 }
@@ -221,7 +221,7 @@ async fn two_healthy_workers_share_a_topic_and_handle_nothing_twice() {
     let handled = handled.lock().unwrap().clone();
     assert_eq!(total, 200);
     assert_eq!(handled.iter().collect::<BTreeSet<_>>().len(), 200, "each once");
-    assert_eq!(acked(&client).await, Some(199));
+    assert_eq!(acked(&client, "g").await, Some(199));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,14 +298,15 @@ async fn a_failed_record_is_never_passed_unless_told_so() {
     insert(&client, 0..5).await;
     let refusals: Arc<Mutex<u32>> = Arc::default();
     let decided: Arc<Mutex<u32>> = Arc::default();
-    let count = decided.clone();
+    let (count, errors) = (decided.clone(), Arc::<Mutex<Vec<String>>>::default());
+    let told = errors.clone();
     let options = RunOptions::default()
         .with_max_attempts(1)
         .with_timeout(Duration::from_millis(50))
         .with_on_failed(move |failed| {
             let mut count = count.lock().unwrap();
             *count += 1;
-            assert!(failed.error.contains("longer than"), "{}", failed.error);
+            errors.lock().unwrap().push(failed.error);
             // Held once, which has it delivered again; then told to go on.
             let action = if *count == 1 { FailedAction::Hold } else { FailedAction::Skip };
             async move { Some(action) }
@@ -336,6 +337,7 @@ async fn a_failed_record_is_never_passed_unless_told_so() {
     };
     let (summary, ()) = tokio::join!(run, watch);
     assert_eq!(*refusals.lock().unwrap(), 2);
+    assert!(told.lock().unwrap().iter().all(|error| error.contains("longer than")), "{told:?}");
     assert_eq!(summary.unwrap().failed, 2);
 }
 
@@ -360,7 +362,7 @@ async fn a_worker_that_is_dropped_has_committed_what_it_finished() {
         }
     }
     consumer.close().await.unwrap();
-    assert_eq!(acked(&client).await, Some(1));
+    assert_eq!(acked(&client, "g").await, Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -432,6 +434,30 @@ async fn a_group_that_another_moves_back_is_handled_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..3).await;
+    let consumer = consumer(&client);
+    let records = take(&consumer, 3).await;
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    consumer.commit_sync().await.unwrap();
+    for (count, sql) in [
+        (0, "DROP TOPIC orders.events"),
+        (0, "CREATE TOPIC orders.events"),
+        // More than there were, so that where the group was is in the middle.
+        (5, "ALTER TOPIC orders.events ADD SOURCE orders.list ON INSERT WITH (payload = 'full')"),
+    ] {
+        client.execute(sql, &[]).await.unwrap();
+        insert(&client, 10..10 + count).await;
+    }
+    let records = take(&consumer, 5).await;
+    assert_eq!(offsets(&records), [0, 1, 2, 3, 4]);
+    assert_eq!(records[0].key.as_deref(), Some("10"));
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    assert_eq!(consumer.commit_sync().await.unwrap(), Committed { next_offset: 5, held_back: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_marks_a_record_when_it_asks_for_the_next() {
     let (_server, client) = start(Options::default()).await;
     insert(&client, 0..5).await;
@@ -462,7 +488,7 @@ async fn auto_commit_and_close_commit_what_was_marked() {
     assert!(consumer.poll_with_timeout(Duration::from_millis(1)).await.unwrap().is_empty());
     consumer.mark_offset(1);
     consumer.close().await.unwrap();
-    assert_eq!(acked(&client).await, Some(1));
+    assert_eq!(acked(&client, "g").await, Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -564,6 +590,74 @@ async fn what_is_wrong_is_said_clearly() {
     assert_eq!(run.unwrap_err().code(), ErrorCode::Config);
     client.close().await;
     assert_eq!(client.consumer().topic("a.b").group_id("g").build().unwrap_err().code(), ErrorCode::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumers_end_with_their_client_and_commit_what_is_finished() {
+    let (server, watcher) = start(Options::default()).await;
+    insert(&watcher, 0..5).await;
+    let client = builder(&server.url()).user("root").password(PASSWORD).build().unwrap();
+    let mut looped = client
+        .consumer()
+        .topic("orders.events")
+        .group_id("g")
+        .auto_offset_reset(AutoOffsetReset::Earliest)
+        .build()
+        .unwrap();
+    // The second is being handled when the client is closed; the others were fetched with it.
+    for offset in 0..2 {
+        assert_eq!(looped.next_record().await.unwrap().unwrap().offset, offset);
+    }
+    let idle = client.consumer().topic("orders.events").group_id("idle").build().unwrap();
+    let waiting = idle.polling(None).unwrap();
+    client.close().await;
+    assert_eq!(looped.next_record().await.unwrap(), None);
+    assert_eq!(looped.poll().await.unwrap_err().code(), ErrorCode::Closed);
+    std::future::poll_fn(|cx| waiting.poll_ready(cx)).await;
+    assert_eq!(waiting.take(10).unwrap_err().code(), ErrorCode::Closed);
+    assert_eq!(acked(&watcher, "g").await, Some(0), "and nothing that was only fetched, or not finished");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_client_is_closed_finishes_what_it_handles_and_says_so() {
+    let (server, watcher) = start(Options::default()).await;
+    insert(&watcher, 0..5).await;
+    let client = builder(&server.url()).user("root").password(PASSWORD).build().unwrap();
+    let consumer = consumer(&client);
+    let handled = AtomicUsize::new(0);
+    let handler = async |record: Arc<ConsumerRecord>| {
+        if record.offset == 2 {
+            client.close().await;
+        }
+        handled.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, String>(())
+    };
+    let ended = consumer.run(handler, RunOptions::default()).await;
+    assert_eq!(ended.unwrap_err().code(), ErrorCode::Closed);
+    assert_eq!(handled.load(Ordering::SeqCst), 3, "nothing more is begun");
+    assert_eq!(
+        acked(&watcher, "g").await,
+        Some(1),
+        "without auto-commit too, what was finished when it was closed"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_whose_on_failed_panics_is_held() {
+    let (_server, client) = start(Options::default()).await;
+    insert(&client, 0..3).await;
+    let options = RunOptions::default().with_max_attempts(1).with_on_failed(async |_| panic!("on purpose"));
+    let stop = options.stop();
+    let consumer = consumer(&client);
+    let handler = async |record: Arc<ConsumerRecord>| {
+        if record.offset == 2 {
+            stop.stop();
+        }
+        if record.offset == 1 { Err("never") } else { Ok(()) }
+    };
+    let summary = consumer.run(handler, options).await.unwrap();
+    assert_eq!((summary.handled, summary.failed), (2, 1));
+    assert_eq!(consumer.commit_sync().await.unwrap(), Committed { next_offset: 1, held_back: 1 });
 }
 
 /// A consume request that asks for records, not only where the group is.

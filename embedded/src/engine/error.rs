@@ -145,7 +145,12 @@ impl std::error::Error for EngineError {
 
 impl From<rusqlite::Error> for EngineError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Storage(error.to_string())
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                Self::Corrupt(format!("{error}: go back to a copy, `kalam-embedded backup` makes them"))
+            }
+            _ => Self::Storage(error.to_string()),
+        }
     }
 }
 

@@ -131,7 +131,10 @@ fn what_can_not_be_opened_is_said() {
         "this is not a database, and long enough to be read as one".repeat(50),
     )
     .unwrap();
-    assert!(matches!(try_open(&junk, None), Err(EngineError::Storage(_))));
+    for refused in [try_open(&junk, None).err().unwrap(), check(&junk).unwrap_err()] {
+        let said = "the data directory is damaged: file is not a database: go back to a copy";
+        assert!(refused.to_string().starts_with(said), "{refused}");
+    }
     // From the future.
     let future = directory.path().join("future");
     drop(open(&future));

@@ -42,7 +42,7 @@ impl Consumers {
                 Ok(())
             }
             "poll" => poll(self.get(name)?, step).await,
-            "iterate" => iterate(self.get(name)?, step).await,
+            "iterate" => iterate(self.get(name)?, client, step).await,
             "mark" => mark(self.get(name)?, step),
             "commit" => {
                 let done = self.get(name)?.consumer.commit_sync().await?;
@@ -144,12 +144,20 @@ async fn poll(member: &mut Member, step: &Step) -> Done {
     Ok(())
 }
 
-/// A loop over the records, which is left at the last of them, so that this one is not finished.
-async fn iterate(member: &mut Member, step: &Step) -> Done {
+/// A loop over the records, which is left at the last of them, so that this one is not finished; or which ends there, with
+/// its client.
+async fn iterate(member: &mut Member, client: &KalamClient, step: &Step) -> Done {
     let expected = step.list("records")?;
+    let closes_client = step.get("closes_client").is_some();
     let mut records = Vec::new();
-    while records.len() < expected.len() {
-        records.extend(member.consumer.next_record().await?);
+    while let Some(record) = member.consumer.next_record().await? {
+        records.push(record);
+        if records.len() == expected.len() {
+            if !closes_client {
+                break;
+            }
+            client.close().await;
+        }
     }
     compare(&records, expected)?;
     Ok(member.consumer.close().await?)

@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use kalam_live::consumer::{Action, AutoOffsetReset, Consumer, ConsumerConfig, Sabotage};
-use kalam_live::protocol::{Consumed, RecordOp, TopicMessage, TopicStart};
+use kalam_live::protocol::{Consumed, ConsumerRecord, RecordOp, TopicStart};
 use kalam_live::{Error, ErrorCode, Result};
 
 type Time = Duration;
@@ -111,7 +111,7 @@ impl Server {
         }
         let next_offset = offsets.last().map_or(base, |last| last + 1);
         let has_more = offsets.len() >= limit as usize;
-        Consumed { records: offsets.into_iter().map(message).collect(), next_offset, has_more }
+        Consumed { records: offsets.into_iter().map(record).collect(), next_offset, has_more }
     }
 
     fn ack(&mut self, upto: u64) {
@@ -122,8 +122,8 @@ impl Server {
     }
 }
 
-fn message(offset: u64) -> TopicMessage {
-    TopicMessage::new(offset, RecordOp::Insert)
+fn record(offset: u64) -> ConsumerRecord {
+    ConsumerRecord::new("app.t".into(), 0, offset, RecordOp::Insert)
 }
 
 struct Member {

@@ -6,9 +6,9 @@ public struct ConsumerOptions: Sendable {
     /// The topic, with its namespace: `app.orders`.
     public var topic: String
     /// The group: its members share the records, and its progress is kept by the server.
-    public var group: String
+    public var groupId: String
     /// The partition to read.
-    public var partition: Int = 0
+    public var partitionId: Int = 0
     /// Where a group begins that is new.
     public var start = Start.latest
     /// Whether what was marked is committed by itself.
@@ -20,8 +20,8 @@ public struct ConsumerOptions: Sendable {
     /// The most records that one poll gives (100).
     public var maxPollRecords: Int?
 
-    public init(topic: String, group: String) {
-        (self.topic, self.group) = (topic, group)
+    public init(topic: String, groupId: String) {
+        (self.topic, self.groupId) = (topic, groupId)
     }
 
     /// Where a group begins that has not committed anything.
@@ -88,7 +88,7 @@ public struct ConsumerOffsets: Sendable, Hashable {
 /// past a record that somebody still holds; what is finished beyond one is committed later.
 ///
 /// ```swift
-/// let consumer = try client.consumer(ConsumerOptions(topic: "app.orders", group: "billing"))
+/// let consumer = try client.consumer(ConsumerOptions(topic: "app.orders", groupId: "billing"))
 /// for try await record in consumer.records { print(record.op, record.row ?? "") }
 /// ```
 public final class Consumer: Sendable {
@@ -205,14 +205,14 @@ extension KalamClient {
             case .earliest: .earliest
             case .offset(let offset): .offset(offset: offset)
             }
-        let partition = try count("partition", options.partition) ?? 0
+        let partition = try count("partitionId", options.partitionId) ?? 0
         let most = try count("maxPollRecords", options.maxPollRecords)
         let native = try native()
         return Consumer(
             try translated {
                 try native.consumer(
                     options: Consuming(
-                        topic: options.topic, group: options.group, partition: partition, start: start,
+                        topic: options.topic, groupId: options.groupId, partitionId: partition, start: start,
                         autoCommit: options.autoCommit, autoCommitInterval: options.autoCommitInterval,
                         pollTimeout: options.pollTimeout, maxPollRecords: most))
             })

@@ -9,7 +9,7 @@ public struct RunOptions: Sendable {
     public var maxAttempts = 3
     /// Upper bound of the first pause between attempts (0.25). It doubles each time.
     public var backoff: TimeInterval?
-    /// Upper bound of every pause (5).
+    /// Upper bound of every pause (5, or `backoff` if that is more).
     public var maxBackoff: TimeInterval?
     /// How long one attempt may take before it counts as failed. Its task is cancelled then, and not waited for.
     public var timeout: TimeInterval?
@@ -65,7 +65,7 @@ public struct FailedRecord: Sendable {
 }
 
 /// What becomes of a record that failed.
-public enum FailedAction: Sendable, Hashable {
+public enum FailedAction: String, Sendable, Hashable {
     /// It stays unfinished: no commit passes it, the records of its key wait, and the server delivers it again.
     case hold
     /// It counts as finished.
@@ -113,21 +113,15 @@ extension Consumer {
                     run.end()
                 }
                 try Task.checkCancellation()
-                if let outcome = try translated({ try run.outcome() }) {
-                    return RunSummary(handled: outcome.handled, failed: outcome.failed)
+                guard let taken = try translated({ try run.take() }) else {
+                    let summary = run.summary()
+                    return RunSummary(handled: summary.handled, failed: summary.failed)
                 }
-                let taken = run.take()
                 for (record, task) in zip(try taken.records.told(), taken.tasks) {
                     group.addTask {
                         if let error = task.failedWith {
                             let failed = FailedRecord(record: record, error: error, attempts: Int(task.attempt))
-                            let action: NativeFailedAction? =
-                                switch await options.onFailed?(failed) {
-                                case .hold?: .hold
-                                case .skip?: .skip
-                                case nil: nil
-                                }
-                            run.decide(offset: record.offset, action: action)
+                            run.decide(offset: record.offset, action: await options.onFailed?(failed)?.rawValue)
                             return
                         }
                         do {

@@ -13,7 +13,7 @@ import Testing
     }
 
     private func consumer(_ client: KalamClient, _ ns: String) throws -> Consumer {
-        var options = ConsumerOptions(topic: "\(ns).orders", group: "g")
+        var options = ConsumerOptions(topic: "\(ns).orders", groupId: "g")
         (options.start, options.autoCommit) = (.earliest, false)
         return try client.consumer(options)
     }
@@ -35,7 +35,7 @@ import Testing
         #expect(consumer.position == 2)
         try await consumer.seek(1)
         #expect(try await consumer.poll().map(\.offset) == [1])
-        let late = try client.consumer(ConsumerOptions(topic: "\(ns).orders", group: "late"))
+        let late = try client.consumer(ConsumerOptions(topic: "\(ns).orders", groupId: "late"))
         #expect(try await late.poll(timeout: 0.01).isEmpty, "it begins with what comes")
         await late.close()
         await consumer.close()

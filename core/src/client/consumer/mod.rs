@@ -2,6 +2,7 @@
 
 mod builder;
 mod dead_letter;
+mod open;
 mod polling;
 mod run;
 mod run_options;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub use self::builder::ConsumerBuilder;
+pub(super) use self::open::OpenConsumers;
 pub use self::polling::Polling;
 pub use self::run::{ConsumerRun, RunSummary, Task};
 pub use self::run_options::{OnFailed, RunOptions, Stop};
@@ -26,14 +28,16 @@ use crate::runtime::consumer::{Requests, SharedConsumer, drive};
 use crate::sql::literal::literal;
 use crate::value::Value;
 
-/// How long [`TopicConsumer::close`] tries to commit.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// One member of a group of consumers that share the records of a topic. Made by [`KalamClient::consumer`].
 ///
 /// Every record is handed out at least once: what was not marked before the consumer ended, or within the server's
 /// visibility timeout, is delivered again, to this or another member. A commit says "all up to here" for the whole group,
 /// so it never goes past a record that somebody still holds; what is finished beyond one is committed later.
+///
+/// Where the group is moved back meanwhile (`RESET CONSUMER GROUP`), or its topic is made anew, a member follows as soon as it gets
+/// a record from before what it has committed. An acknowledgement that comes to the server before that, and after the move,
+/// moves the group forward again, and nobody gets what lies between: it can not ask first where the group is (recorded in
+/// `wire/topics.jsonl`). So stop the members before, or move the group by [`seek`](Self::seek) of its only one.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -113,8 +117,10 @@ impl KalamClient {
 }
 
 impl TopicConsumer {
+    /// How long [`close`](Self::close) tries to commit.
+    pub const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
     fn start(client: KalamClient, config: ConsumerConfig, poll_timeout: Duration) -> Result<Self> {
-        client.check_open()?;
         let runtime = match &client.inner.runtime {
             Some(runtime) => runtime.clone(),
             None => Handle::try_current().map_err(|_| {
@@ -122,6 +128,9 @@ impl TopicConsumer {
             })?,
         };
         let shared = SharedConsumer::new(config.clone());
+        client.inner.consumers.add(&shared);
+        // After that: a client that is closed at this moment closes this one too.
+        client.check_open()?;
         let requests = Arc::new(Requests::new(client.inner.asker.clone(), &config));
         runtime.spawn(drive(shared.clone(), requests.clone()));
         let (taken, current) = (Taken::default(), None);
@@ -175,7 +184,7 @@ impl TopicConsumer {
         Polling::begin(&self.shared, timeout.unwrap_or(self.poll_timeout))
     }
 
-    /// The next record, however long it takes; `None` when the consumer was closed. Asking for one says that the one before
+    /// The next record, however long it takes; `None` when the consumer or its client was closed. Asking for one says that the one before
     /// is finished.
     ///
     /// # Errors
@@ -285,20 +294,23 @@ impl TopicConsumer {
         looked.map(drop)
     }
 
-    /// Commits what may be committed and ends, within five seconds. Who waits for records gets the error `closed`. Closing
-    /// twice is closing once.
+    /// Commits what may be committed and ends, within five seconds. Who waits for records gets the error `closed`, and so does
+    /// a worker loop once what it handles is finished. [`KalamClient::close`] does the same. Closing twice is closing once.
     ///
     /// # Errors
     /// None now; a later version may tell that the last commit failed.
     pub async fn close(&mut self) -> Result<()> {
-        self.finish(CLOSE_PATIENCE).await;
+        self.finish(Self::CLOSE_PATIENCE).await;
         Ok(())
     }
 
-    /// As [`close`](Self::close), committing at most for `patience`.
-    pub async fn finish(&self, patience: Duration) {
-        // The task may have been stopped with its runtime.
-        let _ = self.shared.close(patience).await;
+    /// As [`close`](Self::close), committing at most for `patience`. It is closed at once; what may be awaited is the end.
+    pub fn finish(&self, patience: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let ended = self.shared.close(patience);
+        async move {
+            // The task may have been stopped with its runtime.
+            let _ = ended.await;
+        }
     }
 
     /// Whether it was closed.
@@ -349,7 +361,7 @@ impl TopicConsumer {
 impl Drop for TopicConsumer {
     /// Its task commits what may be committed, if it still can.
     fn drop(&mut self) {
-        drop(self.shared.close(CLOSE_PATIENCE));
+        drop(self.shared.close(Self::CLOSE_PATIENCE));
     }
 }
 

@@ -75,6 +75,8 @@ struct State {
     summary: RunSummary,
     /// Records are being asked for.
     polling: Option<Arc<Polling>>,
+    /// What the user's code has ended the loop with.
+    failure: Option<Error>,
     /// Who waits for tasks: one for each record that may be handled at the same time, in some languages.
     waiters: Vec<Waker>,
     outcome: Option<Result<RunSummary>>,
@@ -128,6 +130,7 @@ impl ConsumerRun {
             dead: Vec::new(),
             summary: RunSummary::default(),
             polling: None,
+            failure: None,
             waiters: Vec::new(),
             outcome: None,
         };
@@ -197,6 +200,15 @@ impl ConsumerRun {
     /// Begins nothing more; ends when what runs is answered and committed.
     pub fn stop(&self) {
         self.shared.stop.stop();
+        self.shared.changed.notify_one();
+    }
+
+    /// Ends with this error, once what runs is answered and committed: what the user's code says makes no sense.
+    pub fn fail(&self, error: Error) {
+        let mut state = self.shared.lock();
+        state.failure.get_or_insert(error);
+        state.begin_nothing();
+        drop(state);
         self.shared.changed.notify_one();
     }
 
@@ -300,6 +312,7 @@ async fn drive(shared: Arc<Shared>) {
     // What runs is finished first: its user waits for the end anyway.
     let mut failure = None;
     loop {
+        failure = failure.or_else(|| shared.lock().failure.take());
         let stopping = shared.stop.is_stopped() || failure.is_some();
         let (room, dead, idle, retry_at, abandoned) = {
             let mut state = shared.lock();
@@ -444,7 +457,14 @@ where
     };
     let decide = async |failed: Failed| {
         let action = match &options.on_failed {
-            Some(on_failed) => on_failed(failed.clone()).await,
+            Some(on_failed) => {
+                let offset = failed.record.offset;
+                let deciding = AssertUnwindSafe(async { on_failed(failed.clone()).await });
+                deciding.catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!(offset, "on_failed panicked; the record is held");
+                    Some(FailedAction::Hold)
+                })
+            }
             None => None,
         };
         run.decide(failed, action);

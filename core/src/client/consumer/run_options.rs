@@ -64,7 +64,7 @@ impl Default for RunOptions {
         Self {
             concurrency: 1,
             max_attempts: 3,
-            backoff: (Duration::from_millis(250), Duration::from_secs(5)),
+            backoff: Self::BACKOFF,
             timeout: None,
             on_failed: None,
             dead_letter_topic: None,
@@ -74,6 +74,9 @@ impl Default for RunOptions {
 }
 
 impl RunOptions {
+    /// The first pause between attempts, at most, and every pause.
+    pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
     /// Records that are handled at the same time, of different keys. 1.
     pub fn with_concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
@@ -87,7 +90,7 @@ impl RunOptions {
     }
 
     /// Pauses between the attempts: random, at most `initial` at first, twice that each time, never more than `max`.
-    /// 250 ms and 5 s.
+    /// [`BACKOFF`](Self::BACKOFF), 250 ms and 5 s.
     pub fn with_backoff(mut self, initial: Duration, max: Duration) -> Self {
         self.backoff = (initial, max);
         self
@@ -100,7 +103,8 @@ impl RunOptions {
     }
 
     /// Decides what becomes of a record that failed as often as it may. Without it, or when it says `None`, the record goes
-    /// to the dead letter topic; without one it is held: no commit passes it, and the server delivers it again.
+    /// to the dead letter topic; without one it is held: no commit passes it, and the server delivers it again. So it is when
+    /// this panics.
     pub fn with_on_failed<F, Fut>(mut self, decide: F) -> Self
     where
         F: Fn(Failed) -> Fut + Send + Sync + 'static,

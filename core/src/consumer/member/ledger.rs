@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 
 use crate::consumer::offsets::Offsets;
-use crate::protocol::TopicMessage;
+use crate::protocol::ConsumerRecord;
 
 /// The records of one member. Of what lies before `base` nothing is kept: the group is done with it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// The first offset that the group has not committed.
     base: u64,
+    /// Whether it has committed anything, as far as this member has seen.
+    has_committed: bool,
     /// Fetched and not handed out, each offset once.
-    waiting: VecDeque<TopicMessage>,
+    waiting: VecDeque<ConsumerRecord>,
     waiting_offsets: Offsets,
     /// Handed out and not marked.
     held: Offsets,
@@ -26,6 +28,10 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn base(&self) -> u64 {
         self.base
+    }
+
+    pub(super) fn has_committed(&self) -> bool {
+        self.has_committed
     }
 
     /// The offset of the next record that will be handed out, as far as is known.
@@ -69,7 +75,7 @@ impl Ledger {
 
     /// Records that came. Delivered again, what is finished needs not be done again, and what waits here is here already;
     /// what the reader has is handed out again, since its time has run out.
-    pub(super) fn enqueue(&mut self, records: Vec<TopicMessage>) {
+    pub(super) fn enqueue(&mut self, records: Vec<ConsumerRecord>) {
         self.waiting.reserve(records.len());
         for record in records {
             let offset = record.offset;
@@ -80,7 +86,7 @@ impl Ledger {
     }
 
     /// The next records for the reader, at most `most`.
-    pub(super) fn hand_out(&mut self, most: usize) -> Vec<TopicMessage> {
+    pub(super) fn hand_out(&mut self, most: usize) -> Vec<ConsumerRecord> {
         let records: Vec<_> = self.waiting.drain(..self.waiting.len().min(most)).collect();
         for record in &records {
             self.waiting_offsets.remove(record.offset);
@@ -104,7 +110,7 @@ impl Ledger {
         if base <= self.base {
             return false;
         }
-        self.base = base;
+        (self.base, self.has_committed) = (base, true);
         // Seldom: who reads ahead has long queues.
         if self.waiting_offsets.start().is_some_and(|start| start < base) {
             self.waiting.retain(|record| record.offset >= base);

@@ -1,6 +1,6 @@
 //! Asking where the group is, by a request that takes no records.
 
-use super::{Action, Begin, Consumer, Looking, Time};
+use super::{Action, Begin, Consumer, Life, Looking, Moving, Time};
 use crate::error::Result;
 use crate::protocol::{Consumed, TopicStart};
 
@@ -18,9 +18,29 @@ impl Consumer {
         Some(self.look(start))
     }
 
-    /// Always the same for a group that has committed nothing: the server then counts from there for every member.
+    /// Where the server should begin if it knows nothing of the group. For one that has committed nothing that is always the
+    /// same: the server then counts from there for every member. One that has committed something is known (recorded: what
+    /// is asked for then is ignored), or the topic was made anew: then all that is in it is new.
     pub(super) fn start(&self) -> TopicStart {
-        TopicStart::Offset(self.ledger.base())
+        if self.ledger.has_committed() {
+            TopicStart::Earliest
+        } else {
+            TopicStart::Offset(self.ledger.base())
+        }
+    }
+
+    /// Asks what doubtful records are, for the reader or a commit to go on.
+    pub(super) fn doubt_action(&mut self, now: Time) -> Option<Action> {
+        let due = self.next_doubt().is_some_and(|at| now >= at);
+        due.then(|| self.look(self.start()))
+    }
+
+    /// When [`doubt_action`](Self::doubt_action) will ask.
+    pub(super) fn next_doubt(&self) -> Option<Time> {
+        let reads = self.life == Life::Open && self.moving.is_none() && self.failure.is_none();
+        let commits = self.commits.are_wanted() && self.moving != Some(Moving::Still);
+        let asks = self.doubtful.is_some() && self.looking.is_none() && (reads || commits);
+        asks.then_some(self.retry.at)
     }
 
     pub(super) fn look(&mut self, start: TopicStart) -> Action {
@@ -56,7 +76,12 @@ impl Consumer {
             }
             // Only what is held back waits for it.
             Err(_) if self.begin == Begin::Done && self.doubtful.is_none() => self.look_later(now),
-            Err(error) => self.failed(now, error),
+            Err(error) => {
+                self.failed(now, error.clone());
+                if self.failure.is_some() || self.retry.failures >= self.config.commit_attempts {
+                    self.commits.answer(Err(error));
+                }
+            }
         }
         false
     }

@@ -30,7 +30,7 @@ use self::pauses::{Idle, Retry};
 use super::config::ConsumerConfig;
 use crate::error::{Error, ErrorCode};
 use crate::machine::{Random, Time};
-use crate::protocol::{TopicMessage, TopicStart};
+use crate::protocol::{ConsumerRecord, TopicStart};
 
 /// What the driver is to do. Each is answered by the `handle_` function of the same name, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub struct Consumer {
     ledger: Ledger,
     /// Records of which some lie before what is committed: another has moved the group back, or they were on their way when
     /// they were committed. Which of the two, a look tells.
-    doubtful: Option<Vec<TopicMessage>>,
+    doubtful: Option<Vec<ConsumerRecord>>,
     moving: Option<Moving>,
     moves: u64,
 
@@ -185,14 +185,15 @@ impl Consumer {
         if self.is_over() {
             return None;
         }
-        if let Some(action) = self.commit_action(now) {
-            return Some(action);
+        let doubts = self.doubtful.is_some();
+        // A commit would undo the move that doubtful records may tell of.
+        let action = if doubts { self.doubt_action(now) } else { self.commit_action(now) };
+        match self.life {
+            Life::Closing(deadline) if action.is_none() => self.end_in_time(now, deadline),
+            Life::Open if action.is_none() && !doubts => return self.read_action(now),
+            _ => {}
         }
-        if let Life::Closing(deadline) = self.life {
-            self.end_in_time(now, deadline);
-            return None;
-        }
-        self.read_action(now)
+        action
     }
 
     /// When [`poll_action`](Self::poll_action) or [`is_ready`](Self::is_ready) will say something else by themselves.
@@ -203,7 +204,11 @@ impl Consumer {
             Life::Over => return None,
         };
         let polled = self.polling.filter(|deadline| *deadline > now);
-        [self.next_commit(), self.next_read(now), polled, closed].into_iter().flatten().min()
+        let acts = match self.doubtful {
+            Some(_) => [self.next_doubt(), None],
+            None => [self.next_commit(), self.next_read(now)],
+        };
+        acts.into_iter().chain([polled, closed]).flatten().min()
     }
 }
 

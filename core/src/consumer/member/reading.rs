@@ -1,9 +1,8 @@
 //! Records come from the server and go to the reader.
 
 use super::{Action, Begin, Consumer, Fetching, Sabotage, Time, closed};
-use crate::consumer::record::ConsumerRecord;
 use crate::error::{Error, ErrorCode, Result};
-use crate::protocol::Consumed;
+use crate::protocol::{Consumed, ConsumerRecord};
 
 impl Consumer {
     /// Somebody waits for records, at most until `deadline`.
@@ -44,26 +43,22 @@ impl Consumer {
     /// The server's; what it was on the way, when no request got through in time; `closed`.
     pub fn take(&mut self, now: Time, most: usize) -> Result<Vec<ConsumerRecord>> {
         self.polling = None;
-        if self.ledger.waiting() > 0 {
-            let (topic, partition) = (&self.config.topic, self.config.partition);
-            let messages = self.ledger.hand_out(most.max(1));
-            let records: Vec<_> =
-                messages.into_iter().map(|message| ConsumerRecord::new(topic, partition, message)).collect();
-            if self.sabotage == Some(Sabotage::FinishEarly) {
-                for record in &records {
-                    self.mark(record.offset);
-                }
-            }
-            self.pace.handed_out(now, records.len());
-            return Ok(records);
-        }
         if self.is_closed() {
+            // What was fetched is not begun any more: its commit would come too late.
             return Err(closed());
         }
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
+        if self.ledger.waiting() == 0 {
+            let failed = self.failure.take().or_else(|| self.trouble.clone());
+            return failed.map_or_else(|| Ok(Vec::new()), Err);
         }
-        self.trouble.clone().map_or_else(|| Ok(Vec::new()), Err)
+        let records = self.ledger.hand_out(most.max(1));
+        if self.sabotage == Some(Sabotage::FinishEarly) {
+            for record in &records {
+                self.mark(record.offset);
+            }
+        }
+        self.pace.handed_out(now, records.len());
+        Ok(records)
     }
 
     /// Nobody waits any longer. What is on its way is there for the next poll.
@@ -97,9 +92,6 @@ impl Consumer {
         if self.begin != Begin::Done {
             return if wanted { self.begin_action() } else { None };
         }
-        if self.doubtful.is_some() {
-            return if self.looking.is_some() { None } else { Some(self.look(self.start())) };
-        }
         if self.fetching.is_some() || !(wanted || self.pace.wants_ahead(self.ledger.waiting())) {
             return None;
         }
@@ -114,9 +106,6 @@ impl Consumer {
     pub(super) fn next_read(&self, now: Time) -> Option<Time> {
         if self.moving.is_some() || self.failure.is_some() || self.looking.is_some() {
             return None;
-        }
-        if self.doubtful.is_some() {
-            return Some(self.retry.at);
         }
         let begins = self.begin != Begin::Done && self.acking.is_some();
         let nothing = self.ledger.waiting() == 0 && self.fetching.is_none() && self.reading.is_none();

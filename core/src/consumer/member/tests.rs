@@ -16,16 +16,16 @@ fn config() -> ConsumerConfig {
     }
 }
 
-fn message(offset: u64) -> TopicMessage {
-    TopicMessage {
+fn record(offset: u64) -> ConsumerRecord {
+    ConsumerRecord {
         key: Some(offset.to_string().into()),
         payload: b"{}"[..].into(),
-        ..TopicMessage::new(offset, RecordOp::Insert)
+        ..ConsumerRecord::new("app.t".into(), 0, offset, RecordOp::Insert)
     }
 }
 
 fn consumed(offsets: impl IntoIterator<Item = u64>, next_offset: u64) -> Result<Consumed> {
-    let records: Vec<TopicMessage> = offsets.into_iter().map(message).collect();
+    let records: Vec<ConsumerRecord> = offsets.into_iter().map(record).collect();
     Ok(Consumed { has_more: false, records, next_offset })
 }
 
@@ -172,6 +172,58 @@ fn records_that_were_committed_on_their_way_are_not_handled_again() {
     consumer.handle_looked(later, consumed([], 4));
     assert_eq!(consumer.next_timeout(later), Some(later), "for more");
     assert!(matches!(consumer.poll_action(later), Some(Action::Fetch { .. })));
+}
+
+#[test]
+fn nothing_is_committed_while_it_is_in_doubt_whether_the_group_was_moved() {
+    for moved in [true, false] {
+        let mut consumer = doubting(3..6);
+        // The answer is on its way when these are finished.
+        for offset in 3..6 {
+            consumer.mark(offset);
+        }
+        let ticket = consumer.commit();
+        assert_eq!(consumer.poll_action(S), None);
+        assert_eq!(consumer.handle_looked(S, consumed([], if moved { 1 } else { 3 })), moved);
+        let upto = if moved { None } else { Some(Action::Ack { upto: 5 }) };
+        assert_eq!(consumer.poll_action(S), upto);
+        if moved {
+            let nothing = Committed { next_offset: 1, held_back: 0 };
+            assert_eq!(consumer.poll_committed(), Some((ticket, Ok(nothing))));
+        }
+    }
+    // Who commits or closes is told when it can not be found out.
+    let mut consumer = doubting(3..6);
+    consumer.mark(3);
+    consumer.commit();
+    consumer.handle_looked(S, Err(Error::new(ErrorCode::PermissionDenied, "no longer")));
+    assert_eq!(consumer.poll_committed().unwrap().1.unwrap_err().code(), ErrorCode::PermissionDenied);
+    assert_eq!(consumer.poll_action(S), None);
+    consumer.close(S * 5);
+    assert!(matches!(consumer.poll_action(S), Some(Action::Look { .. })));
+    assert_eq!((consumer.poll_action(S), consumer.next_timeout(S)), (None, Some(S * 5)));
+    consumer.handle_looked(S, consumed([], 3));
+    assert_eq!(consumer.poll_action(S), Some(Action::Ack { upto: 3 }));
+}
+
+#[test]
+fn a_group_that_has_committed_begins_at_the_oldest_record_of_a_topic_that_does_not_know_it() {
+    let mut consumer = begun(config(), 0);
+    let Some(Action::Fetch { start: TopicStart::Offset(0), .. }) = consumer.poll_action(S) else { panic!() };
+    consumer.handle_fetched(S, consumed(0..3, 3));
+    for record in consumer.take(S, 3).unwrap() {
+        consumer.mark(record.offset);
+    }
+    consumer.commit();
+    consumer.poll_action(S);
+    consumer.handle_acked(S, Ok(()));
+    consumer.poll(S, S * 10).unwrap();
+    assert!(matches!(consumer.poll_action(S), Some(Action::Fetch { start: TopicStart::Earliest, .. })));
+    // Made anew, with more in it than there was.
+    consumer.handle_fetched(S, consumed(0..5, 5));
+    assert_eq!(consumer.poll_action(S), Some(Action::Look { start: TopicStart::Earliest }));
+    assert!(consumer.handle_looked(S, consumed([], 0)));
+    assert_eq!(offsets(&consumer.take(S, 10).unwrap()), [0, 1, 2, 3, 4]);
 }
 
 #[test]

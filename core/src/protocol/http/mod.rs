@@ -11,10 +11,8 @@ pub use error::decode_error;
 pub use sql::{SqlRequest, StatementResult, decode_sql_response, encode_params, encode_sql_request};
 
 #[cfg(feature = "consumer")]
-pub(crate) use topics::decode_record_row;
-#[cfg(feature = "consumer")]
 pub use topics::{
-    ConsumeRequest, Consumed, RecordOp, TopicMessage, TopicStart, decode_ack, decode_consumed, encode_ack,
+    ConsumeRequest, Consumed, ConsumerRecord, RecordOp, TopicStart, decode_ack, decode_consumed, encode_ack,
     encode_consume,
 };
 #[cfg(all(feature = "consumer", feature = "runtime"))]

@@ -1,21 +1,19 @@
 //! `POST /v1/api/topics/consume` and `/ack` (recorded in `wire/topics.jsonl`).
 
+mod record;
 mod records;
 mod row;
 
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::super::decode::shortened;
 use super::error::decode_error;
 use crate::error::{Error, ErrorCode, Result};
-use crate::schema::Schema;
 
-pub(crate) use row::decode_record_row;
+pub use record::ConsumerRecord;
 #[cfg(any(feature = "runtime", test))]
 pub(crate) use row::{fits_table, table_of};
 
@@ -52,7 +50,7 @@ pub struct ConsumeRequest<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Consumed {
     /// By ascending offset, but for records that are delivered again, which come first.
-    pub records: Vec<TopicMessage>,
+    pub records: Vec<ConsumerRecord>,
     /// After the last record; without any, the first offset that the group has not committed.
     pub next_offset: u64,
     /// There may be more at once.
@@ -87,43 +85,6 @@ impl fmt::Display for RecordOp {
     }
 }
 
-/// One record, as the wire has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TopicMessage {
-    /// Its place in the partition.
-    pub offset: u64,
-    /// The primary key of the row, as text.
-    pub key: Option<CompactString>,
-    /// What was done to the row; an insert when the server does not tell.
-    pub op: RecordOp,
-    /// When, in milliseconds since the epoch.
-    pub timestamp_ms: i64,
-    /// Owner of the row, where it has one.
-    pub user: Option<CompactString>,
-    /// The bytes. Payloads that came together share a buffer.
-    pub payload: Bytes,
-    /// What of the record could not be read; the rest is as good as it gets.
-    pub problem: Option<Box<str>>,
-    /// The columns of its table. The wire does not have them: whoever can ask for them sets them.
-    pub table: Option<Arc<Schema>>,
-}
-
-impl TopicMessage {
-    /// One of which nothing else is known.
-    pub fn new(offset: u64, op: RecordOp) -> Self {
-        Self {
-            offset,
-            key: None,
-            op,
-            timestamp_ms: 0,
-            user: None,
-            payload: Bytes::new(),
-            problem: None,
-            table: None,
-        }
-    }
-}
-
 /// The body of a request for records.
 pub fn encode_consume(request: &ConsumeRequest<'_>) -> String {
     // Texts and numbers are always JSON.
@@ -142,19 +103,20 @@ pub fn encode_ack(topic_id: &str, group_id: &str, partition_id: u32, upto_offset
     serde_json::to_string(&Ack { topic_id, group_id, partition_id, upto_offset }).unwrap_or_default()
 }
 
-/// The answer to a request for records. One record that can not be read does not spoil the others.
+/// The answer to a request for records of a partition of `topic`. One record that can not be read does not spoil the others.
 ///
 /// # Errors
 /// The server's error by its code (`not_found`, `permission_denied`, `auth_failed`, `rate_limited`, `unavailable`, ...);
 /// `disconnected` for an answer that is cut or empty; `protocol` for what is no answer.
-pub fn decode_consumed(status: u16, body: &[u8]) -> Result<Consumed> {
+pub fn decode_consumed(status: u16, body: &[u8], topic: &Arc<str>, partition: u32) -> Result<Consumed> {
     if !(200..300).contains(&status) {
         return Err(decode_error(status, body));
     }
-    if let Some(consumed) = records::at_a_glance(body).or_else(|| records::strictly(body).ok()) {
+    let from = records::Source { topic, partition };
+    if let Some(consumed) = records::at_a_glance(body, from).or_else(|| records::strictly(body, from).ok()) {
         return Ok(consumed);
     }
-    match records::loosely(body) {
+    match records::loosely(body, from) {
         Ok(consumed) => Ok(consumed),
         Err(e) if e.is_eof() => Err(cut()),
         Err(e) => Err(Error::new(
@@ -192,6 +154,10 @@ fn cut() -> Error {
 mod tests {
     use super::*;
 
+    fn decode(status: u16, body: &str) -> Result<Consumed> {
+        decode_consumed(status, body.as_bytes(), &"a.b".into(), 2)
+    }
+
     #[test]
     fn one_bad_record_does_not_spoil_the_others() {
         let good = r#"{"topic_id":"a.b","partition_id":0,"offset":3,"payload":"eyJ9","key":"1","timestamp_ms":5,"op":"Update"}"#;
@@ -204,26 +170,27 @@ mod tests {
             (r#"{"offset":"4","payload":"AAAA","op":"Delete","key":9}"#, 4, None),
             (r#"{"offset":4,"payload":null}"#, 4, Some("no payload")),
         ] {
-            let consumed = decode_consumed(200, body(message).as_bytes()).unwrap();
+            let consumed = decode(200, &body(message)).unwrap();
             assert_eq!(consumed.records.len(), 2, "{message}");
             assert_eq!(
                 (consumed.records[0].op, &*consumed.records[0].payload),
                 (RecordOp::Update, &b"{\"}"[..])
             );
-            assert_eq!(consumed.records[1].offset, offset);
+            let second = &consumed.records[1];
+            assert_eq!((&*second.topic, second.partition, second.offset), ("a.b", 2, offset));
             match (problem, &consumed.records[1].problem) {
                 (None, None) => {}
                 (Some(expected), Some(told)) if told.contains(expected) => {}
                 other => panic!("{message}: {other:?}"),
             }
         }
-        let nameless = decode_consumed(200, body("{}").as_bytes()).unwrap();
+        let nameless = decode(200, &body("{}")).unwrap();
         assert_eq!(nameless.records.len(), 1);
     }
 
     #[test]
     fn an_answer_that_is_none_is_an_error() {
-        let code = |status, body: &str| decode_consumed(status, body.as_bytes()).unwrap_err().code();
+        let code = |status, body: &str| decode(status, body).unwrap_err().code();
         assert_eq!(code(200, ""), ErrorCode::Disconnected, "not offset 0");
         assert_eq!(code(200, r#"{"messages":[{"offset":1"#), ErrorCode::Disconnected);
         assert_eq!(code(200, r#"{"status":"ok"}"#), ErrorCode::Protocol);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,17 +10,30 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use serde::Deserialize;
 
-use super::{Consumed, RecordOp, TopicMessage};
+use super::{Consumed, ConsumerRecord, RecordOp};
 
 /// A record that is kept keeps the payloads that came with it: at most so many bytes.
 const SHARED: usize = 64 << 10;
 /// Records that room is made for before they are read.
 const MOST_EXPECTED: usize = 1_000;
 
+/// Where the records of an answer are from: what was asked for, so that this needs not be read of each.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) topic: &'a Arc<str>,
+    pub(super) partition: u32,
+}
+
+impl Source<'_> {
+    fn record(self, offset: u64, op: RecordOp) -> ConsumerRecord {
+        ConsumerRecord::new(self.topic.clone(), self.partition, offset, op)
+    }
+}
+
 /// Records as they are read. Payloads are decoded into buffers that many share: an allocation for each would cost more than
 /// the decoding.
 struct Records {
-    records: Vec<TopicMessage>,
+    records: Vec<ConsumerRecord>,
     /// The length of the answer: payloads take less.
     most: usize,
     /// Payloads of the last records, one behind the other, and where each of them is.
@@ -33,7 +47,7 @@ impl Records {
     }
 
     /// One without its payload, which is base64.
-    fn push(&mut self, mut record: TopicMessage, payload: &[u8]) {
+    fn push(&mut self, mut record: ConsumerRecord, payload: &[u8]) {
         if self.buffer.len() + payload.len() > SHARED {
             self.share();
         }
@@ -59,7 +73,7 @@ impl Records {
         }
     }
 
-    fn finish(mut self) -> Vec<TopicMessage> {
+    fn finish(mut self) -> Vec<ConsumerRecord> {
         self.share();
         self.records
     }
@@ -67,7 +81,7 @@ impl Records {
 
 /// An answer as KalamDB and the embedded server write it: compact, with its fields in this order and its texts without
 /// escapes (recorded in `wire/topics.jsonl`). `None` for any other, which is to be decoded.
-pub(super) fn at_a_glance(answer: &[u8]) -> Option<Consumed> {
+pub(super) fn at_a_glance(answer: &[u8], from: Source<'_>) -> Option<Consumed> {
     let mut cursor = Cursor(answer);
     let mut records = Records::of(answer);
     cursor.pass(br#"{"messages":["#)?;
@@ -75,7 +89,7 @@ pub(super) fn at_a_glance(answer: &[u8]) -> Option<Consumed> {
         if !records.records.is_empty() {
             cursor.pass(b",")?;
         }
-        let (record, payload) = cursor.record()?;
+        let (record, payload) = cursor.record(from)?;
         if records.records.is_empty() {
             // The others may be about as long.
             records.records.reserve((answer.len() / (answer.len() - cursor.0.len())).min(MOST_EXPECTED));
@@ -125,7 +139,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A record without its payload, and that.
-    fn record(&mut self) -> Option<(TopicMessage, &'a [u8])> {
+    fn record(&mut self, from: Source<'_>) -> Option<(ConsumerRecord, &'a [u8])> {
         self.pass(br#"{"topic_id":""#)?;
         self.bytes()?;
         self.pass(br#","partition_id":"#)?;
@@ -142,7 +156,7 @@ impl<'a> Cursor<'a> {
         let (op, problem) = operation(self.text()?);
         self.pass(b"}")?;
         let (key, user) = (key.map(Into::into), user.map(Into::into));
-        Some((TopicMessage { key, timestamp_ms, user, problem, ..TopicMessage::new(offset, op) }, payload))
+        Some((ConsumerRecord { key, timestamp_ms, user, problem, ..from.record(offset, op) }, payload))
     }
 }
 
@@ -170,14 +184,14 @@ struct Message<'a> {
 }
 
 /// An answer whose records are as they should be, written in whatever way.
-pub(super) fn strictly(answer: &[u8]) -> serde_json::Result<Consumed> {
+pub(super) fn strictly(answer: &[u8], from: Source<'_>) -> serde_json::Result<Consumed> {
     let mut records = Records::of(answer);
     let answer: Answer<Message<'_>> = serde_json::from_slice(answer)?;
     for message in answer.messages {
         let (op, problem) = operation(&message.op);
         let Message { offset, payload, key, timestamp_ms, user, .. } = message;
         records.push(
-            TopicMessage { key, timestamp_ms, user, problem, ..TopicMessage::new(offset, op) },
+            ConsumerRecord { key, timestamp_ms, user, problem, ..from.record(offset, op) },
             payload.as_bytes(),
         );
     }
@@ -185,19 +199,19 @@ pub(super) fn strictly(answer: &[u8]) -> serde_json::Result<Consumed> {
 }
 
 /// Any answer, with what there is of each record.
-pub(super) fn loosely(answer: &[u8]) -> serde_json::Result<Consumed> {
+pub(super) fn loosely(answer: &[u8], from: Source<'_>) -> serde_json::Result<Consumed> {
     let mut records = Records::of(answer);
     let answer: Answer<serde_json::Value> = serde_json::from_slice(answer)?;
     for message in &answer.messages {
         // One without an offset can not even be named.
-        if let Some((record, payload)) = read_loosely(message) {
+        if let Some((record, payload)) = read_loosely(message, from) {
             records.push(record, payload.as_bytes());
         }
     }
     Ok(Consumed { records: records.finish(), next_offset: answer.next_offset, has_more: answer.has_more })
 }
 
-fn read_loosely(message: &serde_json::Value) -> Option<(TopicMessage, &str)> {
+fn read_loosely<'a>(message: &'a serde_json::Value, from: Source<'_>) -> Option<(ConsumerRecord, &'a str)> {
     let text = |name: &str| message.get(name).and_then(serde_json::Value::as_str);
     let offset = message.get("offset")?;
     let offset = offset.as_u64().or_else(|| offset.as_str()?.parse().ok())?;
@@ -210,12 +224,12 @@ fn read_loosely(message: &serde_json::Value) -> Option<(TopicMessage, &str)> {
         Some(serde_json::Value::Number(number)) => Some(number.to_string().into()),
         _ => text("key").map(Into::into),
     };
-    let record = TopicMessage {
+    let record = ConsumerRecord {
         key,
         timestamp_ms: message.get("timestamp_ms").and_then(serde_json::Value::as_i64).unwrap_or(0),
         user: text("user").map(Into::into),
         problem: if payload.is_none() { Some("there is no payload".into()) } else { wrong_op },
-        ..TopicMessage::new(offset, op)
+        ..from.record(offset, op)
     };
     Some((record, payload.unwrap_or_default()))
 }
@@ -235,6 +249,14 @@ mod tests {
     use super::*;
     use crate::machine::Random;
 
+    fn glance(answer: &[u8]) -> Option<Consumed> {
+        at_a_glance(answer, Source { topic: &"a.b".into(), partition: 0 })
+    }
+
+    fn read(answer: &[u8]) -> serde_json::Result<Consumed> {
+        strictly(answer, Source { topic: &"a.b".into(), partition: 0 })
+    }
+
     fn answer(messages: &str) -> String {
         format!(r#"{{"messages":[{messages}],"next_offset":7,"has_more":true}}"#)
     }
@@ -247,8 +269,8 @@ mod tests {
             r#"{"topic_id":"a.b","partition_id":2,"offset":4,"payload":"","timestamp_ms":0,"op":"Delete"}"#;
         for messages in [String::new(), recorded.to_owned(), format!("{recorded},{bare}")] {
             let answer = answer(&messages);
-            let seen = at_a_glance(answer.as_bytes()).expect("as the server writes it");
-            assert_eq!(seen, strictly(answer.as_bytes()).unwrap());
+            let seen = glance(answer.as_bytes()).expect("as the server writes it");
+            assert_eq!(seen, read(answer.as_bytes()).unwrap());
             assert_eq!((seen.next_offset, seen.has_more), (7, true));
             if let Some(first) = seen.records.first() {
                 assert_eq!((first.offset, first.timestamp_ms), (3, 1_795_560_345_894));
@@ -280,11 +302,11 @@ mod tests {
                 .collect();
             let mut answer = answer(&messages.join([",", ", "][pick(5) / 4]));
             answer.truncate(answer.len() - pick(60) / 57);
-            match at_a_glance(answer.as_bytes()) {
+            match glance(answer.as_bytes()) {
                 Some(glance) => {
                     assert_eq!(
                         glance,
-                        strictly(answer.as_bytes()).expect("what a glance sees can be read"),
+                        read(answer.as_bytes()).expect("what a glance sees can be read"),
                         "{answer}"
                     );
                     seen += 1;
@@ -309,7 +331,7 @@ mod tests {
                 )
             })
             .collect();
-        let records = at_a_glance(answer(&messages.join(",")).as_bytes()).unwrap().records;
+        let records = glance(answer(&messages.join(",")).as_bytes()).unwrap().records;
         let mut buffers = 1;
         let mut in_buffer = 0;
         for (offset, record) in records.iter().enumerate() {

@@ -25,9 +25,9 @@ public data class ConsumerOptions(
     /** The topic, with its namespace: `app.orders`. */
     val topic: String,
     /** The group: its members share the records, and its progress is kept by the server. */
-    val group: String,
+    val groupId: String,
     /** The partition to read. */
-    val partition: Int = 0,
+    val partitionId: Int = 0,
     /** Where a group begins that is new. */
     val start: ConsumerStart = ConsumerStart.Latest,
     /** Whether what was marked is committed by itself. */
@@ -109,7 +109,7 @@ public data class ConsumerOffsets(
  * past a record that somebody still holds; what is finished beyond one is committed later.
  *
  * ```
- * client.consumer(ConsumerOptions("app.orders", group = "billing")).use { consumer ->
+ * client.consumer(ConsumerOptions("app.orders", groupId = "billing")).use { consumer ->
  *     consumer.records().collect { record -> println("${record.op} ${record.row}") }
  * }
  * ```
@@ -225,8 +225,8 @@ public class Consumer internal constructor(internal val native: NativeConsumer) 
 
 internal fun ConsumerOptions.native() = Consuming(
     topic = topic,
-    group = group,
-    partition = count("partition", partition),
+    groupId = groupId,
+    partitionId = count("partitionId", partitionId),
     start = when (start) {
         ConsumerStart.Latest -> Start.Latest
         ConsumerStart.Earliest -> Start.Earliest

@@ -1,6 +1,5 @@
 package dev.kalamlive
 
-import dev.kalamlive.internal.NativeFailedAction
 import dev.kalamlive.internal.NativeRun
 import dev.kalamlive.internal.Running
 import kotlinx.coroutines.Dispatchers
@@ -23,11 +22,14 @@ public data class RunOptions(
     val maxAttempts: Int = 3,
     /** Upper bound of the first pause between attempts (250 ms). It doubles each time. */
     val backoff: Duration? = null,
-    /** Upper bound of every pause (5 s). */
+    /** Upper bound of every pause (5 s, or [backoff] if that is more). */
     val maxBackoff: Duration? = null,
     /** How long one attempt may take before it counts as failed. */
     val timeout: Duration? = null,
-    /** Decides what becomes of a record that failed as often as it may; `null` is what happens without it. */
+    /**
+     * Decides what becomes of a record that failed as often as it may; `null` is what happens without it. What it throws is
+     * reported, and the record held.
+     */
     val onFailed: (suspend (FailedRecord) -> FailedAction?)? = null,
     /** Where records go that failed, `namespace.name`. Without it they are held. */
     val deadLetterTopic: String? = null,
@@ -88,14 +90,9 @@ internal suspend fun Consumer.work(
             }
             while (true) {
                 withContext(Dispatchers.Default) { run.ready() }
-                val outcome = translated { run.outcome() }
-                if (outcome != null) {
-                    coroutineContext.cancelChildren()
-                    return@coroutineScope RunSummary(outcome.handled.toLong(), outcome.failed.toLong())
-                }
                 // It may have come after the one that waits for it was last resumed.
                 if (options.stop.isStopped) run.stop()
-                val taken = run.take()
+                val taken = translated { run.take() } ?: break
                 taken.records.told().zip(taken.tasks) { record, task ->
                     val error = task.failedWith
                     launch {
@@ -107,8 +104,8 @@ internal suspend fun Consumer.work(
                     }
                 }
             }
-            @Suppress("UNREACHABLE_CODE")
-            error("the loop ends inside")
+            coroutineContext.cancelChildren()
+            with(run.summary()) { RunSummary(handled.toLong(), failed.toLong()) }
         }
     } finally {
         run.end()
@@ -140,16 +137,9 @@ private suspend fun decide(run: NativeRun, failed: FailedRecord, onFailed: (susp
     } catch (thrown: Exception) {
         currentCoroutineContext().ensureActive()
         report("onFailed", thrown)
-        null
+        FailedAction.HOLD
     }
-    run.decide(
-        failed.record.offset.toULong(),
-        when (action) {
-            null -> null
-            FailedAction.HOLD -> NativeFailedAction.HOLD
-            FailedAction.SKIP -> NativeFailedAction.SKIP
-        },
-    )
+    run.decide(failed.record.offset.toULong(), action?.name?.lowercase())
 }
 
 private fun RunOptions.native() = Running(

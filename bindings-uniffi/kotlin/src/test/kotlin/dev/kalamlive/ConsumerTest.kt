@@ -122,6 +122,7 @@ class ConsumerTest {
                     if (failures.size == 2) throw CancellationException("the decision")
                     FailedAction.SKIP
                 },
+                deadLetterTopic = "$ns.dead",
                 stop = stop,
             )
             val running = async {
@@ -135,6 +136,7 @@ class ConsumerTest {
             }
             assertEquals(RunSummary(1, 2), running.await())
             assertEquals(setOf("CancellationException", "TimeoutCancellationException"), failures)
+            assertEquals(Committed(1, 1), consumer.commit(), "held, since nothing was decided about it")
             consumer.closeAndWait()
         }
     }

@@ -1,5 +1,6 @@
 package dev.kalamlive
 
+import kotlinx.coroutines.flow.onEach
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
 import kotlinx.serialization.json.JsonArray
@@ -49,7 +50,13 @@ internal class TopicSteps {
                 val expected = step.getValue("records").jsonArray
                 val consumer = consumers.getValue(of)
                 // It ends in the last of them, which is so not finished.
-                compare(consumer.records().take(expected.size).toList(), expected)
+                val records = if ("closes_client" in step) {
+                    var coming = expected.size
+                    consumer.records().onEach { if (--coming == 0) client.closeAndWait() }
+                } else {
+                    consumer.records().take(expected.size)
+                }
+                compare(records.toList(), expected)
                 consumer.closeAndWait()
             }
             "mark" -> for (offset in step.getValue("offsets").jsonArray) {
@@ -83,8 +90,8 @@ internal class TopicSteps {
         val start = given["start"]?.jsonPrimitive
         return ConsumerOptions(
             topic = step.text("topic")!!,
-            group = step.text("group")!!,
-            partition = given["partition"]?.jsonPrimitive?.int ?: 0,
+            groupId = step.text("group")!!,
+            partitionId = given["partition"]?.jsonPrimitive?.int ?: 0,
             start = when {
                 start == null || start.contentOrNull == "latest" -> ConsumerStart.Latest
                 start.contentOrNull == "earliest" -> ConsumerStart.Earliest

@@ -1,4 +1,4 @@
-//! What a consumer hands out.
+//! One record: what the wire says of it, and what its payload says of a row.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use compact_str::CompactString;
 
+use super::RecordOp;
+use super::row::decode_record_row;
 use crate::error::{Error, ErrorCode, Result};
-use crate::protocol::{RecordOp, TopicMessage, decode_record_row};
 use crate::row::Row;
 use crate::schema::Schema;
 
@@ -23,7 +24,7 @@ pub struct ConsumerRecord {
     pub offset: u64,
     /// The primary key of the row, as text.
     pub key: Option<CompactString>,
-    /// What was done to the row.
+    /// What was done to the row; an insert when the server does not tell.
     pub op: RecordOp,
     /// When, in milliseconds since the epoch.
     pub timestamp_ms: i64,
@@ -34,22 +35,24 @@ pub struct ConsumerRecord {
     pub payload: Bytes,
     /// What of the record could not be read. The rest is as good as it gets.
     pub problem: Option<Box<str>>,
-    table: Option<Arc<Schema>>,
+    /// The columns of its table. The wire does not have them: whoever can ask for them sets them.
+    pub(crate) table: Option<Arc<Schema>>,
 }
 
 impl ConsumerRecord {
-    pub(crate) fn new(topic: &Arc<str>, partition: u32, message: TopicMessage) -> Self {
+    /// One of which nothing else is known.
+    pub fn new(topic: Arc<str>, partition: u32, offset: u64, op: RecordOp) -> Self {
         Self {
-            topic: topic.clone(),
+            topic,
             partition,
-            offset: message.offset,
-            key: message.key,
-            op: message.op,
-            timestamp_ms: message.timestamp_ms,
-            user: message.user,
-            payload: message.payload,
-            problem: message.problem,
-            table: message.table,
+            offset,
+            key: None,
+            op,
+            timestamp_ms: 0,
+            user: None,
+            payload: Bytes::new(),
+            problem: None,
+            table: None,
         }
     }
 
@@ -69,12 +72,6 @@ impl ConsumerRecord {
     pub fn json(&self) -> Result<serde_json::Value> {
         serde_json::from_slice(&self.payload)
             .map_err(|e| Error::new(ErrorCode::Protocol, format!("the payload is not JSON: {e}")))
-    }
-
-    /// What keeps records in order: those of one key are handled one after the other.
-    pub(super) fn lane(&self) -> CompactString {
-        // Without a key each record is for itself.
-        self.key.clone().unwrap_or_else(|| compact_str::format_compact!("\0{}", self.offset))
     }
 }
 
