@@ -54,7 +54,7 @@ impl KalamClient {
     ///
     /// # Errors
     /// The server's by its code (`invalid_sql`, `not_found`, `permission_denied`, `unavailable`, ...); `invalid_argument`
-    /// for parameters that can not be sent; `auth_failed`; `timeout` and `disconnected` when no answer came. An error of a
+    /// for parameters that can not be sent or are not used; `auth_failed`; `timeout` and `disconnected` when no answer came. An error of a
     /// write that got no answer says so and is not [`retryable`](Error::retryable): it may have been applied.
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<QueryResult> {
         self.run(sql, params, &Statement::read(sql, params)).await
@@ -228,12 +228,13 @@ impl KalamClient {
     }
 }
 
-/// The statement with its parameters, as the server takes them: where one is BYTES, which JSON does not have, all are
+/// The statement with its parameters, all of which it uses, as the server takes them: where one is BYTES, which JSON does not have, all are
 /// written into the text.
 pub(super) fn with_bytes_bound<'a>(sql: &'a str, params: &'a [Value]) -> Result<(Cow<'a, str>, &'a [Value])> {
     if params.iter().any(|value| matches!(value, Value::Bytes(_))) {
         Ok((crate::sql::bind::bind(sql, params)?.into(), &[]))
     } else {
+        crate::sql::bind::check_parameters(sql, params.len())?;
         Ok((sql.into(), params))
     }
 }

@@ -121,14 +121,14 @@ pub(crate) fn from_text(text: &str, to: DataType) -> CastResult {
         }
         DataType::Float => {
             let value: f32 = text.trim().parse().map_err(|_| failed())?;
-            if value.is_nan() {
+            if value.is_nan() || value.is_infinite() && is_finite(text) {
                 return Err(failed());
             }
             Cell::Float(value)
         }
         DataType::Double => {
             let value: f64 = text.trim().parse().map_err(|_| failed())?;
-            if value.is_nan() {
+            if value.is_nan() || value.is_infinite() && is_finite(text) {
                 return Err(failed());
             }
             Cell::Double(value)
@@ -279,6 +279,11 @@ pub(crate) fn cast(value: &Cell, to: DataType) -> CastResult {
     }
 }
 
+/// Whether the text of a number, which may be too large for its type, is none for infinity.
+fn is_finite(text: &str) -> bool {
+    text.contains(|c: char| c.is_ascii_digit())
+}
+
 fn to_decimal(number: Decimal, precision: u8, scale: u8, value: &Cell) -> CastResult {
     let fitted = number.rescale(scale).filter(|d| d.fits(precision)).map(Cell::Decimal);
     fitted.ok_or_else(|| out_of_range(value, DataType::Decimal { precision, scale }))
@@ -315,7 +320,13 @@ pub(crate) fn assign(value: &Cell, to: DataType) -> CastResult {
     if fraction && to.is_integer() {
         return Err(out_of_range(value, to));
     }
-    cast(value, to)
+    match cast(value, to)? {
+        // Answers have no infinity, so it would be read back as NULL.
+        Cell::Float(f32::INFINITY | f32::NEG_INFINITY) if matches!(value, Cell::Double(n) if n.is_finite()) => {
+            Err(out_of_range(value, to))
+        }
+        assigned => Ok(assigned),
+    }
 }
 
 fn kind_name(value: &Cell) -> &'static str {
