@@ -57,7 +57,7 @@ lint-node: bindings-node/node_modules/.ready
 # And the crate builds alone: what its tests bring is not there for its users.
 test-pure: system
 	cargo check -p kalam-live --profile $(PROFILE)
-	cargo check -p kalam-live --no-default-features --features consumer --profile $(PROFILE)
+	cargo clippy -p kalam-live --no-default-features --features consumer --profile $(PROFILE) -- -D warnings
 	@if cargo tree -p kalam-live --no-default-features --features consumer -e normal | grep -E '\b(tokio|reqwest|rustls|mio|socket2)\b'; then \
 		echo 'the pure layers of kalam-live must not depend on the crates above'; exit 1; fi
 

@@ -102,10 +102,10 @@ impl Error {
         self
     }
 
-    /// The same error, told in other words.
+    /// The same error, told in other words, which must hold no secret either.
     #[must_use]
-    pub(crate) fn with_message(mut self, message: String) -> Self {
-        self.0.message = message;
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
         self
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::as_user::AsUser;
 use super::query_result::QueryResult;
-use super::statement::Statement;
+use super::statement::{Statement, check_parameters};
 use super::{ConnectionState, KalamClient};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::{
@@ -234,7 +234,7 @@ pub(super) fn with_bytes_bound<'a>(sql: &'a str, params: &'a [Value]) -> Result<
     if params.iter().any(|value| matches!(value, Value::Bytes(_))) {
         Ok((crate::sql::bind::bind(sql, params)?.into(), &[]))
     } else {
-        crate::sql::bind::check_parameters(sql, params.len())?;
+        check_parameters(sql, params.len())?;
         Ok((sql.into(), params))
     }
 }

@@ -1,6 +1,8 @@
 //! What a statement is, as far as the client has to know: may it be sent twice, and is its answer complete and sorted?
 
+use crate::error::Result;
 use crate::live::OrderBy;
+use crate::sql::bind::check_used;
 use crate::sql::token::{Token, TokenKind, tokenize};
 use crate::value::Value;
 
@@ -108,9 +110,31 @@ impl Statement {
     }
 }
 
+/// Whether the parameters that the server binds are all used. Text that is no SQL is left to it.
+///
+/// # Errors
+/// `invalid_argument`, with the first that is not.
+pub(super) fn check_parameters(sql: &str, given: usize) -> Result<()> {
+    if given == 0 {
+        return Ok(());
+    }
+    let Ok(tokens) = tokenize(sql) else { return Ok(()) };
+    let mut used = vec![false; given];
+    for token in tokens {
+        if token.kind == TokenKind::Parameter {
+            let number: usize = token.text(sql)[1..].parse().unwrap_or(0);
+            if let Some(used) = number.checked_sub(1).and_then(|i| used.get_mut(i)) {
+                *used = true;
+            }
+        }
+    }
+    check_used(&used)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorCode;
 
     fn read(sql: &str) -> Statement {
         Statement::read(sql, &[Value::from(7_i64)])
@@ -164,6 +188,24 @@ mod tests {
             ("INSERT INTO t VALUES (1)", 50, false),
         ] {
             assert_eq!(read(sql).looks_truncated(rows), truncated, "{sql} {rows}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_the_server_binds_are_all_used() {
+        for (sql, given) in
+            [("SELECT 1", 0), ("SELECT $2, $1; SELECT $1", 2), ("SELECT $3", 0), ("SELECT 'x", 1)]
+        {
+            check_parameters(sql, given).expect(sql);
+        }
+        for (sql, given, unused) in [("SELECT 1", 1, "$1"), ("SELECT $2", 2, "$1"), ("SELECT '$1'", 1, "$1")]
+        {
+            let error = check_parameters(sql, given).expect_err(sql);
+            assert_eq!(error.code(), ErrorCode::InvalidArgument);
+            assert!(
+                error.message().contains(&format!("does not use {unused}: {given} parameter")),
+                "{error}"
+            );
         }
     }
 }

@@ -36,29 +36,11 @@ pub(crate) fn bind(sql: &str, params: &[Value]) -> Result<String> {
 }
 
 /// Whether each of the values given is used: one that is not is a mistake, of which no server would tell.
-fn check_used(used: &[bool]) -> Result<()> {
+pub(crate) fn check_used(used: &[bool]) -> Result<()> {
     match used.iter().position(|used| !used) {
         Some(unused) => Err(wrong_count(format!("the statement does not use ${}", unused + 1), used.len())),
         None => Ok(()),
     }
-}
-
-/// [`check_used`], for parameters that the server binds. Text that is no SQL is left to it.
-pub(crate) fn check_parameters(sql: &str, given: usize) -> Result<()> {
-    if given == 0 {
-        return Ok(());
-    }
-    let Ok(tokens) = tokenize(sql) else { return Ok(()) };
-    let mut used = vec![false; given];
-    for token in tokens {
-        if token.kind == TokenKind::Parameter {
-            let number: usize = token.text(sql)[1..].parse().unwrap_or(0);
-            if let Some(used) = number.checked_sub(1).and_then(|i| used.get_mut(i)) {
-                *used = true;
-            }
-        }
-    }
-    check_used(&used)
 }
 
 fn separate(out: &mut String) {
@@ -78,24 +60,6 @@ mod tests {
 
     fn bound(sql: &str, params: &[Value]) -> String {
         bind(sql, params).expect(sql)
-    }
-
-    #[test]
-    fn parameters_that_the_server_binds_are_all_used() {
-        for (sql, given) in
-            [("SELECT 1", 0), ("SELECT $2, $1; SELECT $1", 2), ("SELECT $3", 0), ("SELECT 'x", 1)]
-        {
-            check_parameters(sql, given).expect(sql);
-        }
-        for (sql, given, unused) in [("SELECT 1", 1, "$1"), ("SELECT $2", 2, "$1"), ("SELECT '$1'", 1, "$1")]
-        {
-            let error = check_parameters(sql, given).expect_err(sql);
-            assert_eq!(error.code(), ErrorCode::InvalidArgument);
-            assert!(
-                error.message().contains(&format!("does not use {unused}: {given} parameter")),
-                "{error}"
-            );
-        }
     }
 
     #[test]

@@ -187,7 +187,7 @@ class ClientTest {
         client.state.first { it == ConnectionState.RECONNECTING }
         val again = EmbeddedServer.start(rootPassword = PASSWORD, port = URI(own.url).port)
         client.network.changed()
-        while (told.receive() != LifecycleEvent.Connected) Unit
+        while (told.receive() != LifecycleEvent.Connected) { }
         client.state.first { it == ConnectionState.CONNECTED }
         assertEquals(2, client.counters().connects)
         client.closeAndWait()

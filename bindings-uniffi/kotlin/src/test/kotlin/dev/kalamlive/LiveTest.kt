@@ -202,10 +202,10 @@ class LiveTest {
             val job = launch { one.liveTable("$ns.t").collect { rows.send(it.size) } }
             assertEquals(0, rows.receive())
             two.execute("INSERT INTO $ns.t VALUES (1, 'a')")
-            while (rows.receive() != 1) Unit
+            while (rows.receive() != 1) { }
             two.closeAndWait()
             one.execute("INSERT INTO $ns.t VALUES (2, 'b')")
-            while (rows.receive() != 2) Unit
+            while (rows.receive() != 2) { }
             job.cancelAndJoin()
         }
     }
