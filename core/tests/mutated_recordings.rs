@@ -21,20 +21,17 @@ use kalam_live::{Column, DataType, Error, ErrorCode, Row, Schema, SeqId, Value};
 use serde_json::Value as Json;
 
 const STEPS: usize = 250;
-/// SplitMix64.
-struct Dice(u64);
+
+/// Everything random, from a seed.
+struct Dice(fastrand::Rng);
 
 impl Dice {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.u64(..)
     }
 
     fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+        self.0.usize(..n.max(1))
     }
 
     fn one_in(&mut self, n: usize) -> bool {
@@ -202,7 +199,7 @@ impl<'s> World<'s> {
         let config = Config { urls, seed, messages_per_second: 1_000, ..Config::default() };
         Self {
             said,
-            dice: Dice(seed),
+            dice: Dice(fastrand::Rng::with_seed(seed)),
             now: Duration::from_secs(1_000),
             machine: Machine::new(config).expect("a machine"),
             readers: BTreeMap::new(),
@@ -260,7 +257,7 @@ impl<'s> World<'s> {
                 self.now += Duration::from_millis(self.dice.next() % 400);
                 for reader in self.readers.values_mut() {
                     if let Reader::Rows { keeper, .. } = reader {
-                        keeper.handle_watch_state(self.now, self.dice.0.is_multiple_of(2));
+                        keeper.handle_watch_state(self.now, self.dice.one_in(2));
                     }
                 }
             }
