@@ -354,6 +354,20 @@ pub struct SubscribeRequest {
     pub decoding: Decoding,
 }
 
+impl SubscribeRequest {
+    /// A [watch](crate::converge): what is changed from now on, without the rows that are there.
+    pub fn watch(sql: LiveSql) -> Self {
+        Self {
+            id: None,
+            sql,
+            options: SubscribeOptions { snapshot: false, ..SubscribeOptions::default() },
+            old: OldValues::Skip,
+            resume: Resume::Live,
+            decoding: Decoding::ByConnection,
+        }
+    }
+}
+
 /// Who decodes the changes that a subscription gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Decoding {

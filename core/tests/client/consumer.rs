@@ -76,6 +76,12 @@ async fn take(consumer: &TopicConsumer, count: usize) -> Vec<ConsumerRecord> {
     records
 }
 
+/// Marks records and commits them.
+async fn finish(consumer: &TopicConsumer, records: &[ConsumerRecord]) -> Committed {
+    records.iter().for_each(|record| consumer.mark_processed(record));
+    consumer.commit_sync().await.unwrap()
+}
+
 /// The program of KalamDB's documentation, with only the names changed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_program() -> kalam_live::Result<()> {
@@ -417,8 +423,7 @@ async fn a_group_that_another_moves_back_is_handled_again() {
     insert(&client, 0..3).await;
     let consumer = consumer(&client);
     let records = take(&consumer, 3).await;
-    records.iter().for_each(|record| consumer.mark_processed(record));
-    consumer.commit_sync().await.unwrap();
+    finish(&consumer, &records).await;
     // It waits for records, for the next ones.
     let waiting = consumer.polling(None).unwrap();
     client.execute("RESET CONSUMER GROUP 'g' ON orders.events TO 1", &[]).await.unwrap();
@@ -429,8 +434,7 @@ async fn a_group_that_another_moves_back_is_handled_again() {
         records.extend(consumer.poll().await.unwrap());
     }
     assert_eq!(offsets(&records), [1, 2, 3]);
-    records.iter().for_each(|record| consumer.mark_processed(record));
-    assert_eq!(consumer.commit_sync().await.unwrap(), Committed { next_offset: 4, held_back: 0 });
+    assert_eq!(finish(&consumer, &records).await, Committed { next_offset: 4, held_back: 0 });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -439,8 +443,7 @@ async fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
     insert(&client, 0..3).await;
     let consumer = consumer(&client);
     let records = take(&consumer, 3).await;
-    records.iter().for_each(|record| consumer.mark_processed(record));
-    consumer.commit_sync().await.unwrap();
+    finish(&consumer, &records).await;
     for (count, sql) in [
         (0, "DROP TOPIC orders.events"),
         (0, "CREATE TOPIC orders.events"),
@@ -453,8 +456,7 @@ async fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
     let records = take(&consumer, 5).await;
     assert_eq!(offsets(&records), [0, 1, 2, 3, 4]);
     assert_eq!(records[0].key.as_deref(), Some("10"));
-    records.iter().for_each(|record| consumer.mark_processed(record));
-    assert_eq!(consumer.commit_sync().await.unwrap(), Committed { next_offset: 5, held_back: 0 });
+    assert_eq!(finish(&consumer, &records).await, Committed { next_offset: 5, held_back: 0 });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -497,8 +499,7 @@ async fn a_group_can_be_moved() {
     insert(&client, 0..3).await;
     let consumer = consumer(&client);
     let records = take(&consumer, 3).await;
-    records.iter().for_each(|record| consumer.mark_processed(record));
-    consumer.commit_sync().await.unwrap();
+    finish(&consumer, &records).await;
     consumer.seek(1).await.unwrap();
     assert_eq!(consumer.position(), 1);
     assert_eq!(offsets(&take(&consumer, 2).await), [1, 2]);
@@ -702,8 +703,7 @@ async fn trouble_is_waited_out_and_a_payload_that_is_no_base64_spoils_nothing() 
     assert_eq!(offsets(&records), [0, 1, 2]);
     assert_eq!(records.iter().map(|r| r.problem.is_some()).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(&*records[1].payload, b"*** no base64 ***");
-    records.iter().for_each(|record| consumer.mark_processed(record));
-    assert_eq!(consumer.commit_sync().await.unwrap(), Committed { next_offset: 3, held_back: 0 });
+    assert_eq!(finish(&consumer, &records).await, Committed { next_offset: 3, held_back: 0 });
     let requests = server.requests();
     let acks = requests.iter().filter(|request| request.path.ends_with("ack"));
     assert!(acks.clone().count() == 3 && acks.clone().all(|ack| ack.body.contains("\"upto_offset\":2")));

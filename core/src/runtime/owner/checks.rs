@@ -7,10 +7,7 @@ use std::time::Duration;
 use super::{Owner, Subscriber};
 use crate::converge::{Ask, WatchAction};
 use crate::error::ErrorCode;
-use crate::machine::{
-    Decoding, Lifecycle, OldValues, Restart, Resume, SubscribeOptions, SubscribeRequest, SubscriptionEvent,
-    SubscriptionKey,
-};
+use crate::machine::{Lifecycle, Restart, SubscribeRequest, SubscriptionEvent, SubscriptionKey};
 use crate::repair::Repair;
 use crate::runtime::checks::Answer;
 use crate::runtime::subscriber::Sink;
@@ -157,15 +154,7 @@ impl Owner {
     }
 
     fn open_watch(&mut self, now: Duration, sql: Arc<str>, live: LiveSql) {
-        let request = SubscribeRequest {
-            id: None,
-            sql: live,
-            options: SubscribeOptions { snapshot: false, ..SubscribeOptions::default() },
-            old: OldValues::Skip,
-            resume: Resume::Live,
-            decoding: Decoding::ByConnection,
-        };
-        match self.machine.subscribe(now, request) {
+        match self.machine.subscribe(now, SubscribeRequest::watch(live)) {
             Ok(key) => {
                 self.checks.open.insert(sql.clone(), key);
                 self.subscribers.insert(key, Subscriber::new(Sink::Watch(sql)));

@@ -342,15 +342,7 @@ impl Client {
         for action in self.watches.plan(now, &wanted, queries) {
             match action {
                 WatchAction::Open(sql, live) => {
-                    let request = SubscribeRequest {
-                        id: None,
-                        sql: live,
-                        options: SubscribeOptions { snapshot: false, ..SubscribeOptions::default() },
-                        old: OldValues::Skip,
-                        resume: Resume::Live,
-                        decoding: Decoding::ByConnection,
-                    };
-                    match self.machine.subscribe(now, request) {
+                    match self.machine.subscribe(now, SubscribeRequest::watch(live)) {
                         Ok(key) => drop(self.open.insert(sql, key)),
                         Err(_) => self.watches.ended(now, &sql),
                     }
